@@ -44,7 +44,9 @@ if !embedded {
 
     .target(
       name: "TestSupport",
-      dependencies: ["CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "CLinux"],
+      dependencies: [
+        "CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "CLinux",
+      ],
       path: "Tests/Support"),
     .testTarget(name: "AddressesTests", dependencies: ["Addresses", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
@@ -55,17 +57,21 @@ if !embedded {
       name: "NetlinkTests",
       dependencies: ["Netlink", "Linux", "CLinux", "Addresses", "TestSupport"]),
     .testTarget(
-      name: "DaemonAPITests", dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),
+      name: "DaemonAPITests",
+      dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),
     .testTarget(
       name: "ShimCoreTests",
       dependencies: ["ShimCore", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "TestSupport"]),
-    .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "CNI", "JSON", "Linux", "TestSupport"]),
+    .testTarget(
+      name: "RuntimeTests", dependencies: ["Runtime", "CNI", "JSON", "Linux", "TestSupport"]),
     .testTarget(
       name: "PluginKitTests",
       dependencies: ["PluginKit", "DaemonAPI", "CNI", "JSON", "Linux", "TestSupport"]),
     .testTarget(
       name: "IPAMTests",
-      dependencies: ["IPAM", "PluginKit", "Runtime", "CNI", "JSON", "Linux", "Addresses", "TestSupport"]),
+      dependencies: [
+        "IPAM", "PluginKit", "Runtime", "CNI", "JSON", "Linux", "Addresses", "TestSupport",
+      ]),
     .testTarget(
       name: "MacvlanPluginTests",
       dependencies: [
@@ -80,7 +86,9 @@ if !embedded {
       ]),
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "TestSupport"]),
+      dependencies: [
+        "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "TestSupport",
+      ]),
   ]
 }
 
