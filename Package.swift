@@ -8,8 +8,7 @@ let embedded = Context.environment["CNI_EMBEDDED"] == "1"
 let package = Package(
   name: "cnid",
   products: [
-    .executable(name: "cni-shim", targets: ["cni-shim"]),
-    .executable(name: "cnid", targets: ["cnid"]),
+    .executable(name: "cni-shim", targets: ["cni-shim"])
   ],
   targets: [
     // Written in the Embedded subset: shim and daemon share them.
@@ -26,6 +25,7 @@ let package = Package(
 )
 
 if !embedded {
+  package.products.append(.executable(name: "cnid", targets: ["cnid"]))
   package.targets += [
     .target(name: "Netlink", dependencies: ["Linux", "Addresses", "CLinux"]),
     .target(name: "Runtime", dependencies: ["CNI", "JSON", "Linux"]),
