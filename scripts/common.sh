@@ -1,0 +1,66 @@
+# What the scripts share; sourced, never run.
+# shellcheck shell=bash
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+dist=$root/.build/dist
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# Prints the comment block at the head of the calling script: its --help.
+help() {
+  sed -n '2,/^[^#]/{ s/^# \{0,1\}//; t show; d; :show; p }' "$0"
+}
+
+# A heading that is easy to find in a long log.
+step() { printf '\n== %s\n' "$*"; }
+
+need_root() {
+  [ "$(id -u)" = 0 ] ||
+    die "needs root: it makes network namespaces and starts cnid in them (try: sudo $0 $*)"
+}
+
+need_toolchain() {
+  command -v swift >/dev/null ||
+    die "the Swift 6.3 toolchain is not in PATH (https://www.swift.org/install/linux/)"
+}
+
+# need_debian FILE=PACKAGE ...: installs the Debian packages whose FILE (a command, or a path) is missing.
+need_debian() {
+  local pair file missing=()
+  for pair in "$@"; do
+    file=${pair%%=*}
+    case $file in
+      /*) [ -e "$file" ] && continue ;;
+      *) command -v "$file" >/dev/null && continue ;;
+    esac
+    missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || die "missing and no apt-get to install it with: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || die "Debian packages are missing (as root: apt-get install ${missing[*]})"
+  say "installing from Debian: ${missing[*]}"
+  # One package list is enough for all the packages; an old list is refreshed only when it fails.
+  if ! apt_install "${missing[@]}" >/dev/null 2>&1; then
+    apt-get update -qq || die "apt-get update failed (is the network there?)"
+    apt_install "${missing[@]}" >/dev/null || die "could not install: ${missing[*]}"
+  fi
+}
+
+apt_install() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# True if the programs in .build/dist are older than something that they are made of.
+stale() {
+  [ -x "$dist/cnid" ] && [ -x "$dist/cni-shim" ] || return 0
+  local oldest=$dist/cnid
+  [ "$dist/cni-shim" -ot "$oldest" ] && oldest=$dist/cni-shim
+  [ -n "$(find "$root/Sources" "$root/Package.swift" "$root/scripts/build" \
+    -newer "$oldest" -print -quit)" ]
+}
