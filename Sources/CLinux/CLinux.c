@@ -1,1 +1,2 @@
+// All of CLinux is in its header; a C target needs one file to compile.
 #include "CLinux.h"

@@ -1,1 +1,127 @@
+// What Swift needs from C: the libc and kernel headers that the modules above use, prototypes that
+// glibc shows only under _GNU_SOURCE, and macros. Every symbol of our own begins with cl_.
+//
+// _GNU_SOURCE is not defined here: connect and bind would then take a transparent union, which
+// Swift cannot call.
 #pragma once
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/net_namespace.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+
+// sched.h, sys/socket.h and unistd.h hide these without _GNU_SOURCE.
+extern int setns(int fd, int nstype);
+extern int unshare(int flags);
+extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+extern int pipe2(int fds[2], int flags);
+extern const char *strerrorname_np(int code);
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *, const char *);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+
+// Constants that Swift sees with another type in each build mode, or not at all.
+static const int cl_CLONE_NEWNET = 0x40000000;
+static const int cl_SO_NETNS_COOKIE = 71;
+static const int cl_EVENTFD_FLAGS = EFD_CLOEXEC | EFD_NONBLOCK;
+static const int cl_SIGNALFD_FLAGS = SFD_CLOEXEC | SFD_NONBLOCK;
+static const int cl_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
+static const int cl_MSG_NOSIGNAL = MSG_NOSIGNAL;
+static const int cl_MSG_TRUNC = MSG_TRUNC;
+static const int cl_MSG_PEEK = MSG_PEEK;
+static const int cl_MSG_DONTWAIT = MSG_DONTWAIT;
+static const int cl_SOCK_STREAM = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+static const int cl_SOCK_RAW = SOCK_RAW | SOCK_CLOEXEC;
+static const int cl_SOCK_DGRAM = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+static const int cl_ACCEPT_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK;
+static const int cl_EPOLLIN = EPOLLIN;
+static const int cl_EPOLLOUT = EPOLLOUT;
+static const int cl_EPOLLERR = EPOLLERR;
+static const int cl_EPOLLHUP = EPOLLHUP;
+static const int cl_EPOLLRDHUP = EPOLLRDHUP;
+static const int cl_SPAWN_FLAGS =
+    POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+static const int cl_IPPROTO_TCP = IPPROTO_TCP;
+
+// struct ucred of socket(7), hidden like the prototypes above.
+struct cl_ucred {
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+};
+
+static inline int cl_errno(void) { return errno; }
+static inline int cl_open(const char *path, int flags, mode_t mode) {
+  return open(path, flags, mode);
+}
+static inline int cl_fcntl(int fd, int command, int argument) {
+  return fcntl(fd, command, argument);
+}
+static inline int cl_namespace_type(int fd) { return ioctl(fd, NS_GET_NSTYPE); }
+static inline int cl_pidfd_open(pid_t pid) {
+  return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+static inline int cl_pidfd_send_signal(int pidfd, int number) {
+  return (int)syscall(SYS_pidfd_send_signal, pidfd, number, (void *)0, 0);
+}
+static inline long cl_getrandom(void *buffer, size_t length) {
+  return syscall(SYS_getrandom, buffer, length, 0);
+}
+static inline int cl_gettid(void) { return (int)syscall(SYS_gettid); }
+static inline int cl_is_directory(mode_t mode) { return S_ISDIR(mode); }
+static inline int cl_is_regular(mode_t mode) { return S_ISREG(mode); }
+static inline int cl_is_socket(mode_t mode) { return S_ISSOCK(mode); }
+static inline int cl_is_symbolic_link(mode_t mode) { return S_ISLNK(mode); }
+static inline int cl_exited(int status) { return WIFEXITED(status); }
+static inline int cl_exit_status(int status) { return WEXITSTATUS(status); }
+static inline int cl_signal_of(int status) { return WTERMSIG(status); }
+static inline const char *cl_entry_name(const struct dirent *entry) { return entry->d_name; }
+
+static inline void cl_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
+
+// waitid(P_PIDFD): 0 with *exited and *value filled in, -1 with errno. value is the exit status or the signal.
+static inline int cl_wait_pidfd(int pidfd, int *exited, int *value) {
+  siginfo_t info;
+  memset(&info, 0, sizeof info);
+  if (waitid((idtype_t)3 /* P_PIDFD */, (id_t)pidfd, &info, WEXITED) != 0) return -1;
+  *exited = info.si_code == CLD_EXITED;
+  *value = info.si_status;
+  return 0;
+}
+
+_Static_assert(sizeof(struct cl_ucred) == 12, "struct ucred of the kernel");
+_Static_assert(NETLINK_ROUTE == 0, "linux/netlink.h");

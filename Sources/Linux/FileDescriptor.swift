@@ -1,0 +1,129 @@
+import CLinux
+
+/// An open file that closes itself when its owner lets go of it.
+///
+/// Every descriptor of this module is opened with O_CLOEXEC in the call that makes it.
+@frozen  // Embedded Swift asks for it where `discard` is used.
+public struct FileDescriptor: ~Copyable, Sendable {
+  /// The number, valid while this value lives.
+  public let rawValue: Int32
+
+  /// Takes over an open descriptor.
+  public init(adopting rawValue: Int32) { self.rawValue = rawValue }
+
+  deinit { _ = close(rawValue) }
+
+  /// Gives the number away: the caller closes it from now on.
+  public consuming func release() -> Int32 {
+    let number = rawValue
+    discard self
+    return number
+  }
+
+  /// A second descriptor of the same open file, fcntl(F_DUPFD_CLOEXEC).
+  public func duplicate() throws(SystemError) -> FileDescriptor {
+    let number = rawValue
+    return FileDescriptor(
+      adopting: try retrying("dup", "") { cl_fcntl(number, F_DUPFD_CLOEXEC, 3) })
+  }
+
+  /// Sets or clears O_NONBLOCK.
+  public func setNonBlocking(_ on: Bool) throws(SystemError) {
+    let number = rawValue
+    let flags = try retrying("fcntl", "") { cl_fcntl(number, F_GETFL, 0) }
+    let wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK
+    _ = try retrying("fcntl", "") { cl_fcntl(number, F_SETFL, wanted) }
+  }
+}
+
+/// Reading and writing of descriptors, read(2) and write(2).
+public enum Descriptor {
+  /// Reads once, at most as many bytes as fit between the buffer's end and `limit` bytes more.
+  ///
+  /// - Parameters:
+  ///   - descriptor: an open descriptor.
+  ///   - buffer: gets the bytes at its end.
+  ///   - limit: how many bytes at the most.
+  /// - Returns: how many bytes were read, 0 at the end of the stream.
+  public static func read(
+    _ descriptor: Int32, into buffer: inout [UInt8], limit: Int = 65_536
+  ) throws(SystemError) -> Int {
+    let old = buffer.count
+    buffer.append(contentsOf: repeatElement(0, count: max(0, limit)))
+    let number = unsafe buffer.withUnsafeMutableBytes { (all) -> Result<Int, SystemError> in
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: all[old...])
+      while true {
+        let count = unsafe CLinux.read(descriptor, rest.baseAddress, rest.count)
+        if count >= 0 { return .success(count) }
+        let errno = Errno.current
+        if errno != .interrupted { return .failure(SystemError("read", "", errno)) }
+      }
+    }
+    switch number {
+    case .success(let count):
+      buffer.removeLast(limit - count)
+      return count
+    case .failure(let error):
+      buffer.removeLast(max(0, limit))
+      throw error
+    }
+  }
+
+  /// Writes once and tells how many of the bytes from `offset` on were taken.
+  ///
+  /// A closed other end is the error EPIPE, never a signal, on sockets and, with SIGPIPE ignored, on pipes.
+  public static func write(
+    _ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0
+  ) throws(SystemError) -> Int {
+    guard offset < bytes.count else { return 0 }
+    let result = unsafe bytes.withUnsafeBytes { (all) -> Result<Int, SystemError> in
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
+      while true {
+        var count = unsafe send(descriptor, rest.baseAddress, rest.count, cl_MSG_NOSIGNAL)
+        if count < 0, Errno.current.rawValue == ENOTSOCK {
+          count = unsafe CLinux.write(descriptor, rest.baseAddress, rest.count)
+        }
+        if count >= 0 { return .success(count) }
+        let errno = Errno.current
+        if errno != .interrupted { return .failure(SystemError("write", "", errno)) }
+      }
+    }
+    return try result.get()
+  }
+
+  /// Writes all bytes, waiting inside the deadline when a non-blocking descriptor is full.
+  public static func writeAll(
+    _ descriptor: Int32, _ bytes: [UInt8], deadline: Deadline
+  ) throws(SystemError) {
+    var offset = 0
+    while offset < bytes.count {
+      do throws(SystemError) {
+        offset += try write(descriptor, bytes, from: offset)
+      } catch {
+        if error.errno != .again { throw error }
+        try deadline.wait(descriptor, for: .write, "write")
+      }
+    }
+  }
+
+  /// Reads to the end of the stream, waiting inside the deadline.
+  ///
+  /// - Parameters:
+  ///   - descriptor: an open descriptor.
+  ///   - limit: more bytes than this are the error `Errno.tooBig`.
+  ///   - deadline: when to give up.
+  public static func readAll(
+    _ descriptor: Int32, limit: Int, deadline: Deadline
+  ) throws(SystemError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while true {
+      try deadline.wait(descriptor, for: .read, "read")
+      do throws(SystemError) {
+        if try read(descriptor, into: &bytes, limit: 16_384) == 0 { return bytes }
+      } catch {
+        if error.errno != .again { throw error }
+      }
+      if bytes.count > limit { throw SystemError("read", "more than \(limit) bytes", .tooBig) }
+    }
+  }
+}

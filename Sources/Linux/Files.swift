@@ -1,0 +1,306 @@
+import CLinux
+
+/// What stat(2) says of a file, as far as this project asks.
+public struct FileStatus: Equatable, Sendable {
+  /// What a path leads to.
+  public enum Kind: Sendable {
+    /// A regular file.
+    case regular
+    /// A directory.
+    case directory
+    /// A socket.
+    case socket
+    /// A symbolic link; only from a status that does not follow links.
+    case symbolicLink
+    /// Anything else.
+    case other
+  }
+
+  /// What it is.
+  public let kind: Kind
+  /// Permission bits, 0o7777 at the most.
+  public let permissions: UInt32
+  /// The owner.
+  public let owner: UInt32
+  /// The device that holds it.
+  public let device: UInt64
+  /// Its inode on that device.
+  public let inode: UInt64
+  /// Size in bytes.
+  public let size: Int
+
+  init(_ status: stat) {
+    let mode = status.st_mode
+    kind =
+      if cl_is_regular(mode) != 0 {
+        .regular
+      } else if cl_is_directory(mode) != 0 {
+        .directory
+      } else if cl_is_socket(mode) != 0 {
+        .socket
+      } else if cl_is_symbolic_link(mode) != 0 {
+        .symbolicLink
+      } else {
+        .other
+      }
+    permissions = UInt32(mode) & 0o7777
+    owner = status.st_uid
+    device = UInt64(status.st_dev)
+    inode = UInt64(status.st_ino)
+    size = Int(status.st_size)
+  }
+}
+
+/// How a file is opened; always with O_CLOEXEC.
+public struct OpenMode: OptionSet, Sendable {
+  /// The bits of open(2).
+  public let rawValue: Int32
+  /// Wraps bits.
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+  /// For reading.
+  public static let read = OpenMode(rawValue: O_RDONLY)
+  /// For writing.
+  public static let write = OpenMode(rawValue: O_WRONLY)
+  /// For both.
+  public static let readWrite = OpenMode(rawValue: O_RDWR)
+  /// Made if missing.
+  public static let create = OpenMode(rawValue: O_CREAT)
+  /// An error if it exists.
+  public static let exclusive = OpenMode(rawValue: O_EXCL)
+  /// Emptied.
+  public static let truncate = OpenMode(rawValue: O_TRUNC)
+  /// Written at its end.
+  public static let append = OpenMode(rawValue: O_APPEND)
+  /// A directory or nothing.
+  public static let directory = OpenMode(rawValue: O_DIRECTORY)
+  /// Never through a symbolic link at the end of the path.
+  public static let noFollow = OpenMode(rawValue: O_NOFOLLOW)
+  /// Never waiting, not even in open(2).
+  public static let nonBlocking = OpenMode(rawValue: O_NONBLOCK)
+}
+
+/// Files and directories by path.
+public enum Files {
+  /// Opens a file, open(2).
+  public static func open(
+    _ path: String, _ mode: OpenMode, permissions: UInt32 = 0o600
+  ) throws(SystemError) -> FileDescriptor {
+    FileDescriptor(
+      adopting: try retrying("open", path) {
+        unsafe cl_open(path, mode.rawValue | O_CLOEXEC, mode_t(permissions))
+      })
+  }
+
+  /// Reads a whole file.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - limit: a longer file is the error `Errno.tooBig`.
+  public static func read(_ path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8] {
+    let file = try open(path, [.read, .nonBlocking])
+    var bytes: [UInt8] = []
+    do throws(SystemError) {
+      while try Descriptor.read(file.rawValue, into: &bytes, limit: 4096) > 0 {
+        if bytes.count > limit { throw SystemError("read", path, .tooBig) }
+      }
+    } catch {
+      throw SystemError("read", path, error.errno)
+    }
+    return bytes
+  }
+
+  /// Writes a whole file in place, made if missing; for files of /proc and for logs.
+  public static func write(
+    _ path: String, _ bytes: [UInt8], mode: OpenMode = [.write], permissions: UInt32 = 0o600
+  ) throws(SystemError) {
+    let file = try open(path, mode, permissions: permissions)
+    try writeAll(file, bytes, path)
+  }
+
+  /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it and rename(2).
+  ///
+  /// Nothing is synchronised to the disk: a power cut is a reboot, after which the caller starts anew.
+  /// A process that dies in between leaves `<path>.tmp`, which the next replacement overwrites.
+  public static func replace(
+    _ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600
+  ) throws(SystemError) {
+    let temporary = path + ".tmp"
+    do throws(SystemError) {
+      let file = try open(
+        temporary, [.write, .create, .truncate, .noFollow], permissions: permissions)
+      try writeAll(file, bytes, temporary)
+      try rename(temporary, path)
+    } catch {
+      try? remove(temporary)
+      throw error
+    }
+  }
+
+  private static func writeAll(
+    _ file: borrowing FileDescriptor, _ bytes: [UInt8], _ path: String
+  ) throws(SystemError) {
+    do throws(SystemError) {
+      try Descriptor.writeAll(file.rawValue, bytes, deadline: .never)
+    } catch {
+      throw SystemError("write", path, error.errno)
+    }
+  }
+
+  /// What a path leads to, through symbolic links, stat(2).
+  public static func status(_ path: String) throws(SystemError) -> FileStatus {
+    var result = stat()
+    _ = try retrying("stat", path) { unsafe stat(path, &result) }
+    return FileStatus(result)
+  }
+
+  /// What a path is, a symbolic link included, lstat(2).
+  public static func linkStatus(_ path: String) throws(SystemError) -> FileStatus {
+    var result = stat()
+    _ = try retrying("lstat", path) { unsafe lstat(path, &result) }
+    return FileStatus(result)
+  }
+
+  /// What an open descriptor is, fstat(2).
+  public static func status(_ file: borrowing FileDescriptor) throws(SystemError) -> FileStatus {
+    var result = stat()
+    let number = file.rawValue
+    _ = try retrying("fstat", "") { unsafe fstat(number, &result) }
+    return FileStatus(result)
+  }
+
+  /// Removes a file, unlink(2).
+  public static func remove(_ path: String) throws(SystemError) {
+    _ = try retrying("unlink", path) { unsafe unlink(path) }
+  }
+
+  /// Removes a file that may be missing.
+  ///
+  /// - Returns: whether it was there.
+  @discardableResult
+  public static func removeIfPresent(_ path: String) throws(SystemError) -> Bool {
+    do throws(SystemError) {
+      try remove(path)
+      return true
+    } catch {
+      if error.errno == .noEntry || error.errno == .notDirectory { return false }
+      throw error
+    }
+  }
+
+  /// Moves a file over another, rename(2).
+  public static func rename(_ from: String, _ to: String) throws(SystemError) {
+    _ = try retrying("rename", to) { unsafe CLinux.rename(from, to) }
+  }
+
+  /// Gives a file a second name that must not exist yet, link(2).
+  public static func link(_ from: String, _ to: String) throws(SystemError) {
+    _ = try retrying("link", to) { unsafe CLinux.link(from, to) }
+  }
+
+  /// Sets permission bits, chmod(2).
+  public static func setPermissions(_ path: String, _ bits: UInt32) throws(SystemError) {
+    _ = try retrying("chmod", path) { unsafe chmod(path, mode_t(bits)) }
+  }
+
+  /// Makes a directory whose parents exist, mkdir(2), with exactly these permission bits.
+  ///
+  /// - Returns: whether it was made; false if a directory was there already.
+  @discardableResult
+  public static func makeDirectory(
+    _ path: String, permissions: UInt32 = 0o700
+  ) throws(SystemError) -> Bool {
+    do throws(SystemError) {
+      _ = try retrying("mkdir", path) { unsafe mkdir(path, mode_t(permissions)) }
+    } catch {
+      guard error.errno == .exists else { throw error }
+      guard try status(path).kind == .directory else { throw error }
+      return false
+    }
+    // The umask may have taken bits away.
+    try setPermissions(path, permissions)
+    return true
+  }
+
+  /// Makes a directory and the parents it lacks, all with these permission bits.
+  @discardableResult
+  public static func makeDirectories(
+    _ path: String, permissions: UInt32 = 0o700
+  ) throws(SystemError) -> Bool {
+    do throws(SystemError) {
+      return try makeDirectory(path, permissions: permissions)
+    } catch {
+      guard error.errno == .noEntry, let slash = path.utf8.lastIndex(of: 0x2F),
+        slash > path.startIndex
+      else { throw error }
+      try makeDirectories(String(path[..<slash]), permissions: permissions)
+      return try makeDirectory(path, permissions: permissions)
+    }
+  }
+
+  /// Removes an empty directory, rmdir(2).
+  public static func removeDirectory(_ path: String) throws(SystemError) {
+    _ = try retrying("rmdir", path) { unsafe rmdir(path) }
+  }
+
+  /// The names in a directory, without `.` and `..`, in no order.
+  ///
+  /// Names that are not UTF-8 come out repaired and so cannot be opened; no file of ours has one.
+  public static func list(_ path: String) throws(SystemError) -> [String] {
+    guard let directory = unsafe opendir(path) else {
+      throw SystemError("opendir", path, .current)
+    }
+    defer { _ = unsafe closedir(directory) }
+    var names: [String] = []
+    while true {
+      guard let entry = unsafe readdir(directory) else { return names }
+      let name = unsafe String(cString: cl_entry_name(entry))
+      if name != "." && name != ".." { names.append(name) }
+    }
+  }
+}
+
+/// A lock on a file, flock(2), held while this value lives.
+///
+/// The reference `host-local` plugin locks its `lock` file in the same way.
+public struct FileLock: ~Copyable, Sendable {
+  private let file: FileDescriptor
+
+  /// Takes the exclusive lock, or tells that somebody else holds it.
+  ///
+  /// - Parameter path: the file, made (0600) if missing.
+  /// - Returns: the lock, or nil if another open file has it.
+  public static func attempt(_ path: String) throws(SystemError) -> FileLock? {
+    let file = try Files.open(path, [.readWrite, .create])
+    let number = file.rawValue
+    do throws(SystemError) {
+      _ = try retrying("flock", path) { flock(number, LOCK_EX | LOCK_NB) }
+    } catch {
+      if error.errno == .again { return nil }
+      throw error
+    }
+    return FileLock(file: file)
+  }
+
+  /// Takes the exclusive lock, trying again with growing pauses (1 ms to 20 ms) until the deadline.
+  public static func take(_ path: String, deadline: Deadline) throws(SystemError) -> FileLock {
+    var pause = 1
+    while true {
+      if let lock = try attempt(path) { return lock }
+      try deadline.check("lock", path)
+      Clock.pause(milliseconds: min(pause, deadline.remainingMilliseconds))
+      pause = min(20, pause * 2)
+    }
+  }
+
+  private init(file: consuming FileDescriptor) { self.file = file }
+}
+
+/// Waiting without a descriptor; only where the kernel offers nothing to wait for.
+public enum Clock {
+  /// Sleeps, nanosleep(2); a signal ends it early.
+  public static func pause(milliseconds: Int) {
+    var span = timespec(
+      tv_sec: max(0, milliseconds) / 1000, tv_nsec: max(0, milliseconds) % 1000 * 1_000_000)
+    _ = unsafe nanosleep(&span, nil)
+  }
+}
