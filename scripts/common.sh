@@ -21,7 +21,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 need_root() {
   [ "$(id -u)" = 0 ] ||
-    die "needs root: it makes network namespaces and starts cnid in them (try: sudo $0 $*)"
+    die "needs root: it makes network namespaces and starts cnid in them (try: sudo $0)"
 }
 
 need_toolchain() {
