@@ -36,6 +36,7 @@ public struct ChildProcess: ~Copyable, Sendable {
   ///   - output: what becomes its standard output; nil: thrown away.
   ///   - errorOutput: what becomes its standard error; nil: thrown away.
   ///   - directory: its working directory.
+  /// - Throws: the error of pipe(2), posix_spawn(3) or pidfd_open(2); then no child is left.
   public init(
     executable: String, arguments: [String], environment: [String],
     input: Int32? = nil, output: Int32? = nil, errorOutput: Int32? = nil, directory: String = "/"
@@ -118,7 +119,7 @@ private enum CStrings {
   ) -> R {
     var pointers = unsafe strings.map { unsafe strdup($0) }
     unsafe pointers.append(nil)
-    defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+    defer { unsafe pointers.forEach { unsafe free($0) } }
     return unsafe body(pointers)
   }
 }

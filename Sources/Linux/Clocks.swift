@@ -84,6 +84,7 @@ public struct Deadline: Sendable {
   /// - Parameters:
   ///   - operation: what is about to be done, for the error.
   ///   - object: to what.
+  /// - Throws: `timedOut` or `cancelled`.
   public func check(_ operation: String, _ object: String = "") throws(SystemError) {
     if cancellation?.isCancelled == true { throw SystemError(operation, object, .cancelled) }
     if remainingMilliseconds == 0 { throw SystemError(operation, object, .timedOut) }

@@ -54,6 +54,7 @@ public struct Epoll: ~Copyable, Sendable {
   /// Waits for events.
   ///
   /// - Parameter milliseconds: how long; negative waits for ever, zero only looks.
+  /// - Throws: the error of epoll_wait(2), other than EINTR.
   /// - Returns: the events, none when the time is over or a signal came.
   public func wait(milliseconds: Int) throws(SystemError) -> [Event] {
     var list = unsafe [epoll_event](repeating: epoll_event(), count: 64)

@@ -121,6 +121,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
 ///   - operation: the word for the error.
 ///   - object: the object for the error; only made into a string on failure.
 ///   - call: the call.
+/// - Throws: what errno(3) says, other than EINTR.
 /// - Returns: the call's result, which is not -1.
 func retrying<R: FixedWidthInteger & SignedInteger>(
   _ operation: String, _ object: @autoclosure () -> String, _ call: () -> R

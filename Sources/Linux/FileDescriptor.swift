@@ -44,6 +44,7 @@ public enum Descriptor {
   ///   - descriptor: an open descriptor.
   ///   - buffer: gets the bytes at its end.
   ///   - limit: how many bytes at the most.
+  /// - Throws: the error of read(2); `again` from an empty non-blocking descriptor.
   /// - Returns: how many bytes were read, 0 at the end of the stream.
   public static func read(
     _ descriptor: Int32, into buffer: inout [UInt8], limit: Int = 65_536
@@ -112,6 +113,8 @@ public enum Descriptor {
   ///   - descriptor: an open descriptor.
   ///   - limit: more bytes than this are the error `Errno.tooBig`.
   ///   - deadline: when to give up.
+  /// - Returns: the bytes up to the end.
+  /// - Throws: the error of read(2) or of the wait.
   public static func readAll(
     _ descriptor: Int32, limit: Int, deadline: Deadline
   ) throws(SystemError) -> [UInt8] {

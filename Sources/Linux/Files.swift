@@ -96,6 +96,8 @@ public enum Files {
   /// - Parameters:
   ///   - path: the file.
   ///   - limit: a longer file is the error `Errno.tooBig`.
+  /// - Returns: all of its bytes.
+  /// - Throws: the error of open(2) or read(2).
   public static func read(_ path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8] {
     let file = try open(path, [.read, .nonBlocking])
     var bytes: [UInt8] = []
@@ -268,6 +270,7 @@ public struct FileLock: ~Copyable, Sendable {
   /// Takes the exclusive lock, or tells that somebody else holds it.
   ///
   /// - Parameter path: the file, made (0600) if missing.
+  /// - Throws: the error of open(2) or flock(2).
   /// - Returns: the lock, or nil if another open file has it.
   public static func attempt(_ path: String) throws(SystemError) -> FileLock? {
     let file = try Files.open(path, [.readWrite, .create])

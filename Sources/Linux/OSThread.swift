@@ -9,7 +9,7 @@ public enum OSThread {
 
   private final class Slot<T> { var value: T? }
 
-  /// Stack of every thread; virtual memory only. Swift code needs more than 16 KiB.
+  /// Stack of every thread, virtual memory only: Swift code needs more than 16 KiB.
   private static let stackBytes = 512 << 10
 
   /// Starts a thread that nobody waits for.

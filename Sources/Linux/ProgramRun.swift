@@ -30,7 +30,9 @@ public struct ProgramRun: Equatable, Sendable {
   ///   - environment: the whole environment, `KEY=value` each.
   ///   - input: its standard input; not reading it is no error.
   ///   - limits: how much it may print.
-  ///   - deadline: when it is killed; the error is then `timedOut` or `cancelled`.
+  ///   - deadline: when it is killed.
+  /// - Returns: its status and output; a status other than 0 is no error here.
+  /// - Throws: `timedOut`, `cancelled`, `tooBig`, or the error of starting it.
   public static func run(
     executable: String, arguments: [String], environment: [String], input: [UInt8] = [],
     limits: Limits = Limits(), deadline: Deadline

@@ -1,7 +1,9 @@
 public import Addresses
 import CLinux
 
-/// TCP sockets at literal addresses, tcp(7); all of them non-blocking. A static program resolves no names.
+/// TCP sockets at literal addresses, tcp(7); all of them non-blocking.
+///
+/// A static program resolves no names.
 public enum TCPSocket {
   /// Connects within the deadline.
   public static func connect(

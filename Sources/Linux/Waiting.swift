@@ -41,6 +41,7 @@ extension Deadline {
   ///   - operation: what waits, for the error.
   ///   - object: on what it waits, for the error.
   /// - Returns: what was seen.
+  /// - Throws: `timedOut`, `cancelled`, or the error of poll(2).
   @discardableResult
   public func wait(
     _ descriptor: Int32, for events: PollEvents, _ operation: String, _ object: String = ""
