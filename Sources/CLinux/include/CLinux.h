@@ -51,6 +51,7 @@ extern int unshare(int flags);
 extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 extern int pipe2(int fds[2], int flags);
 extern const char *strerrorname_np(int code);
+extern char **environ;
 extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *, const char *);
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
 
@@ -58,6 +59,7 @@ extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *
 static const int cl_CLONE_NEWNET = 0x40000000;
 static const int cl_SO_NETNS_COOKIE = 71;
 static const int cl_EVENTFD_FLAGS = EFD_CLOEXEC | EFD_NONBLOCK;
+static const int cl_SEMAPHORE_FLAGS = EFD_CLOEXEC | EFD_SEMAPHORE;
 static const int cl_SIGNALFD_FLAGS = SFD_CLOEXEC | SFD_NONBLOCK;
 static const int cl_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
 static const int cl_MSG_NOSIGNAL = MSG_NOSIGNAL;
@@ -111,6 +113,7 @@ static inline int cl_exit_status(int status) { return WEXITSTATUS(status); }
 static inline int cl_signal_of(int status) { return WTERMSIG(status); }
 static inline const char *cl_entry_name(const struct dirent *entry) { return entry->d_name; }
 
+static inline char *const *cl_environment(void) { return environ; }
 static inline void cl_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
 // waitid(P_PIDFD): 0 with *exited and *value filled in, -1 with errno. value is the exit status or the signal.

@@ -1,0 +1,63 @@
+import CLinux
+
+/// The process that this code runs in.
+public enum Process {
+  /// Its id.
+  public static var pid: Int32 { getpid() }
+
+  /// The user whose rights it has.
+  public static var effectiveUser: UInt32 { geteuid() }
+
+  /// Ends it at once with a status, _exit(2); output that is still buffered is lost.
+  public static func exit(_ status: Int32) -> Never { _exit(status) }
+
+  /// Takes bits away from the permissions of files that it makes, umask(2).
+  public static func setFileCreationMask(_ bits: UInt32) { _ = umask(mode_t(bits)) }
+
+  /// Lets all threads share one or few heaps, mallopt(3), so that memory freed by one thread serves the others.
+  public static func limitHeaps(to count: Int32) { _ = mallopt(M_ARENA_MAX, count) }
+
+  /// The variables of its environment in order; entries without `=` or with an empty name are left out.
+  public static func environment() -> [(name: String, value: String)] {
+    var result: [(name: String, value: String)] = []
+    var next = unsafe cl_environment()
+    while let list = unsafe next, let entry = unsafe list.pointee {
+      let text = unsafe String(cString: entry)
+      if let equals = text.utf8.firstIndex(of: 0x3D), equals > text.startIndex {
+        result.append(
+          (String(text[..<equals]), String(text[text.utf8.index(after: equals)...])))
+      }
+      unsafe next = list.advanced(by: 1)
+    }
+    return result
+  }
+
+  /// One variable of its environment.
+  public static func variable(_ name: String) -> String? {
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: value)
+  }
+}
+
+/// A counting semaphore on which threads wait, eventfd(2) with EFD_SEMAPHORE.
+public struct Semaphore: ~Copyable, Sendable {
+  private let descriptor: FileDescriptor
+
+  /// Makes one with the count 0.
+  public init() throws(SystemError) {
+    descriptor = FileDescriptor(
+      adopting: try retrying("eventfd", "") { eventfd(0, cl_SEMAPHORE_FLAGS) })
+  }
+
+  /// Adds one; wakes one of those who wait.
+  public func signal() {
+    var one: UInt64 = 1
+    _ = unsafe write(descriptor.rawValue, &one, 8)
+  }
+
+  /// Takes one, waiting until there is one.
+  public func wait() {
+    var value: UInt64 = 0
+    while unsafe CLinux.read(descriptor.rawValue, &value, 8) < 0, Errno.current == .interrupted {}
+  }
+}
