@@ -61,17 +61,17 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 ///
 /// The size of the input itself is its reader's matter: see the limits of HTTP and of standard input.
 public struct JSONLimits: Sendable, Equatable {
-  /// How deeply arrays and objects may be nested; 64 fits a thread with a stack of 512 KiB many times over.
+  /// How deeply arrays and objects may be nested; more than 64 is taken as 64.
   ///
-  /// More than 256 is taken as 256.
-  public var depth: Int
+  /// A level takes about 2 KiB of stack in a debug build, so 64 leave most of a worker's 512 KiB free.
+  public let depth: Int
   /// How many values there may be in all, elements and members counted, so that 16 MiB of `[[],[],…` do not
   /// become some hundred megabytes of values.
-  public var values: Int
+  public let values: Int
 
   /// Makes limits.
   public init(depth: Int = 64, values: Int = 250_000) {
-    self.depth = min(depth, 256)
+    self.depth = min(depth, 64)
     self.values = values
   }
 

@@ -79,6 +79,7 @@ struct JSONParser {
     defer { depth -= 1 }
     var members: [JSONObject.Member] = []
     if try closes(input, UInt8(ascii: "}")) { return JSONObject(members: members) }
+    members.reserveCapacity(4)
     repeat {
       guard try byte(input) == UInt8(ascii: "\"") else { throw unexpected(input) }
       let key = try string(input)

@@ -29,28 +29,25 @@ extension JSONParser {
 
   /// Reads a string whose opening quote is at the position.
   mutating func string(_ input: Span<UInt8>) throws(JSONError) -> String {
-    position += 1
-    let start = position
+    let start = position + 1
+    var at = start
     var escaped = false
-    while true {
-      switch try byte(input) {
-      case UInt8(ascii: "\""):
-        let range = start..<position
-        position += 1
+    while at < input.count {
+      let byte = input[at]
+      if byte == UInt8(ascii: "\"") {
+        position = at + 1
         // Escapes are ASCII, so the raw bytes are UTF-8 exactly when what they stand for is.
-        let text = try text(input, range)
-        return escaped ? try unescaped(input, range) : text
-      case UInt8(ascii: "\\"):
-        escaped = true
-        position += 1
-        _ = try byte(input)
-        position += 1
-      case let byte where byte < 0x20:
-        throw JSONError(offset: position, reason: .controlCharacter(byte))
-      default:
-        position += 1
+        let text = try text(input, start..<at)
+        return escaped ? try unescaped(input, start..<at) : text
       }
+      if byte < 0x20 { throw JSONError(offset: at, reason: .controlCharacter(byte)) }
+      if byte == UInt8(ascii: "\\") {
+        escaped = true
+        at += 1
+      }
+      at += 1
     }
+    throw JSONError(offset: input.count, reason: .unexpectedEnd)
   }
 
   /// What the bytes between two quotes stand for; they are UTF-8 already.
