@@ -1,0 +1,103 @@
+import Linux
+
+/// All that a node holds; two of them tell what was left behind between.
+public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
+  /// Links of the node and of the pods looked at, `namespace/name`.
+  public var links: [String] = []
+  /// Routes of both families, `namespace: route`.
+  public var routes: [String] = []
+  /// Namespaces that the node has an id for: those that somebody still holds open.
+  public var namespaces: [String] = []
+  /// Files of leases, without host-local's `lock` and `last_reserved_ip.*`.
+  public var leases: [String] = []
+  /// Files of the daemon's state directory, without its lock.
+  public var records: [String] = []
+  /// Files in the socket directory.
+  public var sockets: [String] = []
+  /// The daemon's open descriptors.
+  public var descriptors = 0
+  /// The daemon's threads.
+  public var threads = 0
+
+  /// What differs, a line each; empty if nothing does.
+  public static func difference(_ before: Snapshot, _ after: Snapshot) -> [String] {
+    let lists: [(String, [String], [String])] = [
+      ("link", before.links, after.links), ("route", before.routes, after.routes),
+      ("namespace", before.namespaces, after.namespaces),
+      ("lease", before.leases, after.leases), ("record", before.records, after.records),
+      ("socket", before.sockets, after.sockets),
+    ]
+    var lines: [String] = []
+    for (what, old, new) in lists {
+      lines += new.filter { !old.contains($0) }.map { "\(what) left: \($0)" }
+      lines += old.filter { !new.contains($0) }.map { "\(what) gone: \($0)" }
+    }
+    if after.descriptors > before.descriptors {
+      lines.append("descriptors: \(before.descriptors) -> \(after.descriptors)")
+    }
+    if after.threads > before.threads {
+      lines.append("threads: \(before.threads) -> \(after.threads)")
+    }
+    return lines
+  }
+
+  /// Everything, for a failed expectation.
+  public var description: String {
+    "links \(links), routes \(routes), namespaces \(namespaces), leases \(leases), "
+      + "records \(records), \(descriptors) descriptors, \(threads) threads"
+  }
+}
+
+extension TestNode {
+  /// Looks at everything that the node and some pods hold.
+  public func snapshot(_ pods: [TestPod] = []) async throws -> Snapshot {
+    var snapshot = Snapshot()
+    let places = [("node", network)] + pods.map { ($0.containerID, $0.network) }
+    for (name, place) in places {
+      snapshot.links += try await place.links().map { "\(name)/\($0)" }
+      for family in ["-4", "-6"] {
+        // Link-local routes come and go with the kernel's own address detection.
+        snapshot.routes += try await place.routes(family).filter { !$0.hasPrefix("fe80::") }
+          .map { "\(name): \($0)" }
+      }
+    }
+    snapshot.namespaces = try await network.run(["ip", "netns", "list-id"]).text
+      .split(separator: "\n").map(String.init)
+    snapshot.leases = leases
+    snapshot.records = TemporaryDirectory.files(below: stateDirectory).filter { $0 != "lock" }
+    snapshot.sockets = TemporaryDirectory.files(below: socketDirectory)
+    if let usage = daemon?.usage {
+      snapshot.descriptors = usage.descriptors
+      snapshot.threads = usage.threads
+    }
+    return snapshot
+  }
+
+  /// The leases of host-local, `network/address`.
+  public var leases: [String] {
+    TemporaryDirectory.files(below: dataDirectory).filter {
+      let name = $0.split(separator: "/").last ?? ""
+      return name != "lock" && !name.hasPrefix("last_reserved_ip.")
+    }
+  }
+
+  /// The daemon's records of attachments, one file name each.
+  public var records: [String] {
+    TemporaryDirectory.files(below: "\(stateDirectory)/attachments")
+  }
+
+  /// Waits until what differs from an earlier snapshot is gone: idle workers and the kernel's own cleaning
+  /// take a moment.
+  ///
+  /// - Returns: what is still different at the end.
+  public func leftovers(
+    since before: Snapshot, _ pods: [TestPod] = [], within milliseconds: Int = 5000
+  ) async throws -> [String] {
+    let deadline = Deadline.after(milliseconds: milliseconds)
+    while true {
+      let left = Snapshot.difference(before, try await snapshot(pods))
+      if left.isEmpty || deadline.isOver { return left }
+      await onThread { Clock.pause(milliseconds: 50) }
+    }
+  }
+}
