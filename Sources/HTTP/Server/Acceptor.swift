@@ -1,0 +1,101 @@
+#if !hasFeature(Embedded)
+  import Linux
+
+  /// The listening sockets, and what to do when there are no descriptors left.
+  final class Acceptor {
+    /// What accepting once gave.
+    enum Outcome: ~Copyable {
+      case connection(FileDescriptor)
+      case nobody
+      /// There is no descriptor or no memory for one more.
+      case exhausted
+      /// The listener itself does not work for now.
+      case failed
+    }
+
+    /// Whether nobody is accepted for the time being.
+    private(set) var isPaused = false
+
+    private var listeners: [UInt64: ListeningSocket] = [:]
+    private var lastToken: UInt64 = 0
+    /// A descriptor to give up when there are none left, so that one more client is served.
+    private var spare: EventDescriptor? = try? EventDescriptor()
+
+    /// A number that was never used before.
+    func nextToken() -> UInt64 {
+      lastToken += 1
+      return lastToken
+    }
+
+    func has(_ token: UInt64) -> Bool { listeners[token] != nil }
+
+    func rootPeersOnly(_ token: UInt64) -> Bool { listeners[token]?.rootPeersOnly ?? true }
+
+    func add(_ listener: ListeningSocket, _ epoll: borrowing Epoll) {
+      let token = nextToken()
+      listeners[token] = listener
+      if !isPaused { try? epoll.add(listener.socket.rawValue, .read, token: token) }
+    }
+
+    func close() { listeners = [:] }
+
+    func accept(_ token: UInt64) -> Outcome {
+      guard let listener = listeners[token] else { return .nobody }
+      do throws(SystemError) {
+        guard let socket = try Listener.accept(listener.socket) else { return .nobody }
+        return .connection(socket)
+      } catch {
+        switch error.errno {
+        case .tooManyFiles, .tooManyFilesInSystem, .noMemory, .noBuffers: return .exhausted
+        default: return .failed
+        }
+      }
+    }
+
+    /// Gives up the spare descriptor; false if there is none.
+    func useSpare() -> Bool {
+      if spare == nil { return false }
+      spare = nil
+      return true
+    }
+
+    /// Stops watching the listeners; who connects meanwhile waits in the kernel.
+    func pause(_ epoll: borrowing Epoll) {
+      isPaused = true
+      for listener in listeners.values { try? epoll.remove(listener.socket.rawValue) }
+    }
+
+    /// Goes on if there is room again and a spare descriptor.
+    func resume(_ epoll: borrowing Epoll, hasRoom: Bool) {
+      guard hasRoom else { return }
+      if spare == nil { spare = try? EventDescriptor() }
+      if spare == nil { return }
+      isPaused = false
+      for (token, listener) in listeners {
+        try? epoll.add(listener.socket.rawValue, .read, token: token)
+      }
+    }
+  }
+
+  /// Numbers in the order in which they came, taken from the front.
+  struct ArrivalQueue {
+    private var numbers: [UInt64] = []
+    private var first = 0
+
+    /// Appends a number after removing from the front those that are not wanted any more.
+    mutating func append(_ number: UInt64, whereWanted isWanted: (UInt64) -> Bool) {
+      while first < numbers.count, !isWanted(numbers[first]) { first += 1 }
+      if first > 256 || first == numbers.count {
+        numbers.removeFirst(first)
+        first = 0
+      }
+      numbers.append(number)
+    }
+
+    mutating func removeFirst() -> UInt64? {
+      guard first < numbers.count else { return nil }
+      defer { first += 1 }
+      return numbers[first]
+    }
+  }
+#endif
