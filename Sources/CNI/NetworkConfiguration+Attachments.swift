@@ -1,0 +1,45 @@
+import JSON
+
+extension NetworkConfiguration {
+  /// An attachment that GC must not touch.
+  public struct Attachment: Hashable, Sendable {
+    /// The container's id, CNI_CONTAINERID.
+    public let containerID: String
+    /// The link's name in the container, CNI_IFNAME.
+    public let ifName: String
+
+    /// Makes an attachment.
+    public init(containerID: String, ifName: String) {
+      self.containerID = containerID
+      self.ifName = ifName
+    }
+  }
+
+  /// The attachments that are still valid, for GC.
+  ///
+  /// They are under `cni.dev/valid-attachments`, or else under the older `cni.dev/attachments`. A list
+  /// that is missing or null is not an empty list, for which GC would remove everything; and an
+  /// entry that cannot be read is never skipped.
+  ///
+  /// - Throws: code 7 if neither key is there or an entry lacks something, code 6 for a wrong type.
+  public func validAttachments() throws(CNIError) -> [Attachment] {
+    let reader = MemberReader(object, failure: "error unmarshall network config: ")
+    let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"]
+    guard let key = keys.first(where: { reader.value($0) != nil }) else {
+      throw CNIError(
+        .invalidConfiguration, "missing cni.dev/valid-attachments",
+        details: "GC needs the list of valid attachments, which may be empty")
+    }
+    var attachments: [Attachment] = []
+    for entry in try reader.objects(key) {
+      guard let containerID = try entry.string("containerID"), !containerID.isEmpty,
+        let ifName = try entry.string("ifname"), !ifName.isEmpty
+      else {
+        throw CNIError(
+          .invalidConfiguration, "\(entry.path) lacks containerID or ifname")
+      }
+      attachments.append(Attachment(containerID: containerID, ifName: ifName))
+    }
+    return attachments
+  }
+}
