@@ -271,7 +271,7 @@ public struct FileLock: ~Copyable, Sendable {
   ///
   /// - Parameter path: the file, made (0600) if missing.
   /// - Throws: the error of open(2) or flock(2).
-  /// - Returns: the lock, or nil if another open file has it.
+  /// - Returns: the lock, or nil if another open file has it or the path leads elsewhere by now.
   public static func attempt(_ path: String) throws(SystemError) -> FileLock? {
     let file = try Files.open(path, [.readWrite, .create])
     let number = file.rawValue
@@ -281,6 +281,10 @@ public struct FileLock: ~Copyable, Sendable {
       if error.errno == .again { return nil }
       throw error
     }
+    // The lock of a file that was removed or replaced meanwhile keeps nobody out.
+    let mine = try Files.status(file)
+    guard let now = try? Files.status(path), now.inode == mine.inode, now.device == mine.device
+    else { return nil }
     return FileLock(file: file)
   }
 

@@ -37,6 +37,28 @@ public struct ProgramRun: Equatable, Sendable {
     executable: String, arguments: [String], environment: [String], input: [UInt8] = [],
     limits: Limits = Limits(), deadline: Deadline
   ) throws(SystemError) -> ProgramRun {
+    var unseen: [UInt8] = []
+    return try run(
+      executable: executable, arguments: arguments, environment: environment, input: input,
+      limits: limits, deadline: deadline, lastWords: &unseen)
+  }
+
+  /// Does the same, and also gives what a program that was killed had written to standard error.
+  ///
+  /// - Parameters:
+  ///   - executable: its path; no search.
+  ///   - arguments: argv, the program's name first.
+  ///   - environment: the whole environment, `KEY=value` each.
+  ///   - input: its standard input; not reading it is no error.
+  ///   - limits: how much it may print.
+  ///   - deadline: when it is killed.
+  ///   - lastWords: gets the end of its standard error if this throws.
+  /// - Returns: its status and output; a status other than 0 is no error here.
+  /// - Throws: `timedOut`, `cancelled`, `tooBig`, or the error of starting it.
+  public static func run(
+    executable: String, arguments: [String], environment: [String], input: [UInt8],
+    limits: Limits, deadline: Deadline, lastWords: inout [UInt8]
+  ) throws(SystemError) -> ProgramRun {
     let stdin = try Pipe()
     let stdout = try Pipe()
     let stderr = try Pipe()
@@ -56,6 +78,7 @@ public struct ProgramRun: Equatable, Sendable {
         status: status, output: exchange.collected, errorOutput: exchange.collectedErrors)
     } catch {
       child.kill()
+      lastWords = exchange.collectedErrors
       throw SystemError("run", executable, error.errno)
     }
   }

@@ -78,6 +78,7 @@ static const int cl_EPOLLRDHUP = EPOLLRDHUP;
 static const int cl_SPAWN_FLAGS =
     POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 static const int cl_IPPROTO_TCP = IPPROTO_TCP;
+static const long cl_UTIME_OMIT = UTIME_OMIT;
 
 // struct ucred of socket(7), hidden like the prototypes above.
 struct cl_ucred {
