@@ -26,6 +26,7 @@ let package = Package(
 
 if !embedded {
   package.products.append(.executable(name: "cnid", targets: ["cnid"]))
+  package.products.append(.executable(name: "cnid-bench", targets: ["cnid-bench"]))
   package.targets += [
     .target(name: "Netlink", dependencies: ["Linux", "Addresses", "CLinux"]),
     .target(name: "Runtime", dependencies: ["CNI", "JSON", "Linux"]),
@@ -48,6 +49,7 @@ if !embedded {
         "CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "CLinux",
       ],
       path: "Tests/Support"),
+    .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
     .testTarget(name: "AddressesTests", dependencies: ["Addresses", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux", "TestSupport"]),
