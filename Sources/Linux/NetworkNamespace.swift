@@ -19,6 +19,15 @@ public struct NetworkNamespace: ~Copyable, Sendable {
     descriptor = opened
   }
 
+  private init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+
+  /// A second value for the same namespace, to be handed to another thread.
+  ///
+  /// - Throws: the error of fcntl(2).
+  public func duplicate() throws(SystemError) -> NetworkNamespace {
+    NetworkNamespace(adopting: try descriptor.duplicate())
+  }
+
   /// The calling thread's own namespace.
   public static func current() throws(SystemError) -> NetworkNamespace {
     try NetworkNamespace(path: "/proc/thread-self/ns/net")

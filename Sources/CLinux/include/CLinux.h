@@ -38,6 +38,7 @@
 
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
@@ -129,3 +130,10 @@ static inline int cl_wait_pidfd(int pidfd, int *exited, int *value) {
 
 _Static_assert(sizeof(struct cl_ucred) == 12, "struct ucred of the kernel");
 _Static_assert(NETLINK_ROUTE == 0, "linux/netlink.h");
+
+// Netlink copies these as they lie in memory; the kernel's own sizes leave no room for padding at the end.
+_Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct nlattr) == 4, "linux/netlink.h");
+_Static_assert(sizeof(struct ifinfomsg) == 16 && sizeof(struct rtmsg) == 12, "linux/rtnetlink.h");
+_Static_assert(sizeof(struct rtnexthop) == 8 && sizeof(struct rtgenmsg) == 1, "linux/rtnetlink.h");
+_Static_assert(sizeof(struct ifaddrmsg) == 8, "linux/if_addr.h");
+_Static_assert(sizeof(struct ndmsg) == 12, "linux/neighbour.h");
