@@ -1,3 +1,5 @@
+public import JSON
+
 /// A version of the CNI specification; these seven are supported, and no other.
 public enum CNIVersion: Hashable, Comparable, CaseIterable, Sendable {
   /// 0.1.0, also what a configuration without a version means.
@@ -43,6 +45,16 @@ extension CNIVersion: CustomStringConvertible {
 }
 
 extension CNIVersion {
+  /// The answer to VERSION: the newest version as `cniVersion`, and all as `supportedVersions`.
+  ///
+  /// Printed on one line, it is what the Go library prints.
+  public static var report: JSONValue {
+    [
+      "cniVersion": .string(newest.description),
+      "supportedVersions": .array(allCases.map { .string($0.description) }),
+    ]
+  }
+
   /// Whether a configuration of the given version may be used for a verb, by the skeleton's rules.
   ///
   /// CHECK needs 0.4.0, GC and STATUS need 1.1.0; then the version must be exactly one of the
