@@ -1,0 +1,37 @@
+/// The daemon's paths.
+///
+/// Counterpart of `MultusCNIAPIEndpoint`, `MultusDelegateAPIEndpoint` and `MultusHealthAPIEndpoint` of Multus'
+/// server api, and of the single route of OVN-Kubernetes' cniserver.
+public enum Endpoint: String, Sendable, CaseIterable {
+  /// A CNI call.
+  case cni = "/cni"
+  /// Hot-plug of one network.
+  case delegate = "/delegate"
+  /// A CNI call in OVN-Kubernetes' form: the answer is the bare result.
+  case ovn = "/"
+  /// Whether the daemon lives.
+  case healthz = "/healthz"
+  /// Whether it takes every call.
+  case readyz = "/readyz"
+  /// Numbers for Prometheus.
+  case metrics = "/metrics"
+
+  /// The path, as it stands in the request line.
+  public var path: String { rawValue }
+
+  /// The URL for clients that want one: counterpart of Multus' `GetAPIEndpoint`.
+  public var url: String { "http://dummy" + rawValue }
+}
+
+/// The directory of the daemon's socket unless the configuration names another.
+public let defaultSocketDirectory = "/run/cnid"
+
+/// The path of the daemon's socket in a directory: `cnid.sock`.
+///
+/// Counterpart of Multus' `SocketPath`.
+public func socketPath(directory: String = defaultSocketDirectory) -> String {
+  var bytes = Array(directory.utf8)
+  while bytes.last == UInt8(ascii: "/") { bytes.removeLast() }
+  let isRelativeName = directory.utf8.isEmpty
+  return String(decoding: bytes, as: UTF8.self) + (isRelativeName ? "cnid.sock" : "/cnid.sock")
+}
