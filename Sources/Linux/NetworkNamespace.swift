@@ -65,6 +65,20 @@ public struct NetworkNamespace: ~Copyable, Sendable {
     _ = try retrying("unshare", "") { unshare(cl_CLONE_NEWNET) }
   }
 
+  /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that is opened in it.
+  public func cookie() throws(SystemError) -> UInt64 {
+    let result = try run { () -> Result<UInt64, SystemError> in
+      do throws(SystemError) {
+        let inside = FileDescriptor(
+          adopting: try retrying("socket", "") { socket(AF_UNIX, cl_SOCK_DGRAM, 0) })
+        return .success(try Self.cookie(ofSocket: inside))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
   /// The kernel's number of the namespace that a socket belongs to, SO_NETNS_COOKIE.
   ///
   /// A number is never given to a second namespace while the machine runs; paths, pids and inodes are.

@@ -59,6 +59,8 @@ public struct ProgramRun: Equatable, Sendable {
     executable: String, arguments: [String], environment: [String], input: [UInt8],
     limits: Limits, deadline: Deadline, lastWords: inout [UInt8]
   ) throws(SystemError) -> ProgramRun {
+    // A program that does not read its input must not end this one; write(2) knows no MSG_NOSIGNAL.
+    Signal.ignoreBrokenPipes()
     let stdin = try Pipe()
     let stdout = try Pipe()
     let stderr = try Pipe()
