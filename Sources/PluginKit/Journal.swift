@@ -1,0 +1,103 @@
+public import CNI
+@_spi(Journal) public import Linux
+import Synchronization
+
+/// The steps of a plugin, one for each of its effects on the outside.
+///
+/// Metrics, deadline errors and the fault tests use the raw values as names.
+public protocol PluginStep: RawRepresentable, CaseIterable, Sendable where RawValue == String {}
+
+/// Where records are kept.
+public protocol AttachmentRecording: Sendable {
+  /// Writes a record in place of the one with the same key.
+  func write(_ record: AttachmentRecord) throws(CNIError)
+}
+
+/// What a running call is doing, for deadline errors, metrics and those who watch.
+public final class CallProgress: Sendable {
+  /// One step that has ended.
+  public struct Step: Equatable, Sendable {
+    /// `plugin.step`.
+    public let name: String
+    /// How long it took.
+    public let nanoseconds: UInt64
+  }
+
+  private struct State {
+    var current = ""
+    var finished: [Step] = []
+  }
+
+  private let state = Mutex(State())
+
+  /// Starts with nothing done.
+  public init() {}
+
+  /// The step that is running or ran last, `plugin.step`; empty before the first.
+  public var current: String { state.withLock { $0.current } }
+
+  /// The steps that have ended, in order.
+  public var finished: [Step] { state.withLock { $0.finished } }
+
+  func begin(_ name: String) { state.withLock { $0.current = name } }
+
+  func end(_ name: String, nanoseconds: UInt64) {
+    state.withLock { $0.finished.append(Step(name: name, nanoseconds: nanoseconds)) }
+  }
+}
+
+/// Runs a plugin's effects, one step at a time, once their undo is on the disk.
+///
+/// It alone makes permits, and netlink changes, leases and executed plugins ask for one; so an effect outside of
+/// a step does not compile.
+public final class Journal<Step: PluginStep>: Sendable {
+  private let plugin: String
+  private let progress: CallProgress
+  private let deadline: Deadline
+
+  init(plugin: String, progress: CallProgress, deadline: Deadline) {
+    self.plugin = plugin
+    self.progress = progress
+    self.deadline = deadline
+  }
+
+  /// Does one effect.
+  ///
+  /// - Parameters:
+  ///   - step: its name.
+  ///   - body: the effect; gets the permit that it needs.
+  /// - Returns: what the body returns.
+  /// - Throws: code 105 with the step's name if the deadline has passed before or in the step; else the body's error.
+  public func perform<T>(
+    _ step: Step, _ body: (borrowing Permit) throws(CNIError) -> T
+  ) throws(CNIError) -> T {
+    let name = "\(plugin).\(step.rawValue)"
+    progress.begin(name)
+    if deadline.isOver { throw overdue(name, cause: "") }
+    let began = KernelClock.monotonic
+    defer { progress.end(name, nanoseconds: KernelClock.monotonic &- began) }
+    let value: T
+    do throws(CNIError) {
+      value = try body(Permit())
+    } catch {
+      throw error.code == .deadline ? overdue(name, cause: error.details) : error
+    }
+    KillPoint.reached(name)
+    return value
+  }
+
+  private func overdue(_ name: String, cause: String) -> CNIError {
+    let cancelled = deadline.cancellation?.isCancelled == true
+    return CNIError(
+      .deadline, "\(cancelled ? "cancelled" : "deadline passed") in step \(name)", details: cause)
+  }
+}
+
+/// The place where the fault tests end the process: `CNID_KILL_AFTER=<plugin>.<step>`.
+enum KillPoint {
+  private static let name = Process.variable("CNID_KILL_AFTER")
+
+  static func reached(_ step: String) {
+    if step == name { try? Signal.kill.send(to: Process.pid) }
+  }
+}

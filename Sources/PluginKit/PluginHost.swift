@@ -1,0 +1,55 @@
+public import Netlink
+
+/// How important a log line is.
+public enum LogLevel: Int, Comparable, Sendable, CaseIterable {
+  /// Something failed.
+  case error
+  /// Something is odd and was dealt with.
+  case warning
+  /// What an operator wants to know of normal work.
+  case info
+  /// Everything.
+  case debug
+
+  /// The name in configuration files and log lines.
+  public var name: String {
+    switch self {
+    case .error: "error"
+    case .warning: "warning"
+    case .info: "info"
+    case .debug: "debug"
+    }
+  }
+
+  /// The level with a name.
+  public init?(name: String) {
+    guard let level = Self.allCases.first(where: { $0.name == name }) else { return nil }
+    self = level
+  }
+
+  /// Errors come first.
+  public static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// What the daemon offers to its plugins; kubelet's `Host` without the way back into kubelet.
+public struct PluginHost: Sendable {
+  /// Where host-local keeps its leases.
+  public let dataDirectory: String
+  /// Where programs of plugins are looked for before the request's CNI_PATH.
+  public let binDirectories: [String]
+  /// Removes links without making anybody wait for the kernel's acknowledgement.
+  public let linkRemover: LinkRemover
+  /// Writes a log line; outside text in it is made harmless by the daemon.
+  public let log: @Sendable (LogLevel, String) -> Void
+
+  /// Makes a host.
+  public init(
+    dataDirectory: String, binDirectories: [String], linkRemover: LinkRemover,
+    log: @escaping @Sendable (LogLevel, String) -> Void
+  ) {
+    self.dataDirectory = dataDirectory
+    self.binDirectories = binDirectories
+    self.linkRemover = linkRemover
+    self.log = log
+  }
+}

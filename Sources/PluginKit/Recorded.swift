@@ -1,0 +1,9 @@
+import Synchronization
+
+/// Keeps the record that an ADD has written.
+final class Recorded: Sendable {
+  private let value = Mutex<AttachmentRecord?>(nil)
+
+  func set(_ record: AttachmentRecord) { value.withLock { $0 = record } }
+  func get() -> AttachmentRecord? { value.withLock { $0 } }
+}
