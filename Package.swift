@@ -40,8 +40,11 @@ if !embedded {
       dependencies: ["PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
     .target(
       name: "Daemon",
-      dependencies: ["PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses"]),
-    .executableTarget(name: "cnid", dependencies: ["Daemon", "MacvlanPlugin", "PluginKit"]),
+      dependencies: [
+        "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses",
+      ]),
+    .executableTarget(
+      name: "cnid", dependencies: ["Daemon", "DaemonAPI", "MacvlanPlugin", "PluginKit", "Linux"]),
 
     .target(
       name: "TestSupport",

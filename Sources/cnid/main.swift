@@ -1,1 +1,30 @@
-print("")
+import DaemonAPI
+import Daemon
+import Linux
+import PluginKit
+
+// The daemon: the plugins that it has are the list below.
+let plugins: [any NetworkPlugin] = [NoopPlugin()]
+
+func write(_ text: String, to descriptor: Int32) {
+  _ = try? Descriptor.write(descriptor, Array(text.utf8))
+}
+
+do throws(UsageError) {
+  switch try CommandLineReader.read(
+    Array(CommandLine.arguments.dropFirst()), version: Product.version)
+  {
+  case .print(let text): write(text, to: 1)
+  case .checkConfiguration(let file): write("\(file): ok\n", to: 1)
+  case .run(let configuration):
+    do throws(StartError) {
+      try Lifecycle.run(configuration, plugins: plugins, version: Product.version)
+    } catch {
+      write("cnid: \(error)\n", to: 2)
+      Linux.Process.exit(1)
+    }
+  }
+} catch {
+  write("cnid: \(error)\n", to: 2)
+  Linux.Process.exit(2)
+}

@@ -1,0 +1,291 @@
+import CNI
+import DaemonAPI
+import JSON
+import Linux
+import PluginKit
+
+/// Does what a request asks for with the plugin that is responsible, and keeps the records.
+///
+/// Counterpart of `HandleCNIRequest` in OVN-Kubernetes' cniserver: what it returns goes out without further processing.
+struct CommandHandler: Sendable {
+  let store: AttachmentStore
+  let registry: PluginRegistry
+  let log: Log
+
+  /// Time that the undo of a failed ADD has, whatever is left of the ADD's own.
+  private static let undoMilliseconds = 10_000
+
+  /// Handles a request.
+  ///
+  /// - Parameters:
+  ///   - decoded: the request.
+  ///   - progress: hears of the steps.
+  /// - Returns: the result's bytes for ADD and UPDATE, in the configuration's version; nothing for other verbs.
+  /// - Throws: what the caller is told.
+  func handle(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) -> [UInt8] {
+    let request = decoded.request
+    switch request.command {
+    case .add:
+      let version = try request.configuration.version()
+      return try add(try chosen(decoded), decoded, progress).printed(as: version)
+    case .update:
+      let version = try request.configuration.version()
+      return try update(decoded, progress).printed(as: version)
+    case .delete: try delete(decoded, progress)
+    case .check:
+      try request.configuration.checkVersion(for: .check)
+      let (plugin, record) = try responsible(decoded)
+      try check(plugin, request, record, progress)
+    case .status:
+      try request.configuration.checkVersion(for: .status)
+      try status(try chosen(decoded), request, progress)
+    case .garbageCollect:
+      try request.configuration.checkVersion(for: .garbageCollect)
+      try collectGarbage(decoded, progress)
+    default:
+      throw CNIError(.invalidEnvironment, "unknown cmd type: \(request.command)")
+    }
+    return []
+  }
+
+  // MARK: Who is responsible
+
+  private func chosen(_ decoded: DecodedRequest) throws(CNIError) -> any NetworkPlugin {
+    if let plugin = decoded.plugin { return plugin }
+    throw decoded.choiceError ?? CNIError(.invalidConfiguration, "no plugin for this network")
+  }
+
+  /// The record's plugin; without a record the configuration's.
+  private func responsible(
+    _ decoded: DecodedRequest
+  ) throws(CNIError) -> (any NetworkPlugin, AttachmentRecord?) {
+    guard let key = key(of: decoded) else { return (try chosen(decoded), nil) }
+    guard let plugin = registry.plugin(named: key.plugin) else {
+      throw CNIError(
+        .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
+    }
+    return (plugin, store.record(key))
+  }
+
+  /// The key under which the attachment is recorded; of several plugins' the configuration's choice.
+  private func key(of decoded: DecodedRequest) -> AttachmentKey? {
+    let request = decoded.request
+    let keys = store.keys(
+      containerID: request.sandboxID, ifName: request.ifName, network: request.configuration.name)
+    return keys.first { $0.plugin == decoded.plugin?.name } ?? keys.first
+  }
+
+  // MARK: The verbs
+
+  private func add<P: NetworkPlugin>(
+    _ plugin: P, _ decoded: DecodedRequest, _ progress: CallProgress
+  ) throws(CNIError) -> CNIResult {
+    let request = decoded.request
+    let key = AttachmentKey(
+      network: request.configuration.name, containerID: request.sandboxID, ifName: request.ifName,
+      plugin: plugin.name)
+    if let old = store.record(key) {
+      if let result = try settle(old, for: request) { return result }
+      try undo(plugin, request, old, progress)
+    }
+    let draft = AttachmentRecord(
+      key: key, configuration: request.configuration.bytes, environment: request.environment,
+      origin: decoded.endpoint.origin, requestID: request.requestID, stamp: request.stamp)
+    let call = AddCall<P.Step>(request: request, draft: draft, store: store, progress: progress)
+    do throws(CNIError) {
+      let result = try plugin.add(call)
+      if var record = call.recorded {
+        record.phase = .attached
+        record.result = result
+        try store.write(record)
+      }
+      return result
+    } catch {
+      if let record = call.recorded { rollBack(plugin, request, record, progress) }
+      throw error
+    }
+  }
+
+  /// What an ADD finds already there: its own result when the same call comes again, or what is left to undo.
+  ///
+  /// - Returns: the result of the call that is repeated; nil if the old attachment is to be undone.
+  /// - Throws: code 4 if the attachment is in use.
+  private func settle(
+    _ old: AttachmentRecord, for request: PodRequest
+  ) throws(CNIError) -> CNIResult? {
+    guard old.phase == .attached, old.stamp.bootID == request.stamp.bootID else { return nil }
+    if !request.requestID.isEmpty, old.requestID == request.requestID { return old.result }
+    // Another namespace behind the same container id and interface: the old one is gone.
+    if let identity = old.namespace, let cookie = Self.cookie(of: request.netns),
+      cookie != identity.cookie
+    {
+      return nil
+    }
+    throw CNIError(
+      .invalidEnvironment, "the attachment \(old.key) exists already; DEL it before another ADD")
+  }
+
+  private static func cookie(of netns: String) -> UInt64? {
+    guard let namespace = try? NetworkNamespace(path: netns) else { return nil }
+    return try? namespace.cookie()
+  }
+
+  /// Undoes a failed ADD; what cannot be undone stays recorded for the runtime's DEL.
+  private func rollBack<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+  ) {
+    do throws(CNIError) {
+      try undo(plugin, request, record, progress)
+    } catch {
+      log.write(
+        .error, "a failed ADD could not be undone; its DEL will try again",
+        [("attachment", "\(record.key)"), ("error", "\(error)")])
+    }
+  }
+
+  private func undo<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) {
+    var request = request
+    request.command = .delete
+    request.configuration = try NetworkConfiguration(record.configuration)
+    request.deadline = .after(milliseconds: Self.undoMilliseconds)
+    var record = record
+    record.phase = .deleting
+    // A full disk must not stop an undo.
+    try? store.write(record)
+    try plugin.delete(
+      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+    try store.remove(record.key)
+  }
+
+  private func delete(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) {
+    let (plugin, record) = try responsible(decoded)
+    try delete(plugin, decoded.request, record, progress)
+  }
+
+  private func delete<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) {
+    guard var record else {
+      return try plugin.delete(
+        PluginCall(plugin: plugin.name, request: request, record: nil, progress: progress))
+    }
+    // A DEL that began before the attachment's ADD means an older one.
+    if request.stamp.isOlder(than: record.stamp) == true { return }
+    let request = try recorded(request, record)
+    record.phase = .deleting
+    try? store.write(record)
+    try plugin.delete(
+      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+    try store.remove(record.key)
+  }
+
+  private func check<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) {
+    let request = if let record { try recorded(request, record) } else { request }
+    try plugin.check(
+      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+  }
+
+  private func status<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ progress: CallProgress
+  ) throws(CNIError) {
+    try plugin.status(
+      PluginCall(plugin: plugin.name, request: request, record: nil, progress: progress))
+  }
+
+  private func update(
+    _ decoded: DecodedRequest, _ progress: CallProgress
+  ) throws(CNIError) -> CNIResult {
+    let (plugin, record) = try responsible(decoded)
+    return try update(plugin, decoded.request, record, progress)
+  }
+
+  private func update<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) -> CNIResult {
+    let result = try plugin.update(
+      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+    if var record {
+      record.configuration = request.configuration.bytes
+      record.result = result
+      try store.write(record)
+    }
+    return result
+  }
+
+  private func collectGarbage(
+    _ decoded: DecodedRequest, _ progress: CallProgress
+  ) throws(CNIError) {
+    let request = decoded.request
+    let valid = try request.configuration.validAttachments()
+    let plugin = try chosen(decoded)
+    var errors: [CNIError] = []
+    for key in store.keys(network: request.configuration.name) {
+      guard let record = store.record(key), !isValid(record, valid) else { continue }
+      do throws(CNIError) {
+        try removeInvalid(record, request, progress)
+      } catch {
+        errors.append(error)
+      }
+    }
+    do throws(CNIError) {
+      try collect(plugin, request, valid, progress)
+    } catch {
+      errors.append(error)
+    }
+    guard let first = errors.first else { return }
+    throw CNIError(
+      first.code, errors.map(\.message).joined(separator: "; "),
+      details: errors.map(\.details).filter { !$0.isEmpty }.joined(separator: "; "))
+  }
+
+  /// Hot-plugged attachments stay as long as any interface of their container is listed.
+  private func isValid(
+    _ record: AttachmentRecord, _ valid: [NetworkConfiguration.Attachment]
+  ) -> Bool {
+    valid.contains { entry in
+      entry.containerID == record.key.containerID
+        && (entry.ifName == record.key.ifName
+          || record.origin == Endpoint.delegate.origin)
+    }
+  }
+
+  private func removeInvalid(
+    _ record: AttachmentRecord, _ request: PodRequest, _ progress: CallProgress
+  ) throws(CNIError) {
+    guard let plugin = registry.plugin(named: record.key.plugin) else { return }
+    var request = request
+    request.command = .delete
+    request.sandboxID = record.key.containerID
+    request.ifName = record.key.ifName
+    request.netns = record.environment["CNI_NETNS", default: ""]
+    request.environment = record.environment.merging(["CNI_COMMAND": "DEL"]) { $1 }
+    request.arguments = CNIArguments(readable: record.environment["CNI_ARGS"])
+    try delete(plugin, request, record, progress)
+  }
+
+  private func collect<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ valid: [NetworkConfiguration.Attachment],
+    _ progress: CallProgress
+  ) throws(CNIError) {
+    try plugin.garbageCollect(
+      PluginCall(plugin: plugin.name, request: request, record: nil, progress: progress),
+      valid: valid)
+  }
+
+  /// The request with the configuration that the ADD worked with; the caller's `prevResult` stays.
+  private func recorded(
+    _ request: PodRequest, _ record: AttachmentRecord
+  ) throws(CNIError) -> PodRequest {
+    var request = request
+    var configuration = try NetworkConfiguration(record.configuration)
+    if let previous = request.configuration.previous {
+      configuration = try configuration.replacing([("prevResult", .object(previous))])
+    }
+    request.configuration = configuration
+    return request
+  }
+}

@@ -1,0 +1,55 @@
+import CNI
+import DaemonAPI
+import JSON
+
+extension NetworkConfiguration {
+  /// The configuration with the keys of `defaults` that it lacks.
+  func completed(with defaults: JSONObject) throws(CNIError) -> NetworkConfiguration {
+    try replacing(
+      defaults.members.filter { object[$0.key] == nil }.map { (key: $0.key, value: $0.value) })
+  }
+
+  /// What a plugin gets of a `/delegate` request's configuration.
+  ///
+  /// A list of one plugin becomes that plugin's configuration, as libcni makes it. The attributes reach the plugin as a runtime would
+  /// pass them: `mac` and `ips` in `runtimeConfig` if the configuration declares those capabilities, `cni-args`
+  /// merged into `args.cni`.
+  ///
+  /// - Parameter attributes: `interfaceAttributes` of the request.
+  /// - Returns: the plugin's configuration.
+  /// - Throws: code 7 for a list of several plugins, or of none.
+  func asDelegate(
+    with attributes: DelegateInterfaceAttributes?
+  ) throws(CNIError) -> NetworkConfiguration {
+    let single = try onlyPlugin()
+    var changes: [(key: String, value: JSONValue?)] = []
+    var runtime = single.runtimeConfig ?? JSONObject()
+    if let mac = attributes?.mac, !mac.isEmpty, single.declares(capability: "mac") {
+      runtime["mac"] = .string(mac)
+    }
+    if let ips = attributes?.ips, !ips.isEmpty, single.declares(capability: "ips") {
+      runtime["ips"] = .array(ips.map { JSONValue.string($0) })
+    }
+    if !runtime.isEmpty { changes.append(("runtimeConfig", .object(runtime))) }
+    if let extra = attributes?.cniArgs, !extra.isEmpty {
+      var args = single.object["args"]?.object ?? JSONObject()
+      var cni = single.cniArgs ?? JSONObject()
+      for member in extra.members { cni[member.key] = member.value }
+      args["cni"] = .object(cni)
+      changes.append(("args", .object(args)))
+    }
+    if single.object["capabilities"] != nil { changes.append(("capabilities", nil)) }
+    return try single.replacing(changes)
+  }
+
+  private func onlyPlugin() throws(CNIError) -> NetworkConfiguration {
+    guard let list = object["plugins"] else { return self }
+    guard let plugins = list.array, plugins.count == 1, var plugin = plugins.first?.object else {
+      throw CNIError(
+        .invalidConfiguration, "plugins: a delegated network must have exactly one plugin here")
+    }
+    plugin["name"] = .string(name)
+    plugin["cniVersion"] = .string(cniVersion)
+    return try NetworkConfiguration(plugin)
+  }
+}

@@ -1,0 +1,111 @@
+import JSON
+import Linux
+public import PluginKit
+import Synchronization
+
+/// Writes log lines to standard error or a file, one write(2) a line.
+///
+/// Nothing from outside can forge a line: control characters come out escaped.
+public final class Log: Sendable {
+  private let level: LogLevel
+  private let format: Configuration.LogFormat
+  private let descriptor: Int32
+  private let file: FileHolder?
+
+  /// Keeps an open log file.
+  private final class FileHolder: Sendable {
+    let file: FileDescriptor
+    init(_ file: consuming FileDescriptor) { self.file = file }
+  }
+
+  /// Opens the log of a configuration.
+  public init(_ configuration: Configuration) throws(StartError) {
+    level = configuration.logLevel
+    format = configuration.logFormat
+    if let path = configuration.logFile {
+      let holder = FileHolder(
+        try starting("logFile") { () throws(SystemError) in
+          try Files.open(path, [.write, .create, .append])
+        })
+      file = holder
+      descriptor = holder.file.rawValue
+    } else {
+      file = nil
+      descriptor = 2
+    }
+  }
+
+  /// Writes a line.
+  ///
+  /// - Parameters:
+  ///   - level: lines below the configured level are left out.
+  ///   - message: one sentence.
+  ///   - fields: what it is about, in order.
+  public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)] = []) {
+    guard level <= self.level else { return }
+    let time = Timestamp(nanoseconds: KernelClock.real).description
+    var line: [UInt8]
+    switch format {
+    case .text:
+      var text = "\(time) \(level.name) \(Self.harmless(message))"
+      for (name, value) in fields where !value.isEmpty { text += " \(name)=\(Self.quoted(value))" }
+      line = Array(text.utf8)
+    case .json:
+      let members = [("time", time), ("level", level.name), ("msg", message)] + fields
+      line = JSONValue.object(JSONObject(members.map { ($0.0, JSONValue.string($0.1)) })).encoded()
+    }
+    line.append(0x0A)
+    // A log that cannot be written must not stop the work.
+    _ = try? Descriptor.write(descriptor, line)
+  }
+
+  /// A value that cannot be mistaken for something else on its line.
+  private static func quoted(_ text: String) -> String {
+    let isPlain = text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D && $0 != 0x7F }
+    return isPlain ? text : "\"\(harmless(text, quotes: true))\""
+  }
+
+  private static func harmless(_ text: String, quotes: Bool = false) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+      switch scalar.value {
+      case 0x0A: result += "\\n"
+      case 0x22 where quotes: result += "\\\""
+      case 0x5C where quotes: result += "\\\\"
+      case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
+        result += "\\u{\(String(scalar.value, radix: 16))}"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+}
+
+/// A point in time as RFC 3339 writes it, in UTC.
+struct Timestamp: CustomStringConvertible {
+  let description: String
+
+  init(nanoseconds: UInt64) {
+    let seconds = nanoseconds / 1_000_000_000
+    let (days, ofDay) = (Int(seconds / 86_400), Int(seconds % 86_400))
+    // Days since 1970-01-01 to a date of the Gregorian calendar, counted in years that begin in March.
+    let shifted = days + 719_468
+    let (era, ofEra) = (shifted / 146_097, shifted % 146_097)
+    let yearOfEra = (ofEra - ofEra / 1460 + ofEra / 36_524 - ofEra / 146_096) / 365
+    let ofYear = ofEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let marchMonth = (5 * ofYear + 2) / 153
+    let day = ofYear - (153 * marchMonth + 2) / 5 + 1
+    let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
+    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    let milliseconds = Int(nanoseconds % 1_000_000_000 / 1_000_000)
+    description =
+      "\(Self.digits(year, 4))-\(Self.digits(month, 2))-\(Self.digits(day, 2))T"
+      + "\(Self.digits(ofDay / 3600, 2)):\(Self.digits(ofDay / 60 % 60, 2)):\(Self.digits(ofDay % 60, 2))"
+      + ".\(Self.digits(milliseconds, 3))Z"
+  }
+
+  private static func digits(_ number: Int, _ width: Int) -> String {
+    let text = String(number)
+    return String(repeating: "0", count: max(0, width - text.count)) + text
+  }
+}

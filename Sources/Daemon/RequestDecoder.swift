@@ -1,0 +1,196 @@
+import CNI
+import DaemonAPI
+import HTTP
+import JSON
+import Linux
+import PluginKit
+
+extension Endpoint {
+  /// The endpoints on which calls come; they differ in what a caller must say and in the form of the answer.
+  static let calls: [Endpoint] = [.cni, .delegate, .ovn]
+
+  /// The name in records.
+  var origin: String {
+    switch self {
+    case .delegate: "delegate"
+    case .ovn: "ovn"
+    default: "cni"
+    }
+  }
+
+  /// What stands before the errors of reading the CNI variables.
+  var argumentsPrefix: String {
+    self == .ovn ? "" : "could not extract the CNI command args: "
+  }
+
+  /// What stands before the errors of reading the pod's identity.
+  var podPrefix: String {
+    self == .ovn ? "" : "could not extract the kubernetes runtime args: "
+  }
+}
+
+/// A request that was read, and the plugin that serves it by its configuration.
+struct DecodedRequest: Sendable {
+  var request: PodRequest
+  let endpoint: Endpoint
+  /// The shim asks for this verb's plugin by its configuration; a record may say otherwise.
+  let plugin: (any NetworkPlugin)?
+  /// Why no plugin was chosen.
+  let choiceError: CNIError?
+}
+
+/// Turns the body of an HTTP request into a `PodRequest`, with the order and texts of the systems that it is compatible with.
+struct RequestDecoder: Sendable {
+  let configuration: Configuration
+  let registry: PluginRegistry
+
+  /// Reads a request.
+  ///
+  /// - Parameters:
+  ///   - message: a whole HTTP request.
+  ///   - endpoint: where it came in.
+  /// - Returns: the request.
+  /// - Throws: the first thing that is wrong with it.
+  func decode(_ message: HTTPRequest, _ endpoint: Endpoint) throws(CNIError) -> DecodedRequest {
+    let call = try body(message, endpoint)
+    let variables = try Variables(call.env, endpoint)
+    var network = try networkConfiguration(call, endpoint)
+    let (plugin, choiceError) = choose(network)
+    if let plugin, let defaults = configuration.plugins[plugin.name] {
+      network = try network.completed(with: defaults)
+    }
+    let needsPod =
+      endpoint != .cni || plugin?.needsPodIdentity(network) == true
+    let pod = try PodIdentity(variables, endpoint, isRequired: needsPod)
+    let headers = RequestHeaders(message.headers)
+    return DecodedRequest(
+      request: PodRequest(
+        command: variables.command, podNamespace: pod.namespace, podName: pod.name, podUID: pod.uid,
+        sandboxID: variables.containerID, netns: variables.netns, ifName: variables.ifName,
+        arguments: pod.arguments, configuration: network, searchPath: searchPath(call.env),
+        environment: call.env.filter { $0.key.utf8.starts(with: "CNI_".utf8) },
+        requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
+        deadline: deadline(headers)),
+      endpoint: endpoint, plugin: plugin, choiceError: choiceError)
+  }
+
+  private func body(
+    _ message: HTTPRequest, _ endpoint: Endpoint
+  ) throws(CNIError) -> Request {
+    do throws(CNIError) {
+      return try Request(parsing: message.body)
+    } catch {
+      throw endpoint == .ovn ? error.prefixed(by: "JSON unmarshal error: ") : error
+    }
+  }
+
+  private func networkConfiguration(
+    _ call: Request, _ endpoint: Endpoint
+  ) throws(CNIError) -> NetworkConfiguration {
+    let plain: NetworkConfiguration
+    do throws(CNIError) {
+      plain = try NetworkConfiguration(call.config)
+    } catch {
+      throw error.prefixed(
+        by: endpoint == .ovn
+          ? "broken stdin args: " : endpoint.argumentsPrefix + "failed to unmarshall CNI config: ")
+    }
+    guard endpoint == .delegate else { return try plain.overridden(by: configuration.overrides) }
+    return try plain.asDelegate(with: call.interfaceAttributes)
+  }
+
+  /// The choice by the configuration; its error only counts if no record says otherwise.
+  private func choose(_ network: NetworkConfiguration) -> ((any NetworkPlugin)?, CNIError?) {
+    do throws(CNIError) {
+      return (try registry.choose(for: network, defaultPlugin: configuration.defaultPlugin), nil)
+    } catch {
+      return (nil, error)
+    }
+  }
+
+  private func searchPath(_ env: [String: String]) -> [String] {
+    let given = env["CNI_PATH", default: ""].utf8.split(separator: 0x3A).map { String($0) ?? "" }
+    return configuration.binDirectories + given.filter { $0.utf8.first == 0x2F }
+  }
+
+  /// The daemon's own limit, or what the caller has left less the time for the way back.
+  private func deadline(_ headers: RequestHeaders) -> Deadline {
+    let own = Deadline.after(seconds: configuration.requestTimeout)
+    guard let left = headers.timeLeft else { return own }
+    return own.capped(milliseconds: max(0, left - 2000))
+  }
+}
+
+/// The CNI variables of a call, checked in the order of the Multus and OVN-Kubernetes daemons.
+private struct Variables {
+  let command: CNICommand
+  let containerID: String
+  let netns: String
+  let ifName: String
+  let arguments: String?
+
+  init(_ env: [String: String], _ endpoint: Endpoint) throws(CNIError) {
+    func missing(_ text: String) -> CNIError {
+      CNIError(.invalidEnvironment, endpoint.argumentsPrefix + text)
+    }
+    guard let verb = env["CNI_COMMAND"], !verb.isEmpty else {
+      throw missing("unexpected or missing CNI_COMMAND")
+    }
+    command = CNICommand(rawValue: verb)
+    let isForNode = command == .status || command == .garbageCollect
+    arguments = isForNode ? nil : env["CNI_ARGS"]
+    guard !isForNode else {
+      (containerID, netns, ifName) = ("", "", "")
+      return
+    }
+    guard let id = env["CNI_CONTAINERID"] else { throw missing("missing CNI_CONTAINERID") }
+    // The specification lets DEL come without a namespace.
+    guard let path = env["CNI_NETNS"] ?? (command == .delete ? "" : nil) else {
+      throw missing("missing CNI_NETNS")
+    }
+    if endpoint != .cni, arguments == nil { throw missing("missing CNI_ARGS") }
+    (containerID, netns) = (id, path)
+    ifName = env["CNI_IFNAME"] ?? "eth0"
+    try CNIValidation.containerID(containerID)
+    try CNIValidation.interfaceName(ifName)
+  }
+}
+
+/// Which pod a call is for, from CNI_ARGS.
+private struct PodIdentity {
+  let arguments: CNIArguments
+  let namespace: String
+  let name: String
+  let uid: String
+
+  init(
+    _ variables: Variables, _ endpoint: Endpoint, isRequired: Bool
+  ) throws(CNIError) {
+    let isForNode = variables.command == .status || variables.command == .garbageCollect
+    if variables.command == .delete {
+      // What was attached must go, whatever the arguments look like.
+      arguments = CNIArguments(readable: variables.arguments)
+    } else {
+      do throws(CNIError) {
+        arguments = try CNIArguments(variables.arguments)
+      } catch {
+        throw error.prefixed(by: endpoint.podPrefix)
+      }
+    }
+    namespace = arguments["K8S_POD_NAMESPACE"] ?? ""
+    name = arguments["K8S_POD_NAME"] ?? ""
+    uid = arguments["K8S_POD_UID"] ?? ""
+    guard isRequired, !isForNode else { return }
+    func missing(_ text: String) -> CNIError {
+      CNIError(.invalidEnvironment, endpoint.podPrefix + text)
+    }
+    if variables.arguments == nil { throw missing("missing CNI_ARGS") }
+    if arguments["K8S_POD_NAMESPACE"] == nil { throw missing("missing K8S_POD_NAMESPACE") }
+    if arguments["K8S_POD_NAME"] == nil { throw missing("missing K8S_POD_NAME") }
+    guard !namespace.isEmpty, !name.isEmpty else {
+      throw CNIError(
+        .invalidEnvironment,
+        "required CNI variable missing. pod name: \(name); pod namespace: \(namespace)")
+    }
+  }
+}
