@@ -33,4 +33,129 @@ struct LinkTests {
     let names = try await node.links()
     #expect(names == ["uplink", "wire"])
   }
+
+  @Test("A veth pair spans two namespaces, with an address and a name at each end")
+  func veth() async throws {
+    let (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    let mac = try #require(MACAddress("c2:00:00:00:00:01"))
+    let other = try #require(MACAddress("c2:00:00:00:00:02"))
+    let here = try await node.netlink { socket in
+      let target = try pod.opened()
+      let peer = NewLink.Peer(name: "eth0", mac: other, namespace: target.descriptor.rawValue)
+      try socket.apply(
+        .createLink(NewLink(name: "port", kind: .veth(peer: peer), mac: mac, isUp: true)))
+      return try socket.existing("port")
+    }
+    let there = try await pod.netlink { try $0.existing("eth0") }
+    #expect(here.kind == "veth" && here.mac == mac && here.flags.contains(.up))
+    #expect(there.mac == other && there.parent == here.index && here.parent == there.index)
+  }
+
+  @Test("A bridge takes a port and lets it go")
+  func bridge() async throws {
+    let node = try await TestNamespace()
+    let seen = try await node.netlink { socket in
+      let port = try socket.cable()
+      try socket.apply(.createLink(NewLink(name: "br0", kind: .bridge)))
+      let bridge = try socket.existing("br0")
+      var settings = LinkSettings()
+      settings.bridge = bridge.index
+      try socket.apply(.changeLink(index: port.index, settings))
+      let joined = try socket.existing("uplink").bridge == bridge.index
+      settings.bridge = 0
+      try socket.apply(.changeLink(index: port.index, settings))
+      return (bridge.kind, joined, try socket.existing("uplink").bridge)
+    }
+    #expect(seen.0 == "bridge" && seen.1 && seen.2 == nil)
+  }
+
+  @Test("Name, alias, address, MTU, mode and state change in one message")
+  func change() async throws {
+    let node = try await TestNamespace()
+    let mac = try #require(MACAddress("c2:00:00:00:00:07"))
+    let link = try await node.netlink { socket in
+      let parent = try socket.cable()
+      try socket.apply(
+        .createLink(NewLink(name: "m0", kind: .macvlan(parent: parent.index, mode: .bridge))))
+      var settings = LinkSettings()
+      settings.name = "m1"
+      settings.alias = "cnid:container/eth0"
+      settings.mac = mac
+      settings.mtu = 1280
+      settings.macvlanMode = .vepa
+      settings.isUp = true
+      settings.ipv4 = [(.arpNotify, 1)]
+      try socket.apply(.changeLink(index: try socket.existing("m0").index, settings))
+      return try socket.existing("m1")
+    }
+    #expect(link.alias == "cnid:container/eth0" && link.mac == mac && link.mtu == 1280)
+    #expect(link.macvlan?.mode == .vepa && link.flags.contains(.up))
+    let notify = try await node.run(["cat", "/proc/sys/net/ipv4/conf/m1/arp_notify"])
+    #expect(notify.text == "1\n")
+  }
+
+  @Test("An alias has up to 255 bytes")
+  func alias() async throws {
+    let node = try await TestNamespace()
+    let aliases = try await node.netlink { socket in
+      try socket.apply(.createLink(NewLink(name: "br0", kind: .bridge)))
+      let index = try socket.existing("br0").index
+      var settings = LinkSettings()
+      var seen: [String] = []
+      for count in [255, 256] {
+        settings.alias = String(repeating: "a", count: count)
+        do throws(NetlinkError) {
+          try socket.apply(.changeLink(index: index, settings))
+          seen.append(try socket.link(index: index, deadline: soon)?.alias ?? "")
+        } catch {
+          seen.append(error.errno.name)
+        }
+      }
+      return seen
+    }
+    #expect(aliases == [String(repeating: "a", count: 255), "ERANGE"])
+  }
+
+  @Test("A missing link is nil by name and by number; a taken name is EEXIST; a missing one ENODEV")
+  func missing() async throws {
+    let node = try await TestNamespace()
+    let seen = try await node.netlink { socket in
+      var seen: [String] = []
+      if try socket.link(named: "nope", deadline: soon) == nil { seen.append("nil") }
+      if try socket.link(index: 4711, deadline: soon) == nil { seen.append("nil") }
+      try socket.apply(.createLink(NewLink(name: "br0", kind: .bridge)))
+      for change in [
+        NetlinkChange.createLink(NewLink(name: "br0", kind: .bridge)),
+        .deleteLink(index: 4711, name: "nope"),
+      ] {
+        do throws(NetlinkError) {
+          try socket.apply(change)
+        } catch {
+          seen.append(error.description)
+        }
+      }
+      return seen
+    }
+    #expect(
+      seen == [
+        "nil", "nil", "create link br0: File exists (EEXIST)",
+        "delete link nope: No such device (ENODEV)",
+      ])
+  }
+
+  @Test("Another namespace gets an id, once, and keeps it")
+  func namespaceIDs() async throws {
+    let (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    let seen = try await node.netlink { socket in
+      let other = try pod.opened()
+      let before = try socket.namespaceID(of: other, deadline: soon)
+      try socket.apply(.assignNamespaceID(to: other))
+      let id = try socket.namespaceID(of: other, deadline: soon)
+      let again = try socket.attempt(
+        [.assignNamespaceID(to: other)], Permit(), deadline: soon)
+      let cookie = try NetlinkSocket(in: other).namespaceCookie()
+      return (before, id, again.first??.errno, cookie != (try socket.namespaceCookie()))
+    }
+    #expect(seen.0 == nil && seen.1 == 0 && seen.2 == .exists && seen.3)
+  }
 }

@@ -1,0 +1,189 @@
+import Addresses
+@_spi(Journal) import Linux
+import Netlink
+import TestSupport
+import Testing
+
+@Suite("Netlink sockets on the real kernel")
+struct SocketTests {
+  @Test("One process has many sockets at a time, each with its own answers")
+  func many() async throws {
+    let node = try await TestNamespace()
+    let found = try await node.run {
+      var first = try NetlinkSocket()
+      var second = try NetlinkSocket()
+      var third = try NetlinkSocket()
+      return [
+        try first.links(deadline: soon).count, try second.links(deadline: soon).count,
+        try third.links(deadline: soon).count,
+      ]
+    }
+    #expect(found == [1, 1, 1])
+  }
+
+  @Test("A socket stays in the namespace where it was opened, also one opened from outside")
+  func namespaces() async throws {
+    let (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    try await node.ip("link add br-node type bridge")
+    try await pod.ip("link add br-pod type bridge")
+    let names = try await node.run {
+      var socket = try NetlinkSocket(in: try pod.opened())
+      return try socket.links(deadline: soon).map(\.name)
+    }
+    #expect(names == ["lo", "br-pod"])
+  }
+
+  @Test("A refusal in a batch has the kernel's words and does not keep the others from being done")
+  func batch() async throws {
+    let node = try await TestNamespace()
+    let (outcomes, names) = try await node.netlink { socket in
+      let outcomes = try socket.attempt(
+        [
+          .createLink(NewLink(name: "br0", kind: .bridge)),
+          .createLink(NewLink(name: "m0", kind: .macvlan(parent: 4711, mode: .bridge))),
+          .createLink(NewLink(name: "br1", kind: .bridge)),
+        ], Permit(), deadline: soon)
+      return (outcomes, try socket.links(deadline: soon).map(\.name))
+    }
+    #expect(outcomes.map { $0?.errno } == [nil, .noDevice, nil])
+    #expect(names.sorted() == ["br0", "br1", "lo"])
+  }
+
+  @Test("A dump of many datagrams is complete")
+  func large() async throws {
+    let node = try await TestNamespace()
+    let counts = try await node.netlink { socket in
+      let link = try socket.cable()
+      let changes = (1...2000).compactMap { number in
+        IPAddress(v4: 0x0A00_0000 + UInt32(number)).network(16).map {
+          NetlinkChange.addAddress(InterfaceAddress(index: link.index, network: $0))
+        }
+      }
+      try socket.apply(changes, Permit(), deadline: soon)
+      let all = try socket.addresses(deadline: soon)
+      let four = try socket.addresses(of: link.index, family: .v4, deadline: soon)
+      return (four.count, Set(four.map(\.network)).count, all.count >= 2000)
+    }
+    #expect(counts.0 == 2000 && counts.1 == 2000 && counts.2)
+  }
+
+  @Test("A dump while links come and go is complete for those that stay")
+  func moving() async throws {
+    let node = try await TestNamespace()
+    let stop = Locked(false)
+    let bridges = (0..<60).map { "stay\($0)" }
+    try await node.netlink { socket in
+      for name in bridges { try socket.apply(.createLink(NewLink(name: name, kind: .bridge))) }
+    }
+    async let churn: Int = node.netlink { socket in
+      var turns = 0
+      while !stop.value {
+        try socket.apply(.createLink(NewLink(name: "move", kind: .bridge)))
+        try socket.apply(.deleteLink(index: try socket.existing("move").index))
+        turns += 1
+      }
+      return turns
+    }
+    let short = try await node.netlink { socket in
+      var short = 0
+      for _ in 0..<150 {
+        let names = Set(try socket.links(deadline: soon).map(\.name))
+        if !names.isSuperset(of: bridges) { short += 1 }
+      }
+      stop.withLock { $0 = true }
+      return short
+    }
+    let turns = try await churn
+    #expect(short == 0 && turns > 0)
+  }
+
+  @Test("Links, addresses, routes and neighbours are announced as they change")
+  func notifications() async throws {
+    let node = try await TestNamespace()
+    let seen = try await node.run { () throws -> [String] in
+      var socket = try NetlinkSocket()
+      let link = try socket.cable()
+      var listener = try NotificationSocket(
+        .links, .ipv4Addresses, .ipv4Routes, .neighbours)
+      let address = InterfaceAddress(index: link.index, network: IPNetwork("10.1.2.3/24")!)
+      let route = Route(to: IPNetwork("10.9.0.0/16")!, index: link.index)
+      let neighbour = Neighbour(
+        index: link.index, address: IPAddress("10.1.2.9")!, mac: MACAddress("c2:00:00:00:00:01"))
+      try socket.apply(
+        .addAddress(address), .addRoute(route), .setNeighbour(neighbour),
+        .removeNeighbour(neighbour), .removeRoute(route), .removeAddress(address),
+        .deleteLink(index: link.index))
+      var seen: [String] = []
+      while let event = try listener.nextIfAny() {
+        switch event {
+        case .address(let other) where other == address || other.network == address.network:
+          seen.append("+address")
+        case .addressRemoved: seen.append("-address")
+        case .route(let other) where other.destination == route.destination:
+          seen.append("+route")
+        case .routeRemoved(let other) where other.destination == route.destination:
+          seen.append("-route")
+        case .neighbour(let other) where other.address == neighbour.address:
+          if other.state == .permanent { seen.append("+neighbour") }
+        case .neighbourRemoved(let other) where other.address == neighbour.address:
+          seen.append("-neighbour")
+        case .linkRemoved(let other, family: 0) where other.index == link.index:
+          seen.append("-link")
+        default: break
+        }
+      }
+      return seen
+    }
+    #expect(seen.filter { $0.hasPrefix("+") } == ["+address", "+route", "+neighbour"])
+    #expect(Set(seen).isSuperset(of: ["-route", "-address", "-link"]))
+    #expect(seen.last == "-link")
+  }
+
+  @Test("A listener that was too slow is told so, and hears what comes later")
+  func overflow() async throws {
+    let node = try await TestNamespace()
+    let seen = try await node.run { () throws -> [String] in
+      var listener = try NotificationSocket(.links)
+      var socket = try NetlinkSocket()
+      let link = try socket.cable()
+      var settings = LinkSettings()
+      for number in 0..<1500 {
+        settings.mtu = UInt32(1000 + number % 100)
+        try socket.apply(.changeLink(index: link.index, settings))
+      }
+      var seen: [String] = []
+      do throws(NetlinkError) {
+        while try listener.nextIfAny() != nil {}
+      } catch {
+        seen.append(error.errno.name)
+      }
+      while try listener.nextIfAny() != nil {}
+      settings.mtu = 1234
+      try socket.apply(.changeLink(index: link.index, settings))
+      if case .link(let link, family: 0) = try listener.next(deadline: soon) {
+        seen.append("\(link.mtu)")
+      }
+      return seen
+    }
+    #expect(seen == ["ENOBUFS", "1234"])
+  }
+
+  @Test("Waiting for an announcement that does not come ends with the deadline")
+  func silence() async throws {
+    let node = try await TestNamespace()
+    let error = await #expect(throws: NetlinkError.self) {
+      try await node.run {
+        var listener = try NotificationSocket(.links)
+        _ = try listener.next(deadline: .after(milliseconds: 30))
+      }
+    }
+    #expect(error?.errno == .timedOut)
+  }
+}
+
+extension IPAddress {
+  /// This address in a network of that prefix length.
+  func network(_ prefixLength: Int) -> IPNetwork? {
+    IPNetwork(address: self, prefixLength: prefixLength)
+  }
+}
