@@ -74,7 +74,7 @@ extension CNIResult {
 
 extension MemberReader {
   /// Reads the member `dns`, absent or not.
-  func dns() throws(CNIError) -> CNIResult.DNS {
+  package func dns() throws(CNIError) -> CNIResult.DNS {
     guard let object = try object("dns") else { return CNIResult.DNS() }
     let reader = MemberReader(object, failure: failure, path: "dns")
     return CNIResult.DNS(
@@ -93,7 +93,8 @@ extension MemberReader {
     return interface
   }
 
-  fileprivate func route(extended: Bool) throws(CNIError) -> CNIResult.Route {
+  /// Reads a route; without `extended` only destination and gateway.
+  package func route(extended: Bool) throws(CNIError) -> CNIResult.Route {
     var route = CNIResult.Route(dst: try network("dst"), gw: try ip("gw"))
     guard extended else { return route }
     route.mtu = try positive("mtu")

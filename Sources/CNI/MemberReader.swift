@@ -1,47 +1,47 @@
-import Addresses
-import JSON
+package import Addresses
+package import JSON
 
 /// Reads the members of one object by type; an absent member and `null` are both nil, as in Go.
 ///
 /// Every error has code 6 and names the member and what it is, never its value unless the value is a
 /// short text that cannot be read.
-struct MemberReader {
-  let object: JSONObject
+package struct MemberReader {
+  package let object: JSONObject
   /// What the error text begins with, such as `error unmarshall network config: `.
-  let failure: String
+  package let failure: String
   /// The object's place in the document, such as `ips[0]`; empty for the document itself.
-  let path: String
+  package let path: String
 
-  init(_ object: JSONObject, failure: String, path: String = "") {
+  package init(_ object: JSONObject, failure: String, path: String = "") {
     self.object = object
     self.failure = failure
     self.path = path
   }
 
-  func value(_ key: String) -> JSONValue? {
+  package func value(_ key: String) -> JSONValue? {
     guard let value = object[key], !value.isNull else { return nil }
     return value
   }
 
-  func string(_ key: String) throws(CNIError) -> String? {
+  package func string(_ key: String) throws(CNIError) -> String? {
     guard let value = value(key) else { return nil }
     guard let text = value.string else { throw mismatch(key, value, "a string") }
     return text
   }
 
-  func object(_ key: String) throws(CNIError) -> JSONObject? {
+  package func object(_ key: String) throws(CNIError) -> JSONObject? {
     guard let value = value(key) else { return nil }
     guard let object = value.object else { throw mismatch(key, value, "an object") }
     return object
   }
 
-  func array(_ key: String) throws(CNIError) -> [JSONValue] {
+  package func array(_ key: String) throws(CNIError) -> [JSONValue] {
     guard let value = value(key) else { return [] }
     guard let array = value.array else { throw mismatch(key, value, "an array") }
     return array
   }
 
-  func strings(_ key: String) throws(CNIError) -> [String] {
+  package func strings(_ key: String) throws(CNIError) -> [String] {
     var strings: [String] = []
     for element in try array(key) {
       guard let text = element.string else { throw mismatch(key + "[]", element, "a string") }
@@ -51,7 +51,7 @@ struct MemberReader {
   }
 
   /// Readers of an array of objects; a null element is an error.
-  func objects(_ key: String) throws(CNIError) -> [MemberReader] {
+  package func objects(_ key: String) throws(CNIError) -> [MemberReader] {
     var readers: [MemberReader] = []
     for (index, element) in try array(key).enumerated() {
       let place = key + "[" + String(index) + "]"
@@ -62,7 +62,7 @@ struct MemberReader {
   }
 
   /// A whole number from 0 to `maximum`.
-  func number(_ key: String, maximum: UInt64) throws(CNIError) -> UInt64? {
+  package func number(_ key: String, maximum: UInt64) throws(CNIError) -> UInt64? {
     guard let value = value(key) else { return nil }
     guard let number = value.uint64, number <= maximum else {
       throw mismatch(key, value, "a whole number from 0 to " + String(maximum))
@@ -71,7 +71,7 @@ struct MemberReader {
   }
 
   /// An address; as in Go an empty text is none.
-  func ip(_ key: String) throws(CNIError) -> IPAddress? {
+  package func ip(_ key: String) throws(CNIError) -> IPAddress? {
     guard let text = try string(key), !text.isEmpty else { return nil }
     guard let address = IPAddress(text) else {
       throw error(key, "invalid IP address: \(text)")
@@ -80,7 +80,7 @@ struct MemberReader {
   }
 
   /// A network that must be there.
-  func network(_ key: String) throws(CNIError) -> IPNetwork {
+  package func network(_ key: String) throws(CNIError) -> IPNetwork {
     let text = try string(key) ?? ""
     guard let network = IPNetwork(text) else {
       throw error(key, "invalid CIDR address: \(text)")
@@ -88,7 +88,7 @@ struct MemberReader {
     return network
   }
 
-  func error(_ key: String, _ reason: String) -> CNIError {
+  package func error(_ key: String, _ reason: String) -> CNIError {
     CNIError(.decodingFailure, failure + at(key) + ": " + reason)
   }
 

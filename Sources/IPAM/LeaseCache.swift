@@ -1,0 +1,55 @@
+import Linux
+import Synchronization
+
+/// What is known of lease directories since they were last seen.
+///
+/// `host-local` must find a container's leases by their files' contents. The reference reads every
+/// file for each ADD and DEL. Here the contents are remembered together with the directory's stamp:
+/// under the directory's lock an equal stamp proves that no entry was made or removed since, by
+/// whatever program. Any other stamp means reading the directory again, so forgetting is always
+/// safe, and a daemon starts with nothing.
+public final class LeaseCache: Sendable {
+  /// The process's own; a directory is remembered once.
+  public static let shared = LeaseCache()
+
+  struct Entry {
+    let stamp: DirectoryStamp
+    let index: LeaseIndex
+  }
+
+  private struct State {
+    var entries: [String: Entry] = [:]
+    /// Directories, the one used last at the end.
+    var order: [String] = []
+  }
+
+  private let state = Mutex(State())
+  private let limit: Int
+
+  /// Makes an empty cache.
+  ///
+  /// - Parameter limit: how many addresses are remembered, over all directories; about 150 bytes each.
+  public init(limit: Int = 32_768) { self.limit = limit }
+
+  /// Hands out what is known of a directory and forgets it: whoever has the directory's lock may change it.
+  func take(_ directory: String) -> Entry? {
+    state.withLock { state in
+      state.order.removeAll { $0 == directory }
+      return state.entries.removeValue(forKey: directory)
+    }
+  }
+
+  /// Remembers a directory, and forgets those used longest ago if there are too many addresses.
+  func put(_ directory: String, _ entry: Entry) {
+    state.withLock { state in
+      state.entries[directory] = entry
+      state.order.removeAll { $0 == directory }
+      state.order.append(directory)
+      var total = state.entries.values.reduce(0) { $0 + $1.index.count }
+      while total > limit || state.order.count > 64, let oldest = state.order.first {
+        state.order.removeFirst()
+        total -= state.entries.removeValue(forKey: oldest)?.index.count ?? 0
+      }
+    }
+  }
+}
