@@ -65,7 +65,7 @@ public struct CNIArguments: Equatable, Sendable {
   /// - Throws: code 4 if the value is neither that nor `0` or `false`.
   public func ignoresUnknown() throws(CNIError) -> Bool {
     guard let pair = pair(for: "IgnoreUnknown") else { return false }
-    let value = pair.value.lowercased()
+    let value = lowercasedASCII(pair.value)
     if sameBytes(value, "1") || sameBytes(value, "true") { return true }
     if sameBytes(value, "0") || sameBytes(value, "false") { return false }
     throw Self.valueError(pair, "boolean unmarshal error: invalid input \(value)")

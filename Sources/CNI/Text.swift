@@ -13,6 +13,12 @@ func split(_ text: String, at separator: UInt8) -> [String] {
   }
 }
 
+/// The text with ASCII letters in lower case; the library's own way costs the shim Unicode's tables.
+func lowercasedASCII(_ text: String) -> String {
+  let upper = UInt8(ascii: "A")...UInt8(ascii: "Z")
+  return String(decoding: text.utf8.map { upper.contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
+}
+
 /// Whether a scalar is white space in the sense of Unicode, and of Go's `unicode.IsSpace`.
 func isWhiteSpace(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
