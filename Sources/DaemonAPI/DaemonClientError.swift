@@ -1,5 +1,5 @@
 public import CNI
-import HTTP
+package import HTTP
 import JSON
 import Linux
 
@@ -87,7 +87,7 @@ extension CNIError {
   private static let maximumText = 4096
 
   /// Reads an answer that is not 200: the error object in it, or code 999 with its text.
-  init(answer response: HTTPResponse) {
+  package init(answer response: HTTPResponse) {
     if let error = Self(objectIn: response.body) {
       self = error
       return

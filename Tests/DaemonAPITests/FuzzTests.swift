@@ -1,0 +1,112 @@
+import CNI
+import DaemonAPI
+import HTTP
+import JSON
+import TestSupport
+import Testing
+
+@Suite("Requests and answers: damaged input")
+struct FuzzTests {
+  @Test(
+    "100 000 damaged requests do not trap, and what is read is written so that it reads the same")
+  func requests() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("request fuzz seed \(seed)")
+      let read = await onThread(stackSize: 512 << 10) { fuzzRequests(seed, rounds: 100_000) }
+      precondition(read > 1_000, "too few inputs are still requests for the test to mean anything")
+    }
+  }
+
+  @Test("100 000 damaged answers do not trap, and a result is a part of its answer")
+  func responses() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("response fuzz seed \(seed)")
+      let read = await onThread(stackSize: 512 << 10) { fuzzResponses(seed, rounds: 100_000) }
+      precondition(read > 1_000, "too few inputs are still answers for the test to mean anything")
+    }
+  }
+
+  @Test(
+    "100 000 damaged headers and base64 texts do not trap, and what is read is written the same")
+  func headers() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("header fuzz seed \(seed)")
+      await onThread(stackSize: 512 << 10) { fuzzTexts(seed, rounds: 100_000) }
+    }
+  }
+}
+
+private func mutator(_ seed: UInt64, _ corpus: [String], _ tokens: [String]) -> Mutator {
+  Mutator(seed: seed, corpus: corpus.map { Array($0.utf8) }, tokens: tokens.map { Array($0.utf8) })
+}
+
+private let tokens = [
+  "\"", "{", "}", "[", "]", ":", ",", "null", "=", "==", "\\u0000", "Result", "env", "config",
+]
+
+private func fuzzRequests(_ seed: UInt64, rounds: Int) -> Int {
+  var mutator = mutator(
+    seed,
+    [
+      #"{"env":{"CNI_COMMAND":"ADD","CNI_ARGS":"K8S_POD_NAME=x"},"config":"eyJuYW1lIjoibiJ9"}"#,
+      #"{"config":"Zg==","interfaceAttributes":{"ips":["10.1.2.3/24"],"mac":"c2:11","cni-args":{"a":1}}}"#,
+      #"{"interfaceAttributes":{"cni-args":null}}"#, "null", #"{"env":{"A":"","B":"\u00e9"}}"#,
+    ], tokens)
+  var read = 0
+  for _ in 0..<rounds {
+    let input = mutator.next()
+    do throws(CNIError) {
+      let request = try Request(parsing: input)
+      read += 1
+      precondition((try? Request(parsing: request.encoded())) == request)
+    } catch {
+      precondition(error.code == .decodingFailure && !error.message.isEmpty)
+    }
+  }
+  return read
+}
+
+private func fuzzResponses(_ seed: UInt64, rounds: Int) -> Int {
+  var mutator = mutator(
+    seed,
+    [
+      #"{"Result":{"cniVersion":"1.1.0","ips":[{"address":"10.1.2.3/24"}]}}"#, #"{"Result":null}"#,
+      #"{"code":11,"msg":"no","details":"why"}"#, #"{"Result":{},"Result":{"a":"\u00e9"}}"#, "",
+    ], tokens)
+  var read = 0
+  for _ in 0..<rounds {
+    let input = mutator.next()
+    let error = CNIError(answer: HTTPResponse(status: 400, body: input))
+    precondition(error.code.rawValue != 0 && !error.message.isEmpty)
+    guard let response = try? Response(parsing: input) else { continue }
+    read += 1
+    if response.result.isEmpty { continue }
+    precondition((try? JSONValue.parse(response.result))?.object != nil)
+    precondition(input.count > response.result.count)
+    precondition((try? Response(parsing: response.encoded())) == response)
+    precondition((try? Response(parsing: response.result, from: .ovn)) == response)
+  }
+  return read
+}
+
+private func fuzzTexts(_ seed: UInt64, rounds: Int) {
+  var mutator = mutator(
+    seed, ["Zm9vYmE=", "0f1e2d3c-aaaa-bbbb:123456789", "98765", "//8=", "a.b_c-1"],
+    ["=", ":", "-", "0", "+", "/", "é", " ", "18446744073709551615", "9223372036854775808"])
+  for _ in 0..<rounds {
+    let text = String(decoding: mutator.next(), as: UTF8.self)
+    if let bytes = try? Base64.decode(text) { precondition(Base64.encode(bytes) == text) }
+    if let stamp = Stamp(text) { precondition(Stamp(stamp.description) == stamp) }
+    let headers = RequestHeaders(
+      HTTPHeaders([
+        (RequestHeaders.requestIDName, text), (RequestHeaders.stampName, text),
+        (RequestHeaders.timeLeftName, text),
+      ]))
+    var written = HTTPHeaders()
+    headers.append(to: &written)
+    precondition(RequestHeaders(written) == headers)
+  }
+}

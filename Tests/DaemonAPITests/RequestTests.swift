@@ -1,0 +1,132 @@
+import CNI
+import DaemonAPI
+import JSON
+import Testing
+
+@Suite("Request")
+struct RequestTests {
+  private func text(_ request: Request) -> String {
+    String(decoding: request.encoded(), as: UTF8.self)
+  }
+
+  @Test("A request is written as Multus' shim writes it")
+  func written() {
+    let request = Request(
+      env: ["CNI_COMMAND": "ADD", "CNI_ARGS": "A=\"b\";C=é", "": ""], config: Array("{}".utf8))
+    #expect(
+      text(request)
+        == #"{"env":{"":"","CNI_ARGS":"A=\"b\";C=é","CNI_COMMAND":"ADD"},"config":"e30="}"#)
+  }
+
+  @Test("Empty members are left out, but cni-args stands wherever attributes do")
+  func emptyMembers() {
+    #expect(text(Request(env: [:], config: [])) == "{}")
+    #expect(
+      text(Request(env: [:], config: [], interfaceAttributes: DelegateInterfaceAttributes()))
+        == #"{"interfaceAttributes":{"cni-args":null}}"#)
+    let attributes = DelegateInterfaceAttributes(
+      ips: ["10.1.2.3/24"], mac: "c2:11:22:33:44:55", cniArgs: JSONObject([("a", [1])]))
+    #expect(
+      text(Request(env: [:], config: [], interfaceAttributes: attributes))
+        == #"{"interfaceAttributes":{"ips":["10.1.2.3/24"],"mac":"c2:11:22:33:44:55","cni-args":{"a":[1]}}}"#
+    )
+  }
+
+  @Test("A byte-exact Multus request is read")
+  func read() throws {
+    let body =
+      #"{"env":{"CNI_ARGS":"IgnoreUnknown=1;K8S_POD_NAME=awesome-name","CNI_COMMAND":"ADD","PATH":"/bin"},"#
+      + #""config":"eyJjbmlWZXJzaW9uIjoiMS4xLjAifQ==","interfaceAttributes":{"ips":["10.1.2.3/24"],"#
+      + #""mac":"c2:11:22:33:44:55","cni-args":{"k":{"n":1.0}}}}"#
+    let request = try Request(parsing: Array(body.utf8))
+    #expect(
+      request.env == [
+        "CNI_ARGS": "IgnoreUnknown=1;K8S_POD_NAME=awesome-name", "CNI_COMMAND": "ADD",
+        "PATH": "/bin",
+      ])
+    #expect(request.config == Array(#"{"cniVersion":"1.1.0"}"#.utf8))
+    #expect(request.interfaceAttributes?.ips == ["10.1.2.3/24"])
+    #expect(request.interfaceAttributes?.mac == "c2:11:22:33:44:55")
+    #expect(request.interfaceAttributes?.cniArgs?["k"]?["n"]?.number?.text == "1.0")
+  }
+
+  @Test("What was written is read as it was, the configuration to the byte")
+  func roundTrip() throws {
+    let request = Request(
+      env: ["CNI_COMMAND": "DEL", "TRACEPARENT": "00-\u{1F600}-\n\u{7F}"],
+      config: (0...255).map { UInt8($0) },
+      interfaceAttributes: DelegateInterfaceAttributes(ips: ["", "x"], cniArgs: JSONObject()))
+    #expect(try Request(parsing: request.encoded()) == request)
+  }
+
+  @Test(
+    "Absent and null members are the same, and unknown ones are passed over",
+    arguments: [
+      "null", "{}", #"{"env":null,"config":null,"interfaceAttributes":null}"#,
+      #"{"env":{},"config":""}"#, #"{"new":[{}],"Env":{"A":"b"},"CONFIG":1}"#,
+    ])
+  func empty(body: String) throws {
+    #expect(try Request(parsing: Array(body.utf8)) == Request(env: [:], config: []))
+  }
+
+  @Test("Of several equal members the last counts")
+  func duplicates() throws {
+    let body = #"{"env":{"A":"1","A":"2"},"config":1,"config":"Zg=="}"#
+    let request = try Request(parsing: Array(body.utf8))
+    #expect(request == Request(env: ["A": "2"], config: [0x66]))
+  }
+
+  static let refused: [(String, String)] = [
+    ("", "invalid JSON at byte 0: unexpected end"),
+    ("not json", "invalid JSON at byte 1: unexpected byte 0x6f"),
+    ("[]", "request: expected object, found array"),
+    ("\"hunter2\"", "request: expected object, found string"),
+    (#"{"env":[]}"#, "env: expected object, found array"),
+    (#"{"env":{"A":1}}"#, "env: a variable: expected string, found number"),
+    (#"{"env":{"A":null}}"#, "env: a variable: expected string, found null"),
+    (#"{"env":{"":"x"}}"#, "env: a variable cannot be in an environment"),
+    (#"{"env":{"A=B":"x"}}"#, "env: a variable cannot be in an environment"),
+    (#"{"env":{"A\u0000":"x"}}"#, "env: a variable cannot be in an environment"),
+    (#"{"env":{"A":"x\u0000"}}"#, "env: a variable cannot be in an environment"),
+    (#"{"config":{"secret":"hunter2"}}"#, "config: expected string, found object"),
+    (#"{"config":"Zg=hunter2"}"#, "config: illegal base64 data at input byte 2"),
+    (#"{"interfaceAttributes":"x"}"#, "interfaceAttributes: expected object, found string"),
+    (
+      #"{"interfaceAttributes":{"ips":"x"}}"#,
+      "interfaceAttributes.ips: expected array, found string"
+    ),
+    (
+      #"{"interfaceAttributes":{"ips":[1]}}"#,
+      "interfaceAttributes.ips: an element: expected string, found number"
+    ),
+    (
+      #"{"interfaceAttributes":{"mac":1}}"#,
+      "interfaceAttributes.mac: expected string, found number"
+    ),
+    (
+      #"{"interfaceAttributes":{"cni-args":[]}}"#,
+      "interfaceAttributes.cni-args: expected object, found array"
+    ),
+  ]
+
+  @Test("What is not a request is refused with code 6 and none of its text", arguments: refused)
+  func refusals(body: String, message: String) {
+    #expect(throws: CNIError(.decodingFailure, message)) {
+      try Request(parsing: Array(body.utf8))
+    }
+  }
+
+  @Test("A delegate request has the six variables of Multus' client")
+  func delegateRequest() {
+    let attributes = DelegateInterfaceAttributes(mac: "c2:11:22:33:44:55")
+    let request = Request.createDelegateRequest(
+      command: "add", containerID: "id", netns: "/run/netns/x", ifName: "net1", podNamespace: "ns",
+      podName: "pod", podUID: "uid", config: [1, 2], interfaceAttributes: attributes)
+    let expected = Request(
+      env: [
+        "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "id", "CNI_NETNS": "/run/netns/x",
+        "CNI_IFNAME": "net1", "CNI_ARGS": "K8S_POD_NAMESPACE=ns;K8S_POD_NAME=pod;K8S_POD_UID=uid",
+      ], config: [1, 2], interfaceAttributes: attributes)
+    #expect(request == expected)
+  }
+}
