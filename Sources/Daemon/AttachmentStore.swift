@@ -1,4 +1,5 @@
 public import CNI
+import DaemonAPI
 import Linux
 public import PluginKit
 import Synchronization
@@ -18,6 +19,7 @@ public final class AttachmentStore: AttachmentRecording {
   }
 
   private let directory: String
+  private let bootID: String
   private let state = Mutex(State())
 
   /// Opens the store: makes the directory if missing and reads every record.
@@ -30,6 +32,7 @@ public final class AttachmentStore: AttachmentRecording {
   /// - Throws: `StartError` if the directory cannot be used or a record was written by a newer program.
   public init(stateDirectory: String, log: Log) throws(StartError) {
     directory = stateDirectory + "/attachments"
+    bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     let directory = directory
     let names = try starting("records") { () throws(SystemError) in
       try Files.makeDirectory(directory)
@@ -84,11 +87,14 @@ public final class AttachmentStore: AttachmentRecording {
   }
 
   /// The record of a key; nil if there is none, or if its file has been damaged since.
+  ///
+  /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each boot.
   public func record(_ key: AttachmentKey) -> AttachmentRecord? {
     guard let bytes = try? Files.read(path(of: key)),
-      let record = try? AttachmentRecord(parsing: bytes),
+      var record = try? AttachmentRecord(parsing: bytes),
       record.key == key
     else { return nil }
+    if record.stamp.bootID != bootID { record.namespace = nil }
     return record
   }
 
