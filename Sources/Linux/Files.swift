@@ -111,7 +111,7 @@ public enum Files {
     return bytes
   }
 
-  /// Writes a whole file in place, made if missing; for files of /proc and for logs.
+  /// Writes a whole file in place; for files of /proc, and with `create` for what need not be atomic.
   public static func write(
     _ path: String, _ bytes: [UInt8], mode: OpenMode = [.write], permissions: UInt32 = 0o600
   ) throws(SystemError) {
