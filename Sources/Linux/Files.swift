@@ -91,6 +91,18 @@ public enum Files {
       })
   }
 
+  /// Opens a file by a path that begins at an open directory, openat(2).
+  public static func open(
+    _ path: String, in directory: borrowing FileDescriptor, _ mode: OpenMode,
+    permissions: UInt32 = 0o600
+  ) throws(SystemError) -> FileDescriptor {
+    let number = directory.rawValue
+    return FileDescriptor(
+      adopting: try retrying("open", path) {
+        unsafe cl_openat(number, path, mode.rawValue | O_CLOEXEC, mode_t(permissions))
+      })
+  }
+
   /// Reads a whole file.
   ///
   /// - Parameters:

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Removing links without waiting for their memory")
 struct LinkRemoverTests {
-  /// A node with a card, and a pod with a macvlan link `eth0` on it.
+  /// A node with a card, and a pod with a macvlan link `eth0` on it, which goes when the node goes.
   private func attached(_ mac: MACAddress? = nil) async throws -> (TestNamespace, TestNamespace) {
     let (node, pod) = (try await TestNamespace(), try await TestNamespace())
     try await node.netlink { socket in
@@ -44,7 +44,7 @@ struct LinkRemoverTests {
 
   @Test("What is not there is absent; what the condition refuses stays, with all that it was shown")
   func outcomes() async throws {
-    let (_, pod) = try await attached()
+    let (node, pod) = try await attached()
     let remover = try LinkRemover()
     let cookie = try await pod.netlink { try $0.namespaceCookie() }
     let shown = Locked<[String]>([])
@@ -66,6 +66,7 @@ struct LinkRemoverTests {
     #expect(shown.value == ["eth0 macvlan true"])
     let left = try await pod.links()
     #expect(left == ["eth0"])
+    withExtendedLifetime(node) {}
   }
 
   @Test("The end of a link's role as a bridge port is not the link's end")
@@ -142,7 +143,7 @@ struct LinkRemoverTests {
 
   @Test("A deadline that has passed ends the wait; the link goes all the same, and nothing is left")
   func late() async throws {
-    let (_, pod) = try await attached()
+    let (node, pod) = try await attached()
     let remover = try LinkRemover()
     let errno = try await onThread { () throws -> Errno? in
       do throws(NetlinkError) {
@@ -158,6 +159,7 @@ struct LinkRemoverTests {
     try await onThread { try remover.drain(deadline: soon) }
     let gone = try await eventually { try pod.names().isEmpty }
     #expect(gone)
+    withExtendedLifetime(node) {}
   }
 
   @Test("No descriptor and no thread stays")

@@ -187,3 +187,33 @@ extension IPAddress {
     IPNetwork(address: self, prefixLength: prefixLength)
   }
 }
+
+@Suite("Everything needed in another namespace, from one thread")
+struct NamespaceAccessTests {
+  @Test("Questions, announcements and settings are the other namespace's, from any thread")
+  func everything() async throws {
+    let (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    try await node.ip("link add br0 type bridge")
+    let seen = try await node.run { () throws -> [String] in
+      var access = try NamespaceAccess(try pod.opened(), listeningTo: .links)
+      try access.socket.apply(.createLink(NewLink(name: "br0", kind: .bridge)))
+      var seen: [String] = []
+      if case .link(let link, family: 0) = try access.listener?.next(deadline: soon) {
+        seen.append(link.name)
+      }
+      try access.ipv6.set("ndisc_notify", of: "br0", to: "1", Permit())
+      seen.append(try access.ipv6.value("ndisc_notify", of: "br0"))
+      do throws(SystemError) {
+        seen.append(try access.ipv6.value("ndisc_notify", of: "nope"))
+      } catch {
+        seen.append(error.errno.name)
+      }
+      return seen
+    }
+    #expect(seen == ["br0", "1", "ENOENT"])
+    for (place, value) in [(node, "0\n"), (pod, "1\n")] {
+      let text = try await place.run(["cat", "/proc/sys/net/ipv6/conf/br0/ndisc_notify"]).text
+      #expect(text == value)
+    }
+  }
+}

@@ -92,6 +92,9 @@ static inline int cl_errno(void) { return errno; }
 static inline int cl_open(const char *path, int flags, mode_t mode) {
   return open(path, flags, mode);
 }
+static inline int cl_openat(int directory, const char *path, int flags, mode_t mode) {
+  return openat(directory, path, flags, mode);
+}
 static inline int cl_fcntl(int fd, int command, int argument) {
   return fcntl(fd, command, argument);
 }
