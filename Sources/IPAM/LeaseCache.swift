@@ -12,7 +12,7 @@ public final class LeaseCache: Sendable {
   /// The process's own; a directory is remembered once.
   public static let shared = LeaseCache()
 
-  struct Entry {
+  private struct Entry {
     let stamp: DirectoryStamp
     let index: LeaseIndex
   }
@@ -31,18 +31,31 @@ public final class LeaseCache: Sendable {
   /// - Parameter limit: how many addresses are remembered, over all directories; about 150 bytes each.
   public init(limit: Int = 32_768) { self.limit = limit }
 
-  /// Hands out what is known of a directory and forgets it: whoever has the directory's lock may change it.
-  func take(_ directory: String) -> Entry? {
+  /// Hands out what is known of a directory, and forgets it: the holder of the lock may change it.
+  ///
+  /// - Parameters:
+  ///   - directory: the directory.
+  ///   - stamp: its state now.
+  /// - Returns: nil if nothing is known or the state is another one.
+  func take(_ directory: String, _ stamp: DirectoryStamp) -> LeaseIndex? {
     state.withLock { state in
       state.order.removeAll { $0 == directory }
-      return state.entries.removeValue(forKey: directory)
+      guard let entry = state.entries.removeValue(forKey: directory), entry.stamp == stamp else {
+        return nil
+      }
+      return entry.index
     }
   }
 
   /// Remembers a directory, and forgets those used longest ago if there are too many addresses.
-  func put(_ directory: String, _ entry: Entry) {
+  ///
+  /// - Parameters:
+  ///   - directory: the directory.
+  ///   - stamp: its state, which no later change of an entry can leave behind.
+  ///   - index: what it holds.
+  func put(_ directory: String, _ stamp: DirectoryStamp, _ index: LeaseIndex) {
     state.withLock { state in
-      state.entries[directory] = entry
+      state.entries[directory] = Entry(stamp: stamp, index: index)
       state.order.removeAll { $0 == directory }
       state.order.append(directory)
       var total = state.entries.values.reduce(0) { $0 + $1.index.count }

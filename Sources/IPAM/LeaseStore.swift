@@ -63,8 +63,8 @@ struct LeaseStore: ~Copyable {
     self.cache = cache
     self.deadline = deadline
     let now = try Files.stamp(directory)
-    if let entry = cache.take(directory), entry.stamp == now {
-      index = entry.index
+    if let known = cache.take(directory, now) {
+      index = known
       stamp = now
     } else {
       try readDirectory()
@@ -77,7 +77,7 @@ struct LeaseStore: ~Copyable {
   /// Leaving it out is safe: the directory is then read again next time.
   consuming func close() {
     guard let proven = stamp ?? (try? mark()) else { return }
-    cache.put(directory, LeaseCache.Entry(stamp: proven, index: index))
+    cache.put(directory, proven, index)
   }
 
   /// Gives the directory a time that no later change of an entry, whoever makes it, can leave behind.

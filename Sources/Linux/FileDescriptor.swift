@@ -49,25 +49,25 @@ public enum Descriptor {
   public static func read(
     _ descriptor: Int32, into buffer: inout [UInt8], limit: Int = 65_536
   ) throws(SystemError) -> Int {
-    let old = buffer.count
-    buffer.append(contentsOf: repeatElement(0, count: max(0, limit)))
-    let number = unsafe buffer.withUnsafeMutableBytes { (all) -> Result<Int, SystemError> in
-      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: all[old...])
+    var failure: Errno?
+    // A chunk of its own, because filling the buffer's new end with zeros first takes longer than reading.
+    let chunk = unsafe [UInt8](unsafeUninitializedCapacity: max(0, limit)) { all, count in
       while true {
-        let count = unsafe CLinux.read(descriptor, rest.baseAddress, rest.count)
-        if count >= 0 { return .success(count) }
+        let got = unsafe CLinux.read(descriptor, all.baseAddress, all.count)
+        if got >= 0 {
+          count = min(got, all.count)
+          return
+        }
         let errno = Errno.current
-        if errno != .interrupted { return .failure(SystemError("read", "", errno)) }
+        if errno != .interrupted {
+          failure = errno
+          return
+        }
       }
     }
-    switch number {
-    case .success(let count):
-      buffer.removeLast(limit - count)
-      return count
-    case .failure(let error):
-      buffer.removeLast(max(0, limit))
-      throw error
-    }
+    if let failure { throw SystemError("read", "", failure) }
+    buffer += chunk
+    return chunk.count
   }
 
   /// Writes once and tells how many of the bytes from `offset` on were taken.

@@ -1,0 +1,34 @@
+import CLinux
+import Glibc
+import Linux
+import TestSupport
+
+/// File systems that exist for one thread of a test.
+enum TestMounts {
+  private static let newMountNamespace: Int32 = 0x20000
+
+  /// Mounts a file system that has room for two files of a page; only the calling thread sees it, and it goes with it.
+  static func mountTwoPages(on path: String) throws {
+    guard CLinux.unshare(newMountNamespace) == 0 else { throw TestError("unshare: needs root") }
+    // Without this the mount would spread to the machine.
+    try mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil)
+    try mount("none", path, "tmpfs", 0, "size=8k,mode=0755")
+  }
+
+  /// Makes it read-only.
+  static func makeReadOnly(_ path: String) throws {
+    try mount("none", path, "tmpfs", UInt(MS_REMOUNT) | UInt(MS_RDONLY), nil)
+  }
+
+  private static func mount(
+    _ source: String, _ target: String, _ type: String?, _ flags: UInt, _ options: String?
+  ) throws {
+    let code =
+      if let options {
+        unsafe options.withCString { unsafe Glibc.mount(source, target, type, flags, $0) }
+      } else {
+        unsafe Glibc.mount(source, target, type, flags, nil)
+      }
+    if code != 0 { throw TestError("cannot mount \(target)") }
+  }
+}
