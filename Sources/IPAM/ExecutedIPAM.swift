@@ -23,6 +23,17 @@ public struct ExecutedIPAM: Sendable {
     self.executor = executor
   }
 
+  /// Looks for the plugin without running it.
+  ///
+  /// - Throws: 103 if there is no such program in the search path.
+  func checkInstalled() throws(CNIError) {
+    do throws(PluginError) {
+      _ = try executor.find(type, for: .add)
+    } catch {
+      throw error.cniError(.ipam)
+    }
+  }
+
   /// Runs ADD, and DEL if that fails.
   ///
   /// Once the deadline has passed DEL is left to the caller, who rolls a failed ADD back with a

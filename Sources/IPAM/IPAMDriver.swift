@@ -35,6 +35,19 @@ public enum IPAMDriver: Sendable {
     }
   }
 
+  /// Checks, before anything is recorded, what can be checked without running a program.
+  ///
+  /// An ADD that fails here has nothing to undo, so that no later DEL stumbles over the same fault.
+  ///
+  /// - Throws: as ``status()``; code 103 if a plugin on disk is not there.
+  public func prepare() throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.status()
+    case .fixed(let driver): try driver.status()
+    case .executed(let driver): try driver.checkInstalled()
+    }
+  }
+
   /// Takes the addresses of an attachment.
   ///
   /// - Parameter permit: the proof that giving them back was recorded.

@@ -1,10 +1,11 @@
 import DaemonAPI
 import Daemon
 import Linux
+import MacvlanPlugin
 import PluginKit
 
 // The daemon: the plugins that it has are the list below.
-let plugins: [any NetworkPlugin] = [NoopPlugin()]
+let plugins: [any NetworkPlugin] = [MacvlanPlugin(), NoopPlugin()]
 
 func write(_ text: String, to descriptor: Int32) {
   _ = try? Descriptor.write(descriptor, Array(text.utf8))

@@ -1,0 +1,216 @@
+import Addresses
+import CNI
+import Linux
+import Netlink
+import PluginKit
+
+/// Gives a pod's link its settings, addresses and routes and brings it up.
+struct LinkSetup: Sendable {
+  /// The link.
+  let link: Link
+  /// What is changed with the first message, besides announcing addresses.
+  let settings: LinkSettings
+  /// The addresses.
+  let addresses: [CNIResult.IP]
+  /// The routes.
+  let routes: [CNIResult.Route]
+  /// Whether IPv6 addresses are used at once.
+  let skipsDAD: Bool
+  /// When to give up.
+  let deadline: Deadline
+
+  /// How long a hardware address may be held by a link that is being removed.
+  private static let addressInUseMilliseconds = 1000
+  /// How long IPv6 addresses may be tentative.
+  private static let tentativeMilliseconds = 5000
+
+  private var ipv6: [IPNetwork] {
+    addresses.map(\.address).filter { $0.family == .v6 }
+  }
+
+  /// Whether addresses cannot be used yet when the link is up.
+  var needsWait: Bool { !skipsDAD && !ipv6.isEmpty }
+
+  // MARK: Settings, addresses, up
+
+  /// Does everything up to the link being up, in two round trips.
+  func configure(
+    _ pod: inout NamespaceAccess, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    try writeSettings(pod.ipv6, permit)
+    var first = settings
+    first.ipv4.append((.arpNotify, 1))
+    var changes = [NetlinkChange.changeLink(index: link.index, name: link.name, first)]
+    for ip in addresses { changes.append(.addAddress(interfaceAddress(ip.address))) }
+    let up = bringUp
+    let outcomes: [NetlinkError?]
+    do throws(NetlinkError) {
+      outcomes = try pod.socket.attempt(changes + [up], permit, deadline: deadline)
+    } catch {
+      throw CNIError(error)
+    }
+    for (place, outcome) in outcomes.dropLast().enumerated() {
+      guard let outcome else { continue }
+      throw place == 0 ? CNIError(outcome) : refused(addresses[place - 1].address, outcome)
+    }
+    if let refusal = outcomes.last ?? nil { try bringUp(again: up, refusal, &pod.socket, permit) }
+  }
+
+  private func interfaceAddress(_ network: IPNetwork) -> InterfaceAddress {
+    InterfaceAddress(
+      index: link.index, network: network,
+      flags: skipsDAD && network.family == .v6 ? .noDAD : [])
+  }
+
+  private func refused(_ network: IPNetwork, _ error: NetlinkError) -> CNIError {
+    CNIError(error, doing: "failed to add IP addr \(network) to \(goQuoted(link.name))")
+  }
+
+  private var bringUp: NetlinkChange {
+    var settings = LinkSettings()
+    settings.isUp = true
+    return .changeLink(index: link.index, name: link.name, settings)
+  }
+
+  /// Tries again while the kernel says that the hardware address is in use.
+  ///
+  /// A link of the same address in a namespace that is being taken down holds it for up to 50 ms, and nobody announces
+  /// its end.
+  private func bringUp(
+    again up: NetlinkChange, _ refusal: NetlinkError, _ socket: inout NetlinkSocket,
+    _ permit: borrowing Permit
+  ) throws(CNIError) {
+    var refusal = refusal
+    let limit = deadline.capped(milliseconds: LinkSetup.addressInUseMilliseconds)
+    while refusal.errno == .addressInUse, !limit.isOver {
+      Clock.pause(milliseconds: 5)
+      do throws(NetlinkError) {
+        try socket.apply([up], permit, deadline: deadline)
+        return
+      } catch {
+        refusal = error
+      }
+    }
+    throw CNIError(refusal, doing: "failed to set \(goQuoted(link.name)) UP")
+  }
+
+  /// The settings that have no message: only IPv6 being off is a reason to fail.
+  private func writeSettings(
+    _ sysctls: borrowing LinkSysctls, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    if !ipv6.isEmpty {
+      for name in ["lo", link.name] { try enableIPv6(name, sysctls, permit) }
+      try? sysctls.set("keep_addr_on_down", of: link.name, to: "1", permit)
+    }
+    try? sysctls.set("ndisc_notify", of: link.name, to: "1", permit)
+  }
+
+  private func enableIPv6(
+    _ name: String, _ sysctls: borrowing LinkSysctls, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    do throws(SystemError) {
+      if try sysctls.value("disable_ipv6", of: name) == "0" { return }
+      try sysctls.set("disable_ipv6", of: name, to: "0", permit)
+    } catch {
+      throw CNIError(
+        error, code: .kernel, doing: "failed to enable IPv6 for interface \(goQuoted(name))")
+    }
+  }
+
+  // MARK: Duplicate address detection
+
+  /// Waits until the kernel has found that nobody else has the IPv6 addresses.
+  ///
+  /// - Throws: code 100 if somebody has, or if the kernel does not know after five seconds.
+  func awaitAddresses(_ pod: inout NamespaceAccess) throws(CNIError) {
+    var waiting = Set(ipv6.map(\.address))
+    try look(&pod.socket, &waiting)
+    let limit = deadline.capped(milliseconds: LinkSetup.tentativeMilliseconds)
+    while !waiting.isEmpty {
+      if let address = try nextAddress(&pod, &waiting, limit) { try settle(address, &waiting) }
+    }
+  }
+
+  /// The next address that is announced; nil if something else was, or when announcements were lost.
+  private func nextAddress(
+    _ pod: inout NamespaceAccess, _ waiting: inout Set<IPAddress>, _ limit: Deadline
+  ) throws(CNIError) -> InterfaceAddress? {
+    let refusal: NetlinkError
+    do throws(NetlinkError) {
+      if case .address(let address)? = try pod.listener?.next(deadline: limit) { return address }
+      return nil
+    } catch {
+      refusal = error
+    }
+    switch refusal.errno {
+    case .noBuffers: try look(&pod.socket, &waiting)
+    case .timedOut where !deadline.isOver:
+      throw CNIError(
+        .kernel,
+        "link \(link.name) still has tentative addresses after "
+          + "\(LinkSetup.tentativeMilliseconds / 1000) seconds",
+        details: waiting.map(\.description).sorted().joined(separator: " "))
+    default: throw CNIError(refusal)
+    }
+    return nil
+  }
+
+  /// Reads the addresses as they are now.
+  private func look(
+    _ socket: inout NetlinkSocket, _ waiting: inout Set<IPAddress>
+  ) throws(CNIError) {
+    let now: [InterfaceAddress]
+    do throws(NetlinkError) {
+      now = try socket.addresses(of: link.index, family: .v6, deadline: deadline)
+    } catch {
+      throw CNIError(error)
+    }
+    for address in now { try settle(address, &waiting) }
+  }
+
+  private func settle(
+    _ address: InterfaceAddress, _ waiting: inout Set<IPAddress>
+  ) throws(CNIError) {
+    guard address.index == link.index, waiting.contains(address.network.address) else { return }
+    if address.flags.contains(.dadFailed) {
+      throw CNIError(
+        .kernel,
+        "duplicate address detected: \(address.network.address) on \(goQuoted(link.name))",
+        details: "another host on this network answered for the address")
+    }
+    if !address.flags.contains(.tentative) { waiting.remove(address.network.address) }
+  }
+
+  // MARK: Routes
+
+  /// Adds the routes; exactly the same one twice is one.
+  func addRoutes(
+    _ socket: inout NetlinkSocket, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    let changes = routes.map { NetlinkChange.addRoute(route($0)).tolerating(.exists) }
+    let outcomes: [NetlinkError?]
+    do throws(NetlinkError) {
+      outcomes = try socket.attempt(changes, permit, deadline: deadline)
+    } catch {
+      throw CNIError(error)
+    }
+    for (route, outcome) in zip(routes, outcomes) {
+      guard let outcome else { continue }
+      throw CNIError(
+        outcome, doing: "failed to add route \(route.dst) on \(goQuoted(link.name))")
+    }
+  }
+
+  /// The kernel's route for one of the result; without a gateway that of the first address of its family.
+  private func route(_ wanted: CNIResult.Route) -> Route {
+    let gateways = addresses.compactMap(\.gateway)
+    let gateway = wanted.gw ?? gateways.first { $0.family == wanted.dst.family }
+    var route = Route(to: wanted.dst, via: gateway, index: link.index)
+    route.mtu = wanted.mtu
+    route.advertisedMSS = wanted.advmss
+    route.priority = wanted.priority
+    if let table = wanted.table { route.table = table }
+    route.scope = wanted.scope
+    return route
+  }
+}
