@@ -6,7 +6,7 @@ extension NetworkConfiguration {
   /// The other members keep their order and the exact bytes of their values; new ones come last.
   /// Without changes the bytes stay as they are.
   ///
-  /// - Throws: as ``init(_:)``: the new configuration is checked like any other.
+  /// - Throws: as `init(_:)`: the new configuration is checked like any other.
   public func replacing(
     _ changes: [(key: String, value: JSONValue?)]
   ) throws(CNIError) -> NetworkConfiguration {
@@ -34,7 +34,7 @@ extension NetworkConfiguration {
   ///
   /// Values are replaced as a whole; `null` drops the key; no overrides leave the bytes unchanged.
   ///
-  /// - Throws: as ``init(_:)``.
+  /// - Throws: as `init(_:)`.
   public func overridden(by overrides: JSONObject) throws(CNIError) -> NetworkConfiguration {
     try replacing(
       overrides.members.map { (key: $0.key, value: $0.value.isNull ? nil : $0.value) })

@@ -83,7 +83,7 @@ public struct NetworkConfiguration: Sendable {
 
   /// Prints a configuration that was built and reads it back.
   ///
-  /// - Throws: as ``init(_:)``.
+  /// - Throws: as `init(_:)`.
   public init(_ object: JSONObject) throws(CNIError) {
     try self.init(JSONValue.object(object).encoded())
   }
@@ -104,7 +104,7 @@ extension NetworkConfiguration {
     try CNIVersion.check(cniVersion, for: .add)
   }
 
-  /// Checks that the version is supported and has the verb (see ``CNIVersion/check(_:for:)``).
+  /// Checks that the version is supported and has the verb (see `CNIVersion`).
   ///
   /// - Throws: code 1, or code 6 if CHECK, GC or STATUS come with a text that is no version.
   public func checkVersion(for command: CNICommand) throws(CNIError) {
