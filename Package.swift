@@ -71,7 +71,9 @@ if !embedded {
       name: "RuntimeTests", dependencies: ["Runtime", "CNI", "JSON", "Linux", "TestSupport"]),
     .testTarget(
       name: "PluginKitTests",
-      dependencies: ["PluginKit", "DaemonAPI", "CNI", "JSON", "Linux", "TestSupport"]),
+      dependencies: [
+        "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses", "TestSupport",
+      ]),
     .testTarget(
       name: "IPAMTests",
       dependencies: [
@@ -86,8 +88,8 @@ if !embedded {
     .testTarget(
       name: "DaemonTests",
       dependencies: [
-        "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses",
-        "TestSupport",
+        "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
+        "Addresses", "CLinux", "TestSupport",
       ]),
     .testTarget(
       name: "IntegrationTests",

@@ -21,6 +21,23 @@ extension CNIError {
   }
 }
 
+/// Runs a body that speaks to the kernel's netlink, with its error as a CNI error.
+///
+/// - Parameters:
+///   - message: the error's message; the kernel's text is then in the details. nil: the text is the message.
+///   - body: what to run.
+/// - Returns: what the body returns.
+/// - Throws: the mapped error.
+public func mapped<T: ~Copyable>(
+  _ message: @autoclosure () -> String? = nil, _ body: () throws(NetlinkError) -> T
+) throws(CNIError) -> T {
+  do throws(NetlinkError) {
+    return try body()
+  } catch {
+    throw CNIError(error, doing: message())
+  }
+}
+
 /// Runs a body that makes system calls, with its error as a CNI error.
 ///
 /// - Parameters:

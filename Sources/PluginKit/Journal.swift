@@ -80,7 +80,8 @@ public final class Journal<Step: PluginStep>: Sendable {
     do throws(CNIError) {
       value = try body(Permit())
     } catch {
-      throw error.code == .deadline ? overdue(name, cause: error.details) : error
+      guard error.code == .deadline else { throw error }
+      throw overdue(name, cause: error.details.isEmpty ? error.message : error.details)
     }
     KillPoint.reached(name)
     return value

@@ -40,7 +40,7 @@ public struct PluginRegistry: Sendable {
   /// Chooses the plugin for an ADD; the first rule that applies decides.
   ///
   /// 1. the configuration's `plugin` key; 2. its `type`; 3. `delegate` if it has a `delegates` or `delegate` object;
-  /// 4. the daemon's default; else code 7, naming the plugins that there are.
+  /// 4. the daemon's default; else code 7, naming the plugins that there are. A key that is null is not there.
   ///
   /// - Parameters:
   ///   - configuration: the request's configuration.
@@ -50,18 +50,22 @@ public struct PluginRegistry: Sendable {
   public func choose(
     for configuration: NetworkConfiguration, defaultPlugin: String?
   ) throws(CNIError) -> any NetworkPlugin {
-    if let value = configuration.object["plugin"] {
+    func given(_ key: String) -> JSONValue? {
+      guard let value = configuration.object[key], !value.isNull else { return nil }
+      return value
+    }
+    if let value = given("plugin") {
       guard let name = value.string else {
         throw CNIError(.invalidConfiguration, "plugin: must be a string")
       }
       return try known(plugin(forType: name), "plugin \"\(name)\"")
     }
     if let type = configuration.type, let plugin = plugin(forType: type) { return plugin }
-    if configuration.object["delegates"] != nil || configuration.object["delegate"] != nil {
+    if given("delegates") != nil || given("delegate") != nil {
       return try known(plugin(named: "delegate"), "plugin \"delegate\"")
     }
     if let defaultPlugin {
-      return try known(plugin(named: defaultPlugin), "plugin \"\(defaultPlugin)\"")
+      return try known(plugin(forType: defaultPlugin), "plugin \"\(defaultPlugin)\"")
     }
     return try known(nil, "plugin for type \"\(configuration.type ?? "")\"")
   }

@@ -1,0 +1,85 @@
+import CNI
+import PluginKit
+import Testing
+
+@Suite("PluginRegistry: which plugin an ADD gets")
+struct PluginChoiceTests {
+  private let plugins: [any NetworkPlugin] = [
+    NamedPlugin("macvlan"), NamedPlugin("ovs", aliases: ["ovs-cni"]),
+    NamedPlugin("example.org/x", aliases: ["macvlan", "x"]), NamedPlugin("delegate"),
+  ]
+
+  private func choice(
+    _ members: String, defaultPlugin: String? = nil, of plugins: [any NetworkPlugin]
+  ) throws(CNIError) -> String {
+    try PluginRegistry.assemble(plugins).registry.choose(
+      for: try configuration(members), defaultPlugin: defaultPlugin
+    ).name
+  }
+
+  @Test(
+    "the first rule that applies decides: plugin, type, delegates, the default",
+    arguments: [
+      (#""plugin":"ovs","type":"macvlan","delegates":[{}]"#, "ovs"),
+      (#""plugin":"ovs-cni","type":"macvlan""#, "ovs"),
+      (#""plugin":"example.org/x""#, "example.org/x"),
+      (#""plugin":null,"type":"macvlan""#, "macvlan"),
+      (#""type":"macvlan","delegate":{}"#, "macvlan"),
+      (#""type":"ovs-cni""#, "ovs"),
+      (#""type":"x""#, "example.org/x"),
+      (#""type":"multus","delegates":[{"type":"macvlan"}]"#, "delegate"),
+      (#""type":"flannel","delegate":{"type":"bridge"}"#, "delegate"),
+      (#""delegate":{}"#, "delegate"),
+      (#""type":"cni-shim""#, "default"),
+      (#""type":"cni-shim","delegate":null,"delegates":null"#, "default"),
+      ("", "default"),
+    ])
+  func order(members: String, chosen: String) throws {
+    let all = plugins + [NamedPlugin("default")]
+    #expect(try choice(members, defaultPlugin: "default", of: all) == chosen)
+  }
+
+  @Test("the default plugin can be named by an alias")
+  func defaultByAlias() throws {
+    #expect(try choice("", defaultPlugin: "ovs-cni", of: plugins) == "ovs")
+  }
+
+  @Test("a plugin's name wins over another's alias")
+  func nameBeforeAlias() {
+    let registry = PluginRegistry.assemble(plugins.reversed()).registry
+    #expect(registry.plugin(forType: "macvlan")?.name == "macvlan")
+    #expect(registry.plugin(named: "ovs-cni") == nil)
+  }
+
+  @Test(
+    "where no rule finds a plugin the error has code 7 and names those that there are",
+    arguments: [
+      (#""plugin":"nope","type":"macvlan""#, nil, "no plugin \"nope\""),
+      (#""type":"nope""#, nil, "no plugin for type \"nope\""),
+      ("", nil, "no plugin for type \"\""),
+      (#""type":"nope""#, "gone", "no plugin \"gone\""),
+    ] as [(String, String?, String)])
+  func none(members: String, defaultPlugin: String?, text: String) {
+    let error = failure { () throws(CNIError) in
+      try choice(members, defaultPlugin: defaultPlugin, of: plugins)
+    }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(
+      error?.message == text + "; this cnid has: macvlan, ovs, example.org/x, delegate")
+  }
+
+  @Test("delegates without the delegate plugin is code 7")
+  func noDelegatePlugin() {
+    let error = failure { () throws(CNIError) in
+      try choice(#""type":"multus","delegates":[]"#, of: [NamedPlugin("macvlan")])
+    }
+    #expect(error?.message == "no plugin \"delegate\"; this cnid has: macvlan")
+  }
+
+  @Test("a plugin key that is no string is code 7")
+  func wrongType() {
+    let error = failure { () throws(CNIError) in try choice(#""plugin":1"#, of: plugins) }
+    #expect(error?.code == .invalidConfiguration)
+    #expect(error?.message == "plugin: must be a string")
+  }
+}

@@ -1,0 +1,59 @@
+import PluginKit
+import Testing
+import TestSupport
+
+@Suite("AttachmentRecord: damaged input")
+struct RecordFuzzTests {
+  @Test("100 000 damaged files do not trap, and what is read is written so that it reads the same")
+  func damaged() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("record fuzz seed \(seed)")
+      // The daemon's workers have stacks of 512 KiB.
+      let read = await onThread(stackSize: 512 << 10) { fuzz(seed: seed, rounds: 100_000) }
+      print("\(read) files were records")
+      precondition(read > 1_000, "too few inputs are still records for the test to mean anything")
+    }
+  }
+}
+
+private let corpus = [
+  // Much of it is nothing that is looked at, so that many damaged ones are still records.
+  #"{"version":1,"phase":"deleting","network":"n","containerID":"c","ifName":"e","plugin":"p","#
+    + #""configuration":"","environment":{"#
+    + #""CNI_NETNS":"/run/netns/0123456789abcdef-0123456789abcdef-0123456789abcdef"},"#
+    + #""origin":"cni","requestID":"0123456789abcdef0123456789abcdef","stamp":"b:1","plan":[],"#
+    + #""later":"0123456789 0123456789 0123456789 0123456789 0123456789 0123456789"}"#,
+  #"{"version":1,"phase":"adding","network":"n","containerID":"c","ifName":"e","plugin":"p","#
+    + #""configuration":"e30=","environment":{},"origin":"cni","requestID":"","stamp":"b:1","plan":[]}"#,
+  #"{"version":1,"phase":"attached","network":"n","containerID":"c","ifName":"e","plugin":"a/p","#
+    + #""configuration":"","environment":{"A":"b"},"origin":"ovn","requestID":"r","stamp":"b:1","#
+    + #""namespace":{"cookie":77},"plan":[{"kind":"link","values":{"a":[1]}}],"#
+    + #""result":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.1/8"}]}}"#,
+]
+
+private let tokens = [
+  "\"", "{", "}", "[", "]", ",", ":", "null", "1", "-", "2", "e9", "\"phase\"", "\"deleting\"",
+  "\"version\":", "18446744073709551615", "=", "\\u0000", "\"result\":", "\"mtu\":0", "é",
+]
+
+/// Feeds damaged files to the parser; gives back how many of them were records.
+private func fuzz(seed: UInt64, rounds: Int) -> Int {
+  var mutator = Mutator(
+    seed: seed, corpus: corpus.map { Array($0.utf8) }, tokens: tokens.map { Array($0.utf8) })
+  var read = 0
+  for _ in 0..<rounds {
+    let input = mutator.next()
+    let record: AttachmentRecord
+    do throws(RecordError) {
+      record = try AttachmentRecord(parsing: input)
+    } catch {
+      precondition(!error.description.isEmpty)
+      continue
+    }
+    read += 1
+    let written = record.encoded()
+    precondition((try? AttachmentRecord(parsing: written)) == record)
+  }
+  return read
+}
