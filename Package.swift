@@ -20,7 +20,7 @@ let package = Package(
     .target(name: "CNI", dependencies: ["JSON", "Addresses"]),
     .target(name: "DaemonAPI", dependencies: ["CNI", "HTTP", "JSON", "Linux"]),
     .target(name: "ShimCore", dependencies: ["DaemonAPI", "CNI", "HTTP", "JSON", "Linux"]),
-    .executableTarget(name: "cni-shim", dependencies: ["ShimCore"]),
+    .executableTarget(name: "cni-shim", dependencies: ["ShimCore", "Linux"]),
   ]
 )
 

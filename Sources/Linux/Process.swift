@@ -32,6 +32,18 @@ public enum Process {
     return result
   }
 
+  /// Its arguments, the program's name first, from `/proc/self/cmdline`; none without /proc.
+  public static func arguments() -> [String] {
+    do throws(SystemError) {
+      let line = try Files.read("/proc/self/cmdline", limit: 4 << 20)
+      return line.split(separator: 0, omittingEmptySubsequences: false).dropLast().map {
+        String(decoding: $0, as: UTF8.self)
+      }
+    } catch {
+      return []
+    }
+  }
+
   /// One variable of its environment.
   public static func variable(_ name: String) -> String? {
     guard let value = unsafe getenv(name) else { return nil }

@@ -1,0 +1,131 @@
+import CNI
+import DaemonAPI
+import Linux
+
+/// One call's conversation with the daemon: waiting for it, sending, and sending again where that is safe.
+struct Exchange {
+  private let command: CNICommand
+  private let request: Request
+  private let client: DaemonClient
+  private let headers: RequestHeaders
+  private let deadline: Deadline
+  private let seconds: Int
+  var log: ShimLog
+  /// Whether an answer that was cut has been asked for once more.
+  private var hasRepeated = false
+
+  init(
+    _ command: CNICommand, _ request: Request, _ configuration: ShimConfiguration,
+    deadline: Deadline, log: ShimLog
+  ) throws(CNIError) {
+    self.command = command
+    self.request = request
+    self.log = log
+    self.deadline = deadline
+    seconds = configuration.daemonTimeout
+    client = DaemonClient(
+      socketPath: socketPath(directory: configuration.daemonSocketDirectory))
+    do throws(SystemError) {
+      headers = RequestHeaders(requestID: try RequestID.random(), stamp: Stamp.now)
+    } catch {
+      throw CNIError(.ioFailure, "\(error)")
+    }
+  }
+
+  /// Gets the daemon's answer.
+  ///
+  /// - Returns: the answer; nil if a DEL found no daemon.
+  /// - Throws: the daemon's own error; 11 or, for STATUS, 50 if it cannot be reached; 5 for an answer that cannot be
+  ///   read; 105 if none came in time.
+  mutating func run() throws(CNIError) -> Response? {
+    switch command {
+    case .status: try runStatus()
+    case .delete: try runDelete()
+    default: try runWaiting()
+    }
+  }
+
+  /// ADD, CHECK, UPDATE and GC wait for the daemon, and come again under the same request id when it went away before it
+  /// answered: it then returns what it had finished, or does the work anew.
+  private mutating func runWaiting() throws(CNIError) -> Response {
+    while true {
+      do throws(DaemonClientError) {
+        try client.waitUntilAPIReady(.readyz, deadline: deadline)
+        return try send()
+      } catch {
+        try mayComeAgain(after: error)
+      }
+      Clock.pause(milliseconds: min(100, deadline.remainingMilliseconds))
+    }
+  }
+
+  /// Throws unless another try is right.
+  private mutating func mayComeAgain(after error: DaemonClientError) throws(CNIError) {
+    switch error.reason {
+    case .unreachable, .stopping, .noAnswer:
+      log.write(.info, error.description)
+      if deadline.isOver { throw unreachable(error) }
+    case .cut where !hasRepeated:
+      hasRepeated = true
+      log.write(.warning, error.description)
+    default: throw failure(error)
+    }
+  }
+
+  private mutating func runStatus() throws(CNIError) -> Response {
+    do throws(DaemonClientError) {
+      try client.checkAPIReadyNow(.healthz, deadline: deadline)
+      return try send()
+    } catch {
+      switch error.reason {
+      case .unreachable, .stopping, .noAnswer:
+        throw CNIError(.notAvailable, "cnid cannot be reached", details: error.description)
+      default: throw failure(error)
+      }
+    }
+  }
+
+  /// DEL never waits for a daemon that is not there: what was attached is removed when it is back.
+  private mutating func runDelete() throws(CNIError) -> Response? {
+    while true {
+      do throws(DaemonClientError) {
+        try client.checkAPIReadyNow(.healthz, deadline: deadline)
+        return try send()
+      } catch {
+        switch error.reason {
+        case .unreachable, .stopping:
+          log.write(.warning, "DEL was not done, cnid cannot be reached: \(error)")
+          return nil
+        // The probe that follows finds out whether the daemon is still there.
+        case .noAnswer where !hasRepeated, .cut where !hasRepeated:
+          hasRepeated = true
+          log.write(.warning, error.description)
+        case .noAnswer:
+          log.write(.warning, "DEL may not have been done: \(error)")
+          return nil
+        default: throw failure(error)
+        }
+      }
+    }
+  }
+
+  private func send() throws(DaemonClientError) -> Response {
+    try client.doCNI(request, endpoint: .cni, headers: headers, deadline: deadline)
+  }
+
+  private func unreachable(_ error: DaemonClientError) -> CNIError {
+    CNIError(
+      .tryAgainLater, "cnid could not be reached within \(seconds) s", details: error.description)
+  }
+
+  private func failure(_ error: DaemonClientError) -> CNIError {
+    switch error.reason {
+    case .refused(let own), .stopping(let own): own
+    case .unreachable, .noAnswer: unreachable(error)
+    case .deadline, .cancelled:
+      CNIError(
+        .deadline, "cnid did not answer within \(seconds) s", details: error.description)
+    case .cut, .malformed, .failed: CNIError(.ioFailure, error.description)
+    }
+  }
+}
