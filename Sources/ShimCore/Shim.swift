@@ -24,6 +24,8 @@ public struct Shim {
   private let environment: ShimEnvironment
   private let standardInput: Int32
   private var configuration = ShimConfiguration()
+  /// What an error is printed as: the configuration's version once that is known to be one.
+  private var version = CNIVersion.newest
   private var log = ShimLog(ShimConfiguration())
 
   /// The most bytes of stdin that are read.
@@ -47,7 +49,6 @@ public struct Shim {
       outcome = ShimOutcome(output: try run(command))
     } catch {
       log.write(.error, "\(command.rawValue): \(error)")
-      let version = CNIVersion(configuration.cniVersion) ?? .newest
       outcome = ShimOutcome(
         output: error.json(cniVersion: version.description).encoded(.indented()) + [0x0A], status: 1
       )
@@ -62,11 +63,12 @@ public struct Shim {
     let bytes = try readInput()
     let read = try ShimConfiguration(parsing: bytes, for: command)
     configuration = read
+    version = CNIVersion(read.cniVersion) ?? .newest
     log = ShimLog(read)
     guard command.isKnown else {
       throw CNIError(.invalidEnvironment, "unknown CNI_COMMAND: \(command.rawValue)")
     }
-    let version = try CNIVersion.check(read.cniVersion, for: command)
+    version = try CNIVersion.check(read.cniVersion, for: command)
     let request = Request(env: environment.forwarded, config: bytes)
     switch command {
     case .add: return try cmdAdd(request, version)
