@@ -26,8 +26,7 @@ struct CommandHandler: Sendable {
     let request = decoded.request
     switch request.command {
     case .add:
-      let version = try request.configuration.version()
-      return try add(try chosen(decoded), decoded, progress).printed(as: version)
+      return try add(try chosen(decoded), decoded, progress)
     case .update:
       let version = try request.configuration.version()
       return try update(decoded, progress).printed(as: version)
@@ -79,13 +78,14 @@ struct CommandHandler: Sendable {
 
   private func add<P: NetworkPlugin>(
     _ plugin: P, _ decoded: DecodedRequest, _ progress: CallProgress
-  ) throws(CNIError) -> CNIResult {
+  ) throws(CNIError) -> [UInt8] {
     let request = decoded.request
+    let version = try request.configuration.version()
     let key = AttachmentKey(
       network: request.configuration.name, containerID: request.sandboxID, ifName: request.ifName,
       plugin: plugin.name)
     if let old = store.record(key) {
-      if let result = try settle(old, for: request) { return result }
+      if let result = try settle(old, for: request) { return try result.printed(as: version) }
       try undo(plugin, request, old, progress)
     }
     let draft = AttachmentRecord(
@@ -94,12 +94,14 @@ struct CommandHandler: Sendable {
     let call = AddCall<P.Step>(request: request, draft: draft, store: store, progress: progress)
     do throws(CNIError) {
       let result = try plugin.add(call)
+      // A result that the configuration's version cannot say is a failed ADD.
+      let bytes = try result.printed(as: version)
       if var record = call.recorded {
         record.phase = .attached
         record.result = result
         try store.write(record)
       }
-      return result
+      return bytes
     } catch {
       if let record = call.recorded { rollBack(plugin, request, record, progress) }
       throw error
