@@ -14,17 +14,31 @@ import Foundation
 public func onThread<Value: Sendable, Failure: Error>(
   stackSize: Int = 8 << 20, _ body: @escaping @Sendable () throws(Failure) -> Value
 ) async throws(Failure) -> Value {
+  // The thread lets go of the body before the test goes on: what the body holds must not end later, on
+  // a thread that may still run when the process has no more tests.
+  let held = Locked<(@Sendable () throws(Failure) -> Value)?>(body)
   let outcome = await withCheckedContinuation {
-    (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
-    let thread = Thread {
-      do throws(Failure) {
-        continuation.resume(returning: .success(try body()))
-      } catch {
-        continuation.resume(returning: .failure(error))
-      }
-    }
+    (continuation: CheckedContinuation<Result<Value, Failure>?, Never>) in
+    let thread = Thread { continuation.resume(returning: perform(held)) }
     thread.stackSize = stackSize
     thread.start()
   }
+  guard let outcome else { preconditionFailure("a body runs once") }
   return try outcome.get()
+}
+
+/// Takes the body out of its place, runs it and lets it go.
+private func perform<Value: Sendable, Failure: Error>(
+  _ held: Locked<(@Sendable () throws(Failure) -> Value)?>
+) -> Result<Value, Failure>? {
+  let body = held.withLock { held in
+    defer { held = nil }
+    return held
+  }
+  guard let body else { return nil }
+  do throws(Failure) {
+    return .success(try body())
+  } catch {
+    return .failure(error)
+  }
 }

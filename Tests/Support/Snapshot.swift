@@ -20,7 +20,15 @@ public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
   public var threads = 0
 
   /// What differs, a line each; empty if nothing does.
-  public static func difference(_ before: Snapshot, _ after: Snapshot) -> [String] {
+  ///
+  /// - Parameters:
+  ///   - before: the earlier one.
+  ///   - after: the later one.
+  ///   - process: whether the daemon's descriptors and threads count; its first calls start threads that stay.
+  /// - Returns: what was left, what has gone, what has grown.
+  public static func difference(
+    _ before: Snapshot, _ after: Snapshot, process: Bool
+  ) -> [String] {
     let lists: [(String, [String], [String])] = [
       ("link", before.links, after.links), ("route", before.routes, after.routes),
       ("namespace", before.namespaces, after.namespaces),
@@ -32,10 +40,10 @@ public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
       lines += new.filter { !old.contains($0) }.map { "\(what) left: \($0)" }
       lines += old.filter { !new.contains($0) }.map { "\(what) gone: \($0)" }
     }
-    if after.descriptors > before.descriptors {
+    if process, after.descriptors > before.descriptors {
       lines.append("descriptors: \(before.descriptors) -> \(after.descriptors)")
     }
-    if after.threads > before.threads {
+    if process, after.threads > before.threads {
       lines.append("threads: \(before.threads) -> \(after.threads)")
     }
     return lines
@@ -89,13 +97,20 @@ extension TestNode {
   /// Waits until what differs from an earlier snapshot is gone: idle workers and the kernel's own cleaning
   /// take a moment.
   ///
+  /// - Parameters:
+  ///   - before: the earlier snapshot.
+  ///   - pods: whose namespaces are looked at too.
+  ///   - process: whether the daemon's descriptors and threads count.
+  ///   - milliseconds: how long to wait.
   /// - Returns: what is still different at the end.
+  /// - Throws: when something could not be looked at.
   public func leftovers(
-    since before: Snapshot, _ pods: [TestPod] = [], within milliseconds: Int = 5000
+    since before: Snapshot, _ pods: [TestPod] = [], process: Bool = false,
+    within milliseconds: Int = 5000
   ) async throws -> [String] {
     let deadline = Deadline.after(milliseconds: milliseconds)
     while true {
-      let left = Snapshot.difference(before, try await snapshot(pods))
+      let left = Snapshot.difference(before, try await snapshot(pods), process: process)
       if left.isEmpty || deadline.isOver { return left }
       await onThread { Clock.pause(milliseconds: 50) }
     }

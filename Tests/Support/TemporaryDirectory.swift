@@ -5,12 +5,12 @@ public final class TemporaryDirectory: Sendable {
   /// Its path: short, so that socket paths in it fit.
   public let path: String
 
-  /// Makes one, 0700.
+  /// Makes one, 0700, in `$CNI_TEST_DIRECTORY` or `/tmp`.
   public init() throws(SystemError) {
     let name = try Random.bytes(6).map { byte in
       (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
-    path = "/tmp/cnid-\(name.joined())"
+    path = "\(Program.environment["CNI_TEST_DIRECTORY"] ?? "/tmp")/cnid-\(name.joined())"
     try Files.makeDirectory(path)
   }
 

@@ -88,12 +88,23 @@ public final class TestNode: Sendable {
   }
 
   /// Starts `cnid` and does not wait for anything; it becomes the node's daemon.
+  ///
+  /// - Parameters:
+  ///   - arguments: further arguments.
+  ///   - preparation: a shell command that runs before it in its mount namespace; nil for none.
+  /// - Returns: the running daemon.
+  /// - Throws: when it could not be started.
   @discardableResult
-  public func launch(_ arguments: [String] = []) async throws -> RunningProcess {
-    let command = [Program.daemon, "--config", settingsFile] + options.arguments + arguments
-    let (environment, log, network) = (options.environment, logFile, network)
+  public func launch(
+    _ arguments: [String] = [], through preparation: String? = nil
+  ) async throws -> RunningProcess {
+    var command = [Program.daemon, "--config", settingsFile] + options.arguments + arguments
+    if let preparation {
+      command = ["/bin/sh", "-c", "\(preparation) && exec \"$0\" \"$@\""] + command
+    }
+    let (started, environment, log, network) = (command, options.environment, logFile, network)
     let process = try await onThread {
-      try RunningProcess(command, environment: environment, log: log, in: network)
+      try RunningProcess(started, environment: environment, log: log, in: network)
     }
     running.withLock { $0 = process }
     return process

@@ -61,8 +61,13 @@ extension Trait where Self == IssueHandlingTrait {
   public static var daemonLog: Self {
     .compactMapIssues { issue in
       guard let node = Current.node else { return issue }
+      let comment: Comment = "cnid's log:\n\(node.log)"
+      // The trait counts for the suite and for each of its tests: one log is enough.
+      guard !issue.comments.contains(where: { $0.rawValue.hasPrefix("cnid's log:") }) else {
+        return issue
+      }
       var shown = issue
-      shown.comments.append("cnid's log:\n\(node.log)")
+      shown.comments.append(comment)
       return shown
     }
   }
