@@ -80,22 +80,18 @@
   /// Numbers in the order in which they came, taken from the front.
   struct ArrivalQueue {
     private var numbers: [UInt64] = []
-    private var first = 0
+    private var start = 0
 
-    /// Appends a number after removing from the front those that are not wanted any more.
-    mutating func append(_ number: UInt64, whereWanted isWanted: (UInt64) -> Bool) {
-      while first < numbers.count, !isWanted(numbers[first]) { first += 1 }
-      if first > 256 || first == numbers.count {
-        numbers.removeFirst(first)
-        first = 0
+    mutating func append(_ number: UInt64) { numbers.append(number) }
+
+    /// The first number that is wanted; those before it are forgotten.
+    mutating func first(where isWanted: (UInt64) -> Bool) -> UInt64? {
+      while start < numbers.count, !isWanted(numbers[start]) { start += 1 }
+      if start > 256 || start == numbers.count {
+        numbers.removeFirst(start)
+        start = 0
       }
-      numbers.append(number)
-    }
-
-    mutating func removeFirst() -> UInt64? {
-      guard first < numbers.count else { return nil }
-      defer { first += 1 }
-      return numbers[first]
+      return start < numbers.count ? numbers[start] : nil
     }
   }
 #endif

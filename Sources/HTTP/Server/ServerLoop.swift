@@ -104,13 +104,14 @@
     /// Accepts some of those who wait; the rest has its turn after the others' events.
     private func accept(_ listener: UInt64) {
       for _ in 0..<64 {
-        if !hasRoom && !closeOldest() {
+        if !hasRoom && oldest() == nil {
           acceptor.pause(epoll)
           return
         }
         switch acceptor.accept(listener) {
         case .nobody: return
         case .connection(let socket):
+          if !hasRoom { closeOldest() }
           admit(socket, rootPeersOnly: acceptor.rootPeersOnly(listener))
         case .exhausted:
           if closeOldest() || acceptor.useSpare() { continue }
@@ -140,7 +141,8 @@
         refuse(connection, HTTPResponse(status: 403))
         return
       }
-      arrivals.append(connection.id) { connections[$0]?.stage == .reading }
+      _ = oldest()
+      arrivals.append(connection.id)
       // The request is often there already, and then it never waits behind silent clients.
       read(connection)
     }
@@ -151,17 +153,19 @@
       return peer
     }
 
+    /// The connection that has been without a complete request for longest.
+    private func oldest() -> UInt64? {
+      arrivals.first { connections[$0]?.stage == .reading }
+    }
+
     /// Closes the connection that has been without a complete request for longest.
     ///
     /// - Returns: false if every connection is being served.
+    @discardableResult
     private func closeOldest() -> Bool {
-      while let id = arrivals.removeFirst() {
-        if connections[id]?.stage == .reading {
-          close(id, .clientGone)
-          return true
-        }
-      }
-      return false
+      guard let id = oldest() else { return false }
+      close(id, .clientGone)
+      return true
     }
   }
 
@@ -197,7 +201,7 @@
     private func fillBuffer(_ connection: Connection) -> Int? {
       buffer.removeAll(keepingCapacity: true)
       do throws(SystemError) {
-        return try Descriptor.read(connection.socket.rawValue, into: &buffer, limit: 65_536)
+        return try Descriptor.read(connection.socket.rawValue, into: &buffer, limit: 16_384)
       } catch {
         if error.errno != .again { close(connection.id, .clientGone) }
         return nil
