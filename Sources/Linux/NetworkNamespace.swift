@@ -1,95 +1,99 @@
-import CLinux
+// Not for the shim: see OSThread.
+#if !hasFeature(Embedded)
+  import CLinux
 
-/// A network namespace, held open.
-///
-/// While this value lives the namespace cannot end, so nobody keeps one longer than a request.
-public struct NetworkNamespace: ~Copyable, Sendable {
-  /// The namespace's descriptor.
-  public let descriptor: FileDescriptor
-
-  /// Opens a namespace by its path.
+  /// A network namespace, held open.
   ///
-  /// - Parameter path: such as `/proc/<pid>/ns/net`, or a file on which a namespace is mounted.
-  /// - Throws: the error of open(2); `Errno.invalid` if the path is not a network namespace.
-  public init(path: String) throws(SystemError) {
-    let opened = try Files.open(path, [.read, .nonBlocking])
-    guard cl_namespace_type(opened.rawValue) == cl_CLONE_NEWNET else {
-      throw SystemError("open network namespace", path, .invalid)
-    }
-    descriptor = opened
-  }
+  /// While this value lives the namespace cannot end, so nobody keeps one longer than a request.
+  public struct NetworkNamespace: ~Copyable, Sendable {
+    /// The namespace's descriptor.
+    public let descriptor: FileDescriptor
 
-  private init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
-
-  /// A second value for the same namespace, to be handed to another thread.
-  ///
-  /// - Throws: the error of fcntl(2).
-  public func duplicate() throws(SystemError) -> NetworkNamespace {
-    NetworkNamespace(adopting: try descriptor.duplicate())
-  }
-
-  /// The calling thread's own namespace.
-  public static func current() throws(SystemError) -> NetworkNamespace {
-    try NetworkNamespace(path: "/proc/thread-self/ns/net")
-  }
-
-  /// Whether two values are the same namespace, by device and inode.
-  public func isSame(as other: borrowing NetworkNamespace) throws(SystemError) -> Bool {
-    let mine = try Files.status(descriptor)
-    let theirs = try Files.status(other.descriptor)
-    return mine.device == theirs.device && mine.inode == theirs.inode
-  }
-
-  /// Runs a body on a thread of its own inside this namespace, and waits for its end; about 50 µs.
-  ///
-  /// Sockets that the body opens stay in the namespace, also when they are used elsewhere later.
-  public func run<T>(_ body: @escaping () -> T) throws(SystemError) -> T {
-    let number = descriptor.rawValue
-    let result = try OSThread.run { () -> Result<T, SystemError> in
-      if setns(number, cl_CLONE_NEWNET) != 0 {
-        return .failure(SystemError("setns", "", .current))
+    /// Opens a namespace by its path.
+    ///
+    /// - Parameter path: such as `/proc/<pid>/ns/net`, or a file on which a namespace is mounted.
+    /// - Throws: the error of open(2); `Errno.invalid` if the path is not a network namespace.
+    public init(path: String) throws(SystemError) {
+      let opened = try Files.open(path, [.read, .nonBlocking])
+      guard cl_namespace_type(opened.rawValue) == cl_CLONE_NEWNET else {
+        throw SystemError("open network namespace", path, .invalid)
       }
-      return .success(body())
+      descriptor = opened
     }
-    return try result.get()
-  }
 
-  /// Moves the calling thread into this namespace, setns(2); only for a thread that ends afterwards.
-  public func enter() throws(SystemError) {
-    let number = descriptor.rawValue
-    _ = try retrying("setns", "") { setns(number, cl_CLONE_NEWNET) }
-  }
+    private init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
-  /// Moves the calling thread into a new namespace, unshare(2); only for a thread that ends afterwards.
-  public static func enterNew() throws(SystemError) {
-    _ = try retrying("unshare", "") { unshare(cl_CLONE_NEWNET) }
-  }
+    /// A second value for the same namespace, to be handed to another thread.
+    ///
+    /// - Throws: the error of fcntl(2).
+    public func duplicate() throws(SystemError) -> NetworkNamespace {
+      NetworkNamespace(adopting: try descriptor.duplicate())
+    }
 
-  /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that is opened in it.
-  public func cookie() throws(SystemError) -> UInt64 {
-    let result = try run { () -> Result<UInt64, SystemError> in
-      do throws(SystemError) {
-        let inside = FileDescriptor(
-          adopting: try retrying("socket", "") { socket(AF_UNIX, cl_SOCK_DGRAM, 0) })
-        return .success(try Self.cookie(ofSocket: inside))
-      } catch {
-        return .failure(error)
+    /// The calling thread's own namespace.
+    public static func current() throws(SystemError) -> NetworkNamespace {
+      try NetworkNamespace(path: "/proc/thread-self/ns/net")
+    }
+
+    /// Whether two values are the same namespace, by device and inode.
+    public func isSame(as other: borrowing NetworkNamespace) throws(SystemError) -> Bool {
+      let mine = try Files.status(descriptor)
+      let theirs = try Files.status(other.descriptor)
+      return mine.device == theirs.device && mine.inode == theirs.inode
+    }
+
+    /// Runs a body on a thread of its own inside this namespace, and waits for its end; about 50 µs.
+    ///
+    /// Sockets that the body opens stay in the namespace, also when they are used elsewhere later.
+    public func run<T>(_ body: @escaping () -> T) throws(SystemError) -> T {
+      let number = descriptor.rawValue
+      let result = try OSThread.run { () -> Result<T, SystemError> in
+        if setns(number, cl_CLONE_NEWNET) != 0 {
+          return .failure(SystemError("setns", "", .current))
+        }
+        return .success(body())
       }
+      return try result.get()
     }
-    return try result.get()
-  }
 
-  /// The kernel's number of the namespace that a socket belongs to, SO_NETNS_COOKIE.
-  ///
-  /// A number is never given to a second namespace while the machine runs; paths, pids and inodes are.
-  public static func cookie(ofSocket socket: borrowing FileDescriptor) throws(SystemError) -> UInt64
-  {
-    var cookie: UInt64 = 0
-    var length = socklen_t(MemoryLayout<UInt64>.size)
-    let number = socket.rawValue
-    _ = try retrying("getsockopt", "SO_NETNS_COOKIE") {
-      unsafe getsockopt(number, SOL_SOCKET, cl_SO_NETNS_COOKIE, &cookie, &length)
+    /// Moves the calling thread into this namespace, setns(2); only for a thread that ends afterwards.
+    public func enter() throws(SystemError) {
+      let number = descriptor.rawValue
+      _ = try retrying("setns", "") { setns(number, cl_CLONE_NEWNET) }
     }
-    return cookie
+
+    /// Moves the calling thread into a new namespace, unshare(2); only for a thread that ends afterwards.
+    public static func enterNew() throws(SystemError) {
+      _ = try retrying("unshare", "") { unshare(cl_CLONE_NEWNET) }
+    }
+
+    /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that is opened in it.
+    public func cookie() throws(SystemError) -> UInt64 {
+      let result = try run { () -> Result<UInt64, SystemError> in
+        do throws(SystemError) {
+          let inside = FileDescriptor(
+            adopting: try retrying("socket", "") { socket(AF_UNIX, cl_SOCK_DGRAM, 0) })
+          return .success(try Self.cookie(ofSocket: inside))
+        } catch {
+          return .failure(error)
+        }
+      }
+      return try result.get()
+    }
+
+    /// The kernel's number of the namespace that a socket belongs to, SO_NETNS_COOKIE.
+    ///
+    /// A number is never given to a second namespace while the machine runs; paths, pids and inodes are.
+    public static func cookie(ofSocket socket: borrowing FileDescriptor) throws(SystemError)
+      -> UInt64
+    {
+      var cookie: UInt64 = 0
+      var length = socklen_t(MemoryLayout<UInt64>.size)
+      let number = socket.rawValue
+      _ = try retrying("getsockopt", "SO_NETNS_COOKIE") {
+        unsafe getsockopt(number, SOL_SOCKET, cl_SO_NETNS_COOKIE, &cookie, &length)
+      }
+      return cookie
+    }
   }
-}
+#endif
