@@ -210,9 +210,7 @@ extension LeaseStore {
 
   /// Notes the address that a range set gave last; only a hint, so failing is no error.
   func noteLast(_ address: IPAddress, of set: Int, _ permit: borrowing Permit) {
-    try? Files.write(
-      path("\(LeaseStore.lastPrefix)\(set)"), Array("\(address)".utf8),
-      mode: [.write, .create, .truncate, .noFollow], permissions: 0o600)
+    try? Files.overwrite(path("\(LeaseStore.lastPrefix)\(set)"), Array("\(address)".utf8))
   }
 
   /// Makes a file that is either whole or absent, unless there is one of that name.

@@ -131,6 +131,20 @@ public enum Files {
     try writeAll(file, bytes, path)
   }
 
+  /// Writes a whole file in place, made if missing, and cuts off what is left of a longer one.
+  ///
+  /// A file that is emptied first, as `write` with `truncate` does, is sent to the disk by ext4 when it
+  /// is closed (auto_da_alloc), which takes a hundred times longer. A process that dies in between leaves a
+  /// mixture of old and new.
+  public static func overwrite(
+    _ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600
+  ) throws(SystemError) {
+    let file = try open(path, [.write, .create, .noFollow], permissions: permissions)
+    try writeAll(file, bytes, path)
+    let number = file.rawValue
+    _ = try retrying("ftruncate", path) { ftruncate(number, off_t(bytes.count)) }
+  }
+
   /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it and rename(2).
   ///
   /// Nothing is synchronised to the disk: a power cut is a reboot, after which the caller starts anew.

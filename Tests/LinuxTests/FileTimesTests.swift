@@ -46,6 +46,17 @@ struct FileTimesTests {
     }
   }
 
+  @Test("Overwriting leaves nothing of a longer content and makes a missing file")
+  func overwriting() throws {
+    try withDirectory { path in
+      for text in ["10.0.0.100", "10.0.0.9", "", "10.0.0.10"] {
+        try Files.overwrite(path + "/a", Array(text.utf8))
+        #expect(try Files.read(path + "/a") == Array(text.utf8))
+      }
+      #expect(try Files.status(path + "/a").permissions == 0o600)
+    }
+  }
+
   @Test("A lock is not given on a file that was replaced while somebody held the old one")
   func replacedLockFile() throws {
     try withDirectory { path in
