@@ -92,6 +92,19 @@ public enum Descriptor {
     return try result.get()
   }
 
+  /// Writes all bytes to a regular file, which neither waits nor hangs up.
+  static func writeFile(_ file: Int32, _ bytes: [UInt8]) throws(SystemError) {
+    var offset = 0
+    while offset < bytes.count {
+      offset += try retrying("write", "") {
+        unsafe bytes.withUnsafeBytes { all in
+          let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
+          return unsafe CLinux.write(file, rest.baseAddress, rest.count)
+        }
+      }
+    }
+  }
+
   /// Writes all bytes, waiting inside the deadline when a non-blocking descriptor is full.
   public static func writeAll(
     _ descriptor: Int32, _ bytes: [UInt8], deadline: Deadline

@@ -168,7 +168,7 @@ public enum Files {
     _ file: borrowing FileDescriptor, _ bytes: [UInt8], _ path: String
   ) throws(SystemError) {
     do throws(SystemError) {
-      try Descriptor.writeAll(file.rawValue, bytes, deadline: .never)
+      try Descriptor.writeFile(file.rawValue, bytes)
     } catch {
       throw SystemError("write", path, error.errno)
     }
