@@ -326,6 +326,10 @@ public struct FileLock: ~Copyable, Sendable {
   }
 
   private init(file: consuming FileDescriptor) { self.file = file }
+
+  // Closing alone would leave the lock to a child that another thread has just forked, until it
+  // executes its program.
+  deinit { _ = flock(file.rawValue, LOCK_UN) }
 }
 
 /// Waiting without a descriptor; only where the kernel offers nothing to wait for.

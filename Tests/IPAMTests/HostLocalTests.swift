@@ -259,14 +259,15 @@ struct HostLocalTests {
   }
 
   @Test("A /8 and a /32 of IPv6 give their first addresses at once")
-  func hugeRanges() throws {
+  func hugeRanges() async throws {
     let ipam = #"{"ranges":[[{"subnet":"10.0.0.0/8"}],[{"subnet":"2001:db8::/32"}]]}"#
-    for number in 2..<200 {
-      #expect(
-        try leases.addresses(ipam, "id\(number)") == [
-          "10.0.0.\(number)/8", "2001:db8::\(String(number, radix: 16))/32",
-        ])
+    let leases = leases
+    let given = try await onThread {
+      try (2..<200).flatMap { try leases.addresses(ipam, "id\($0)") }
     }
+    #expect(
+      given
+        == (2..<200).flatMap { ["10.0.0.\($0)/8", "2001:db8::\(String($0, radix: 16))/32"] })
   }
 
   @Test("CHECK succeeds as long as the attachment has an address")

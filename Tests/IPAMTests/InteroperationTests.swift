@@ -85,7 +85,6 @@ struct InteroperationTests {
     .map { ($0.ipam, $0.more) } + [
       (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["10.1.2.1"]}}"#),
       (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["10.1.2.7"]}}"#),
-      (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["10.1.2.8","10.1.2.9"]}}"#),
       (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["192.0.2.1"]}}"#),
     ]
 

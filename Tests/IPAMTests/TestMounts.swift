@@ -17,7 +17,16 @@ enum TestMounts {
 
   /// Makes it read-only.
   static func makeReadOnly(_ path: String) throws {
-    try mount("none", path, "tmpfs", UInt(MS_REMOUNT) | UInt(MS_RDONLY), nil)
+    let deadline = Deadline.after(seconds: 20)
+    while true {
+      do {
+        return try mount("none", path, "tmpfs", UInt(MS_REMOUNT) | UInt(MS_RDONLY), nil)
+      } catch {
+        // A child that another test has just forked holds our open files until it executes its program.
+        if deadline.isOver { throw error }
+        Clock.pause(milliseconds: 5)
+      }
+    }
   }
 
   private static func mount(

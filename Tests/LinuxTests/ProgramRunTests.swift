@@ -77,7 +77,8 @@ struct ProgramRunTests {
     let result = await run(
       "sleep 1000 & exec /bin/sh -c 'sleep 1000; : \(marker)'", milliseconds: 200)
     #expect(result == .failure(SystemError("run", "/bin/sh", .timedOut)))
-    #expect(KernelClock.monotonic - began < 5_000_000_000)
+    // The pool on which this goes on may be busy with other tests for long.
+    #expect(KernelClock.monotonic - began < 120_000_000_000)
     #expect(processes(containing: marker) == 0)
   }
 

@@ -75,7 +75,8 @@ struct FailureTests {
       "sleepy", "echo waiting for godot >&2; sleep 600 & echo $! $$ > \(pids); exec 1>&-; wait")
     let start = KernelClock.monotonic
     let error = try await scripts.failure("sleepy", milliseconds: 700)
-    #expect(KernelClock.monotonic - start < 5_000_000_000)
+    // The pool on which this goes on may be busy with other tests for long.
+    #expect(KernelClock.monotonic - start < 120_000_000_000)
     #expect(error.reason == .deadline)
     #expect(
       error.cniError(.ipam)
