@@ -15,6 +15,18 @@ final class MacvlanNode: Sendable {
   let plugin = MacvlanPlugin()
   let remover: LinkRemover
   let records = Records()
+  private let progress = Locked(CallProgress())
+
+  /// The steps of the last call in order, without the plugin's name.
+  var steps: [String] {
+    progress.value.finished.map { String($0.name.dropFirst("macvlan.".count)) }
+  }
+
+  private func newProgress() -> CallProgress {
+    let new = CallProgress()
+    progress.withLock { $0 = new }
+    return new
+  }
 
   /// Makes a node whose card is `uplink`, MTU 1500.
   init() async throws {
@@ -85,14 +97,14 @@ final class MacvlanNode: Sendable {
     _ pod: TestPod, _ configuration: NetworkConfiguration, _ options: CallOptions = CallOptions()
   ) async throws -> CNIResult {
     let request = try request(.add, pod, configuration, options)
-    let (plugin, records, key) = (plugin, records, key(request))
+    let (plugin, records, key, progress) = (plugin, records, key(request), newProgress())
     return try await network.run {
       let call = AddCall<MacvlanPlugin.Step>(
         request: request,
         draft: AttachmentRecord(
           key: key, configuration: request.configuration.bytes, environment: request.environment,
           origin: "cni", requestID: request.requestID, stamp: request.stamp),
-        store: records, progress: CallProgress())
+        store: records, progress: progress)
       do {
         let result = try plugin.add(call)
         records.finish(key, result)
@@ -170,11 +182,11 @@ final class MacvlanNode: Sendable {
     _ body: @escaping @Sendable (MacvlanPlugin, PluginCall<MacvlanPlugin.Step>) throws -> Value
   ) async throws -> Value {
     let record = options.isForgotten ? nil : records.record(key(request))
-    let plugin = plugin
+    let (plugin, progress) = (plugin, newProgress())
     return try await network.run {
       try body(
         plugin,
-        PluginCall(plugin: plugin.name, request: request, record: record, progress: CallProgress()))
+        PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
     }
   }
 }

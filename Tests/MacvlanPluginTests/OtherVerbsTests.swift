@@ -8,6 +8,41 @@ import Testing
 
 @testable import MacvlanPlugin
 
+@Suite("macvlan's steps")
+struct StepTests {
+  @Test("Address management in this process comes before the link and, for DEL, after it")
+  func inProcess() async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    let routed: JSONValue = [
+      "type": "host-local", "subnet": "10.1.2.0/24", "routes": [["dst": "0.0.0.0/0"]],
+    ]
+    let configuration = try node.configuration(["ipam": routed])
+    try await node.add(pod, configuration)
+    #expect(node.steps == ["takeLease", "createLink", "configureLink", "addRoutes"])
+    try await node.delete(pod, configuration)
+    #expect(node.steps == ["deleteLink", "releaseLease"])
+  }
+
+  @Test("A plugin on disk runs when the link is there and marked and, for DEL, before it goes")
+  func onDisk() async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    try node.install(
+      "fixed",
+      #"[ $CNI_COMMAND = ADD ] && echo '{"ips": [{"address": "10.7.0.2/16"}]}'; exit 0"#)
+    let configuration = try node.configuration(["ipam": ["type": "fixed"]])
+    try await node.add(pod, configuration)
+    #expect(node.steps == ["createLink", "markLink", "runIPAM", "configureLink"])
+    try await node.delete(pod, configuration)
+    #expect(node.steps == ["runIPAMDelete", "deleteLink"])
+    var options = CallOptions()
+    options.netns = ""
+    try await node.delete(pod, configuration, options)
+    #expect(node.steps == ["runIPAMDelete"])
+  }
+}
+
 @Suite("macvlan CHECK")
 struct CheckTests {
   private static let routed: JSONValue = [
