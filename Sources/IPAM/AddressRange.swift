@@ -58,7 +58,8 @@ public struct AddressRange: Hashable, Sendable, CustomStringConvertible {
     }
     self.end = end ?? AddressRange.lastUsable(in: subnet)
     guard self.start <= self.end else {
-      // Only an IPv4 start at the broadcast address comes here; the reference would lease beyond it.
+      // Only an IPv4 start at the broadcast address comes here; the reference would lease beyond
+      // it.
       throw RangeError("RangeStart \(self.start) not in network \(subnet)")
     }
     self.subnet = subnet

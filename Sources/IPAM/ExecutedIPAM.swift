@@ -5,7 +5,8 @@ import Runtime
 
 /// An IPAM plugin on disk, executed for every verb as a network plugin executes it.
 ///
-/// It gets the caller's environment and the whole configuration. Its errors are returned as they are.
+/// It gets the caller's environment and the whole configuration. Its errors are returned as they
+/// are.
 public struct ExecutedIPAM: Sendable {
   /// The value of `ipam.type`.
   public let type: String
@@ -91,7 +92,8 @@ public struct ExecutedIPAM: Sendable {
   /// Runs GC; a plugin that does not know the verb has nothing to remove.
   ///
   /// - Parameters:
-  ///   - valid: the attachments to keep; the plugin finds them in its configuration under both keys.
+  ///   - valid: the attachments to keep; the plugin finds them in its configuration under both
+  ///     keys.
   ///   - permit: the proof that this is wanted.
   /// - Throws: as ``add(_:)``.
   public func collectGarbage(

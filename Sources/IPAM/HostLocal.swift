@@ -2,12 +2,14 @@ import Addresses
 public import CNI
 public import Linux
 
-/// Addresses out of ranges that only this node uses, with leases as files: the reference's `host-local`.
+/// Addresses out of ranges that only this node uses, with leases as files: the reference's
+/// `host-local`.
 ///
 /// Both can be used in turn on the same directory, also at the same time. What differs:
 ///
-/// - A lease is whole or absent, whenever a process dies. Empty files left by a reference plugin are
-///   taken over when such an address is asked for, when a range has nothing else left, and by GC.
+/// - A lease is whole or absent, whenever a process dies. Empty files left by a reference plugin
+///   are taken over when such an address is asked for, when a range has nothing else left, and by
+///   GC.
 /// - A requested address is refused, too, if the container has one of that range set already.
 /// - All addresses of an ADD are taken under one lock. If one cannot be had, those just taken are
 ///   given back, and no others.
@@ -22,7 +24,8 @@ public struct HostLocal: Sendable {
   /// Takes an address out of each range set.
   ///
   /// - Parameter permit: the proof that the release was recorded.
-  /// - Returns: addresses with gateways, the configuration's routes, the name servers of `resolvConf`.
+  /// - Returns: addresses with gateways, the configuration's routes, the name servers of
+  ///   `resolvConf`.
   /// - Throws: code 103 with the reference's texts if an address cannot be had, 4, 6 and 7 for bad
   ///   input, 5 for the disk, 105 for the deadline. Nothing that this call took is left then.
   public func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
@@ -47,8 +50,8 @@ public struct HostLocal: Sendable {
 
   /// Gives back every address of the attachment, whichever configuration it was taken with.
   ///
-  /// If no file names container and interface, files of old plugins that name the container alone count.
-  /// An attachment without addresses is no error, and so it can be repeated.
+  /// If no file names container and interface, files of old plugins that name the container alone
+  /// count. An attachment without addresses is no error, and so it can be repeated.
   ///
   /// - Parameter permit: the proof that this is wanted.
   /// - Throws: code 7 for a configuration that does not lead to a directory, 5 for the disk, 105.
@@ -90,8 +93,9 @@ public struct HostLocal: Sendable {
 
   /// Gives back the addresses of every attachment of this network that is not listed.
   ///
-  /// Only files that are named like an address are looked at. A file of an old plugin, which names the
-  /// container alone, stays while any attachment of that container is listed; an empty one goes.
+  /// Only files that are named like an address are looked at. A file of an old plugin, which names
+  /// the container alone, stays while any attachment of that container is listed; an empty one
+  /// goes.
   ///
   /// - Parameters:
   ///   - valid: the attachments that keep theirs.

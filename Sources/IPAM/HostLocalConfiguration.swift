@@ -37,7 +37,8 @@ struct HostLocalConfiguration: Equatable, Sendable {
   /// The directory of a network's leases.
   ///
   /// - Parameters:
-  ///   - configuration: the network configuration; its name is one component that leads nowhere else.
+  ///   - configuration: the network configuration; its name is one component that leads nowhere
+  ///     else.
   ///   - dataDirectory: the place if `dataDir` is absent.
   /// - Returns: `<data directory>/<network name>`.
   /// - Throws: code 7 for a `dataDir` that is no absolute path.

@@ -14,8 +14,9 @@ public struct IPAMCall: Sendable {
   public var arguments: CNIArguments
   /// Keys of CNI_ARGS that the network plugin itself knows, such as `MAC`.
   ///
-  /// In the reference, network plugin and IPAM plugin each refuse the other's key unless `IgnoreUnknown`
-  /// is set. Here one program serves both, so a key that either of them knows is known.
+  /// In the reference, network plugin and IPAM plugin each refuse the other's key unless
+  /// `IgnoreUnknown` is set. Here one program serves both, so a key that either of them knows is
+  /// known.
   public var knownArguments: [String]
   /// The network configuration.
   public var configuration: NetworkConfiguration

@@ -12,7 +12,8 @@ public enum IPAMDriver: Sendable {
   /// An IPAM plugin on disk.
   case executed(ExecutedIPAM)
 
-  /// Chooses by `ipam.type`; nil if the configuration names none, so that there are no addresses (L2).
+  /// Chooses by `ipam.type`; nil if the configuration names none, so that there are no addresses
+  /// (L2).
   ///
   /// - Parameter call: the call.
   public init?(for call: IPAMCall) {
@@ -26,8 +27,8 @@ public enum IPAMDriver: Sendable {
 
   /// Whether no other program runs.
   ///
-  /// In-process leases are taken before the link is made and given back when the link is known to be
-  /// gone; executed plugins run in the reference's order.
+  /// In-process leases are taken before the link is made and given back when the link is known to
+  /// be gone; executed plugins run in the reference's order.
   public var isInProcess: Bool {
     switch self {
     case .hostLocal, .fixed: true
@@ -52,8 +53,8 @@ public enum IPAMDriver: Sendable {
   ///
   /// - Parameter permit: the proof that giving them back was recorded.
   /// - Returns: addresses without interface indexes, routes and name servers; no interfaces.
-  /// - Throws: an executed plugin's own error; else code 103 for addresses that cannot be had, 4, 6 and 7
-  ///   for bad input, 5 for the disk, 105 for the deadline.
+  /// - Throws: an executed plugin's own error; else code 103 for addresses that cannot be had, 4,
+  ///   6 and 7 for bad input, 5 for the disk, 105 for the deadline.
   public func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
     switch self {
     case .hostLocal(let driver): try driver.add(permit)

@@ -28,7 +28,8 @@ public final class LeaseCache: Sendable {
 
   /// Makes an empty cache.
   ///
-  /// - Parameter limit: how many addresses are remembered, over all directories; about 150 bytes each.
+  /// - Parameter limit: how many addresses are remembered, over all directories; about 150 bytes
+  ///   each.
   public init(limit: Int = 32_768) { self.limit = limit }
 
   /// Hands out what is known of a directory, and forgets it: the holder of the lock may change it.

@@ -4,13 +4,13 @@ import Linux
 /// Exclusive access to one network's directory of leases, in the reference plugin's format.
 ///
 /// There is one file per address (its text is the name, `<container id>\r\n<ifname>` the content),
-/// `last_reserved_ip.<range set>` and `lock`. While this value lives it holds the lock, flock(2), which
-/// keeps out the reference plugin and everybody else. Whoever makes an address file, exclusively,
-/// has the address; nothing else counts.
+/// `last_reserved_ip.<range set>` and `lock`. While this value lives it holds the lock, flock(2),
+/// which keeps out the reference plugin and everybody else. Whoever makes an address file,
+/// exclusively, has the address; nothing else counts.
 ///
 /// A lease is written to a temporary file first and gets its name by link(2): a process that dies
-/// leaves the whole lease or none. The temporary file has one fixed name and means nothing outside the
-/// lock, so whoever takes the lock next removes it.
+/// leaves the whole lease or none. The temporary file has one fixed name and means nothing outside
+/// the lock, so whoever takes the lock next removes it.
 struct LeaseStore: ~Copyable {
   static let temporaryName = ".cnid.tmp"
   static let lastPrefix = "last_reserved_ip."
@@ -80,7 +80,8 @@ struct LeaseStore: ~Copyable {
     cache.put(directory, proven, index)
   }
 
-  /// Gives the directory a time that no later change of an entry, whoever makes it, can leave behind.
+  /// Gives the directory a time that no later change of an entry, whoever makes it, can leave
+  /// behind.
   private func mark() throws(SystemError) -> DirectoryStamp {
     let now = KernelClock.real
     let past = FileTime(

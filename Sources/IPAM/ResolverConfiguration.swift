@@ -17,7 +17,8 @@ enum ResolverConfiguration {
     }
   }
 
-  /// Reads the lines: comments (`#`, `;`) and lines without a value are passed over, the last `domain` wins.
+  /// Reads the lines: comments (`#`, `;`) and lines without a value are passed over, the last
+  /// `domain` wins.
   static func parse(_ bytes: [UInt8]) -> CNIResult.DNS {
     var dns = CNIResult.DNS()
     for line in bytes.split(separator: 0x0A) {

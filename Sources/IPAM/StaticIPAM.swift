@@ -64,8 +64,8 @@ struct StaticConfiguration: Equatable, Sendable {
 
   /// Reads and checks everything.
   ///
-  /// `runtimeConfig.ips` replaces all other sources, `args.cni.ips` all but that one; CNI_ARGS' `IP`
-  /// is added to the configuration's addresses.
+  /// `runtimeConfig.ips` replaces all other sources, `args.cni.ips` all but that one; CNI_ARGS'
+  /// `IP` is added to the configuration's addresses.
   ///
   /// - Parameters:
   ///   - configuration: the network configuration.

@@ -314,14 +314,16 @@ public struct FileLock: ~Copyable, Sendable {
     return FileLock(file: file)
   }
 
-  /// Takes the exclusive lock, trying again with growing pauses (1 ms to 20 ms) until the deadline.
+  /// Takes the exclusive lock, trying again with growing pauses (0.1 ms to 3 ms) until the deadline.
+  ///
+  /// For locks that are held for a moment; nobody is told when one is given back.
   public static func take(_ path: String, deadline: Deadline) throws(SystemError) -> FileLock {
-    var pause = 1
+    var pause = 100
     while true {
       if let lock = try attempt(path) { return lock }
       try deadline.check("lock", path)
-      Clock.pause(milliseconds: min(pause, deadline.remainingMilliseconds))
-      pause = min(20, pause * 2)
+      Clock.pause(microseconds: pause)
+      pause = min(3000, pause * 2)
     }
   }
 
@@ -338,6 +340,13 @@ public enum Clock {
   public static func pause(milliseconds: Int) {
     var span = timespec(
       tv_sec: max(0, milliseconds) / 1000, tv_nsec: max(0, milliseconds) % 1000 * 1_000_000)
+    _ = unsafe nanosleep(&span, nil)
+  }
+
+  /// Sleeps for less than a millisecond or a few, nanosleep(2).
+  public static func pause(microseconds: Int) {
+    var span = timespec(
+      tv_sec: max(0, microseconds) / 1_000_000, tv_nsec: max(0, microseconds) % 1_000_000 * 1000)
     _ = unsafe nanosleep(&span, nil)
   }
 }

@@ -58,8 +58,8 @@ public struct PluginError: Error, Sendable, Equatable, CustomStringConvertible {
 
   /// The error that goes back to the runtime.
   ///
-  /// The plugin's own error passes unchanged; only empty details are filled with its standard error.
-  /// A deadline is code 105.
+  /// The plugin's own error passes unchanged; only empty details are filled with its standard
+  /// error. A deadline is code 105.
   ///
   /// - Parameter code: the code of every other failure: 103 for IPAM, 104 for a delegate.
   /// - Returns: the error.

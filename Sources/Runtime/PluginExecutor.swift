@@ -21,7 +21,8 @@ public struct PluginExecutor: Sendable {
   /// Makes an executor.
   ///
   /// - Parameters:
-  ///   - searchPath: directories, the configured ones before those of CNI_PATH; empty entries are passed over.
+  ///   - searchPath: directories, the configured ones before those of CNI_PATH; empty entries are
+  ///     passed over.
   ///   - limits: how much a program may print.
   ///   - path: the program's `PATH`.
   public init(

@@ -9,7 +9,8 @@ import Testing
 
 @Suite("IPAM plugins on disk")
 struct ExecutedTests {
-  /// A plugin that notes each call in `log`: the verb, a line of `CNI_*`, and its input in `input.<verb>`.
+  /// A plugin that notes each call in `log`: the verb, a line of `CNI_*`, and its input in
+  /// `input.<verb>`.
   private static let noting = """
     d=$(dirname "$0")
     echo "$CNI_COMMAND" >> $d/log

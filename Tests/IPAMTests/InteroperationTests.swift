@@ -104,7 +104,8 @@ struct InteroperationTests {
       """
     let configuration = try leases.configuration(ipam, version: Reference.version)
     let book = LeaseBook()
-    // Two threads of this process, and two of one that remembers on its own, against two of the reference.
+    // Two threads of this process, and two of one that remembers on its own, against two of the
+    // reference.
     let (one, other) = (leases, try leases.otherProcess())
     try await withThrowingTaskGroup(of: Void.self) { group in
       for (worker, leases) in [one, one, other, other].enumerated() {

@@ -7,7 +7,8 @@ import TestSupport
 enum TestMounts {
   private static let newMountNamespace: Int32 = 0x20000
 
-  /// Mounts a file system that has room for two files of a page; only the calling thread sees it, and it goes with it.
+  /// Mounts a file system that has room for two files of a page; only the calling thread sees it,
+  /// and it goes with it.
   static func mountTwoPages(on path: String) throws {
     guard CLinux.unshare(newMountNamespace) == 0 else { throw TestError("unshare: needs root") }
     // Without this the mount would spread to the machine.
@@ -22,7 +23,8 @@ enum TestMounts {
       do {
         return try mount("none", path, "tmpfs", UInt(MS_REMOUNT) | UInt(MS_RDONLY), nil)
       } catch {
-        // A child that another test has just forked holds our open files until it executes its program.
+        // A child that another test has just forked holds our open files until it executes its
+        // program.
         if deadline.isOver { throw error }
         Clock.pause(milliseconds: 5)
       }
