@@ -34,7 +34,7 @@ if !embedded {
       name: "PluginKit",
       dependencies: ["DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
     .target(
-      name: "IPAM", dependencies: ["PluginKit", "Runtime", "CNI", "JSON", "Linux", "Addresses"]),
+      name: "IPAM", dependencies: ["Runtime", "CNI", "JSON", "Linux", "Addresses"]),
     .target(
       name: "MacvlanPlugin",
       dependencies: ["PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),

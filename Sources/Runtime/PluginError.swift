@@ -51,9 +51,17 @@ public struct PluginError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   /// Whether the plugin answered, in the Go skeleton's words, that it does not know the verb.
+  ///
+  /// Skeletons before 1.1.0 want a container id for every verb but VERSION, and so refuse STATUS and
+  /// GC, which have none, before they look at the verb.
   public var isUnknownCommand: Bool {
     guard case .refused(let error) = reason else { return false }
-    return error.code == .invalidEnvironment && error.message.hasPrefix("unknown CNI_COMMAND")
+    switch command {
+    case .status where error.message == "missing containerID": return true
+    case .garbageCollect where error.message == "missing containerID": return true
+    default:
+      return error.code == .invalidEnvironment && error.message.hasPrefix("unknown CNI_COMMAND")
+    }
   }
 
   /// The error that goes back to the runtime.

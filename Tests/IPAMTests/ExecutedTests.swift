@@ -179,6 +179,21 @@ struct ExecutedTests {
     #expect(try await failure(call()) { try $0.check() }?.code == .invalidEnvironment)
   }
 
+  @Test("Debian's plugins, older than STATUS and GC, are ready and have nothing to remove")
+  func referenceIsOld() async throws {
+    for name in ["static", "host-local"] {
+      _ = try Reference.require(name)
+      var call = try call()
+      call.environment = [("CNI_PATH", Program.referencePlugins)]
+      call.searchPath = [Program.referencePlugins]
+      let plugin = ExecutedIPAM(name, call)
+      try await onThread {
+        try plugin.status()
+        try plugin.collectGarbage(valid: [], Permit())
+      }
+    }
+  }
+
   @Test("GC passes a list that is already there on byte for byte")
   func garbageUnchanged() async throws {
     try write("true")

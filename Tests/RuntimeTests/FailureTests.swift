@@ -171,4 +171,17 @@ struct FailureTests {
     #expect(try await scripts.failure("old").isUnknownCommand)
     #expect(try await !scripts.failure("other").isUnknownCommand)
   }
+
+  @Test("Wanting a container id means not knowing the verb, where the verb has none")
+  func wantsContainerID() {
+    let error = CNIError(CNIErrorCode(rawValue: 3), "missing containerID")
+    for (command, expected) in [
+      (CNICommand.garbageCollect, true), (.status, true), (.add, false), (.delete, false),
+      (.check, false),
+    ] {
+      #expect(
+        PluginError(type: "x", command: command, reason: .refused(error)).isUnknownCommand
+          == expected, "\(command)")
+    }
+  }
 }
