@@ -53,9 +53,8 @@ final class CallService: Sendable {
     _ decoded: DecodedRequest, _ exchange: HTTPExchange, _ began: UInt64, mayRunWhileStopping: Bool
   ) -> Dispatcher.Job {
     let request = decoded.request
-    let isForNode = request.command == .status || request.command == .garbageCollect
     return Dispatcher.Job(
-      attachment: isForNode ? nil : "\(request.sandboxID)/\(request.ifName)",
+      attachment: request.command.isForNode ? nil : "\(request.sandboxID)/\(request.ifName)",
       network: request.configuration.name,
       isExclusive: request.command == .garbageCollect,
       stamp: request.stamp.nanoseconds,

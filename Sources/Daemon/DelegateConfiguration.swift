@@ -23,19 +23,20 @@ extension NetworkConfiguration {
   ) throws(CNIError) -> NetworkConfiguration {
     let single = try onlyPlugin()
     var changes: [(key: String, value: JSONValue?)] = []
-    var runtime = single.runtimeConfig ?? JSONObject()
+    var asked = JSONObject()
     if let mac = attributes?.mac, !mac.isEmpty, single.declares(capability: "mac") {
-      runtime["mac"] = .string(mac)
+      asked["mac"] = .string(mac)
     }
     if let ips = attributes?.ips, !ips.isEmpty, single.declares(capability: "ips") {
-      runtime["ips"] = .array(ips.map { JSONValue.string($0) })
+      asked["ips"] = .array(ips.map { JSONValue.string($0) })
     }
-    if !runtime.isEmpty { changes.append(("runtimeConfig", .object(runtime))) }
+    if !asked.isEmpty {
+      let runtime = (single.runtimeConfig ?? JSONObject()).merged(asked)
+      changes.append(("runtimeConfig", .object(runtime)))
+    }
     if let extra = attributes?.cniArgs, !extra.isEmpty {
       var args = single.object["args"]?.object ?? JSONObject()
-      var cni = single.cniArgs ?? JSONObject()
-      for member in extra.members { cni[member.key] = member.value }
-      args["cni"] = .object(cni)
+      args["cni"] = .object((single.cniArgs ?? JSONObject()).merged(extra))
       changes.append(("args", .object(args)))
     }
     if single.object["capabilities"] != nil { changes.append(("capabilities", nil)) }
@@ -51,5 +52,14 @@ extension NetworkConfiguration {
     plugin["name"] = .string(name)
     plugin["cniVersion"] = .string(cniVersion)
     return try NetworkConfiguration(plugin)
+  }
+}
+
+extension JSONObject {
+  /// This object with the members of another one over it.
+  fileprivate func merged(_ other: JSONObject) -> JSONObject {
+    var result = self
+    for member in other.members { result[member.key] = member.value }
+    return result
   }
 }

@@ -29,6 +29,11 @@ extension Endpoint {
   }
 }
 
+extension CNICommand {
+  /// Whether it is about the node and about no attachment.
+  var isForNode: Bool { self == .status || self == .garbageCollect }
+}
+
 /// A request that was read, and the plugin that serves it by its configuration.
 struct DecodedRequest: Sendable {
   var request: PodRequest
@@ -54,14 +59,15 @@ struct RequestDecoder: Sendable {
   func decode(_ message: HTTPRequest, _ endpoint: Endpoint) throws(CNIError) -> DecodedRequest {
     let call = try body(message, endpoint)
     let variables = try Variables(call.env, endpoint)
+    // OVN-Kubernetes looks at the pod before the configuration, Multus the other way round.
+    if endpoint == .ovn { _ = try PodIdentity(variables, endpoint, isRequired: true) }
     var network = try networkConfiguration(call, endpoint)
     let (plugin, choiceError) = choose(network)
     if let plugin, let defaults = configuration.plugins[plugin.name] {
       network = try network.completed(with: defaults)
     }
-    let needsPod =
-      endpoint != .cni || plugin?.needsPodIdentity(network) == true
-    let pod = try PodIdentity(variables, endpoint, isRequired: needsPod)
+    let isRequired = endpoint != .cni || plugin?.needsPodIdentity(network) == true
+    let pod = try PodIdentity(variables, endpoint, isRequired: isRequired)
     let headers = RequestHeaders(message.headers)
     return DecodedRequest(
       request: PodRequest(
@@ -137,12 +143,15 @@ private struct Variables {
       throw missing("unexpected or missing CNI_COMMAND")
     }
     command = CNICommand(rawValue: verb)
-    let isForNode = command == .status || command == .garbageCollect
-    arguments = isForNode ? nil : env["CNI_ARGS"]
-    guard !isForNode else {
-      (containerID, netns, ifName) = ("", "", "")
+    // Hot-plugged networks are swept together with the container's others, by a GC on /cni.
+    if endpoint == .delegate, command == .garbageCollect {
+      throw CNIError(.invalidEnvironment, "unknown cmd type: \(command)")
+    }
+    guard !command.isForNode else {
+      (containerID, netns, ifName, arguments) = ("", "", "", nil)
       return
     }
+    arguments = env["CNI_ARGS"]
     guard let id = env["CNI_CONTAINERID"] else { throw missing("missing CNI_CONTAINERID") }
     // The specification lets DEL come without a namespace.
     guard let path = env["CNI_NETNS"] ?? (command == .delete ? "" : nil) else {
@@ -166,27 +175,30 @@ private struct PodIdentity {
   init(
     _ variables: Variables, _ endpoint: Endpoint, isRequired: Bool
   ) throws(CNIError) {
-    let isForNode = variables.command == .status || variables.command == .garbageCollect
-    if variables.command == .delete {
+    var isRequired = isRequired && !variables.command.isForNode
+    do throws(CNIError) {
+      // No pair at all is no arguments only where none are needed.
+      if isRequired, variables.arguments?.isEmpty == true {
+        throw CNIError(.invalidEnvironment, "invalid CNI_ARG ''")
+      }
+      arguments = try CNIArguments(variables.arguments)
+    } catch {
+      guard variables.command == .delete else { throw error.prefixed(by: endpoint.podPrefix) }
       // What was attached must go, whatever the arguments look like.
       arguments = CNIArguments(readable: variables.arguments)
-    } else {
-      do throws(CNIError) {
-        arguments = try CNIArguments(variables.arguments)
-      } catch {
-        throw error.prefixed(by: endpoint.podPrefix)
-      }
+      isRequired = false
     }
     namespace = arguments["K8S_POD_NAMESPACE"] ?? ""
     name = arguments["K8S_POD_NAME"] ?? ""
     uid = arguments["K8S_POD_UID"] ?? ""
-    guard isRequired, !isForNode else { return }
-    func missing(_ text: String) -> CNIError {
-      CNIError(.invalidEnvironment, endpoint.podPrefix + text)
+    guard isRequired else { return }
+    func missing(_ prefix: String, _ name: String) -> CNIError {
+      CNIError(.invalidEnvironment, "\(prefix)missing \(name)")
     }
-    if variables.arguments == nil { throw missing("missing CNI_ARGS") }
-    if arguments["K8S_POD_NAMESPACE"] == nil { throw missing("missing K8S_POD_NAMESPACE") }
-    if arguments["K8S_POD_NAME"] == nil { throw missing("missing K8S_POD_NAME") }
+    if variables.arguments == nil { throw missing(endpoint.argumentsPrefix, "CNI_ARGS") }
+    for name in ["K8S_POD_NAMESPACE", "K8S_POD_NAME"] where arguments[name] == nil {
+      throw missing(endpoint.podPrefix, name)
+    }
     guard !namespace.isEmpty, !name.isEmpty else {
       throw CNIError(
         .invalidEnvironment,

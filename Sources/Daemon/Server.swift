@@ -125,7 +125,7 @@ extension HTTPExchange {
     case .some(let endpoint) where Endpoint.calls.contains(endpoint) && peer != nil:
       guard allows(["POST"]) else { return }
       calls.take(self, endpoint)
-    default: respond(.text(status: 404, "404 page not found"))
+    default: respond(HTTPResponse(status: 404))
     }
   }
 

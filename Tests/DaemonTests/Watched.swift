@@ -1,0 +1,73 @@
+import Linux
+import TestSupport
+
+/// How long a test waits for what must come, in milliseconds: far longer than a loaded machine needs.
+let patience = 60_000
+
+/// A value that threads change and others wait for, without polling.
+final class Watched<Value: Sendable>: Sendable {
+  private struct State: Sendable {
+    var value: Value
+    var waiting: [(isMet: @Sendable (Value) -> Bool, latch: Cancellation)] = []
+  }
+  private let state: Locked<State>
+
+  init(_ value: Value) { state = Locked(State(value: value)) }
+
+  /// The value as it is now.
+  var value: Value { state.value.value }
+
+  /// Changes the value and wakes those whose condition it meets.
+  func change(_ body: (inout Value) -> Void) {
+    state.withLock { state in
+      body(&state.value)
+      state.waiting.removeAll { waiter in
+        guard waiter.isMet(state.value) else { return false }
+        waiter.latch.cancel()
+        return true
+      }
+    }
+  }
+
+  /// Waits until the value meets a condition; blocks.
+  ///
+  /// - Returns: whether it did in time.
+  func wait(until isMet: @escaping @Sendable (Value) -> Bool) -> Bool {
+    guard let latch = try? Cancellation() else { return false }
+    let isThere = state.withLock { state in
+      if isMet(state.value) { return true }
+      state.waiting.append((isMet, latch))
+      return false
+    }
+    if isThere { return true }
+    var nothing: [PollEntry] = []
+    do throws(SystemError) {
+      try Deadline.after(milliseconds: patience, cancellation: latch).wait(&nothing, "wait")
+      return false
+    } catch {
+      return error.errno == .cancelled
+    }
+  }
+
+  /// Waits on a thread of its own.
+  func reaches(_ isMet: @escaping @Sendable (Value) -> Bool) async -> Bool {
+    await onThread { self.wait(until: isMet) }
+  }
+}
+
+extension Watched where Value == Bool {
+  /// A door that is closed.
+  convenience init() { self.init(false) }
+
+  /// Opens it for good.
+  func open() { change { $0 = true } }
+
+  /// Waits until it is open; blocks.
+  @discardableResult
+  func pass() -> Bool { wait { $0 } }
+}
+
+/// Waits for what nobody announces.
+func becomes(_ condition: @escaping @Sendable () throws -> Bool) async throws -> Bool {
+  try await eventually(within: patience, condition)
+}
