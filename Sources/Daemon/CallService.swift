@@ -20,10 +20,10 @@ final class CallService: Sendable {
     self.log = log
   }
 
-  /// Whether calls run or wait.
-  var isBusy: Bool {
+  /// How many calls run and wait.
+  var load: (running: Int, waiting: Int) {
     let load = dispatcher.load
-    return load.running > 0 || load.waiting > 0
+    return (load.running, load.waiting)
   }
 
   /// From now on only DEL is served; waiting calls of other verbs are sent away to come again.
@@ -33,6 +33,9 @@ final class CallService: Sendable {
   }
 
   func expireWaiting() { dispatcher.expireWaiting() }
+
+  /// Lets the workers end after the calls that there are.
+  func close() { dispatcher.close() }
 
   /// Takes a request on; on the epoll thread, so nothing here waits.
   func take(_ exchange: HTTPExchange, _ endpoint: Endpoint) {

@@ -38,9 +38,29 @@ final class Dispatcher: Sendable {
     var networks: [String: Int] = [:]
     var exclusive: Set<String> = []
     var running = 0
+    /// Threads, idle ones included.
     var workers = 0
+    /// Threads that sleep; who wakes one takes it off this number.
     var idle = 0
+    var isClosed = false
   }
+
+  /// What gets a call going that could run now.
+  fileprivate enum Help {
+    case none
+    case wake
+    case start
+  }
+
+  /// What a worker does next.
+  fileprivate enum Turn {
+    case run(Job, Help)
+    case sleep
+    case end
+  }
+
+  /// Idle threads beyond these end.
+  private static let maximumIdle = 4
 
   private let state = Mutex(State())
   private let wake: Semaphore
@@ -53,9 +73,9 @@ final class Dispatcher: Sendable {
     wake = try Semaphore()
   }
 
-  /// How many calls run and wait.
-  var load: (running: Int, waiting: Int) {
-    state.withLock { ($0.running, $0.waiting.count) }
+  /// How many calls run and wait, and how many threads there are for them.
+  var load: (running: Int, waiting: Int, threads: Int) {
+    state.withLock { ($0.running, $0.waiting.count, $0.workers) }
   }
 
   /// Takes a call on.
@@ -64,74 +84,82 @@ final class Dispatcher: Sendable {
   /// - Throws: code 11 if too many wait already, or no thread can be had.
   func submit(_ job: Job) throws(CNIError) {
     let limit = maximumConcurrent + maximumQueued
-    let (id, needsWorker) = state.withLock { state -> (UInt64?, Bool) in
-      guard state.running + state.waiting.count < limit else { return (nil, false) }
-      let id = state.insert(job)
-      guard state.idle < state.waiting.count, state.workers < maximumConcurrent else {
-        return (id, false)
-      }
-      state.workers += 1
-      return (id, true)
+    let (id, help) = state.withLock { state -> (UInt64?, Help) in
+      guard state.running + state.waiting.count < limit else { return (nil, .none) }
+      return (state.insert(job), state.help(maximumConcurrent))
     }
     guard let id else {
       throw CNIError(.tryAgainLater, "cnid is busy: \(limit) calls are running or waiting")
     }
-    if needsWorker { try startWorker(for: id) }
-    wake.signal()
-  }
-
-  private func startWorker(for job: UInt64) throws(CNIError) {
     do throws(SystemError) {
-      try OSThread.start { self.work() }
+      try give(help)
     } catch {
-      let isAlone = state.withLock { state in
-        state.workers -= 1
-        // With other workers the call is only late.
-        if state.workers == 0 { state.waiting.removeAll { $0.id == job } }
-        return state.workers == 0
-      }
-      if isAlone {
+      // With other workers the call is only late.
+      let isLost = state.withLock { $0.workers == 0 && $0.remove(id) }
+      if isLost {
         throw CNIError(.tryAgainLater, "cnid cannot start a thread", details: "\(error)")
       }
     }
   }
 
-  /// A worker's life: it takes what may run, and waits while nothing may.
+  /// Lets the workers end once nothing can run any more.
+  func close() {
+    let sleeping = state.withLock { state in
+      state.isClosed = true
+      defer { state.idle = 0 }
+      return state.idle
+    }
+    for _ in 0..<sleeping { wake.signal() }
+  }
+
+  private func give(_ help: Help) throws(SystemError) {
+    switch help {
+    case .none: return
+    case .wake: wake.signal()
+    case .start:
+      do throws(SystemError) {
+        try OSThread.start { self.work() }
+      } catch {
+        state.withLock { $0.workers -= 1 }
+        throw error
+      }
+    }
+  }
+
+  /// A worker's life: it takes what may run, sees to it that somebody takes what else may run, and sleeps.
   private func work() {
     while true {
-      guard let job = state.withLock({ $0.take() }) else {
-        state.withLock { $0.idle += 1 }
-        wake.wait()
-        state.withLock { $0.idle -= 1 }
-        continue
+      switch state.withLock({ $0.turn(maximumConcurrent, Self.maximumIdle) }) {
+      case .end: return
+      case .sleep: wake.wait()
+      case .run(let job, let help):
+        // Without another thread this one does the rest, one after the other.
+        try? give(help)
+        if job.deadline.isOver { job.expire() } else { job.run() }
+        state.withLock { $0.release(job) }
       }
-      if job.deadline.isOver { job.expire() } else { job.run() }
-      let freed = state.withLock { state in
-        state.release(job)
-        return min(state.idle, state.waiting.count)
-      }
-      // This worker takes the next call itself; what its end has freed besides is for the others.
-      for _ in 0..<freed { wake.signal() }
     }
   }
 
   /// Ends the wait of calls whose deadline has passed while all workers were busy.
   func expireWaiting() {
-    let late = state.withLock { state in
-      let late = state.waiting.filter { $0.deadline.isOver }
-      if !late.isEmpty { state.waiting.removeAll { $0.deadline.isOver } }
-      return late
-    }
-    for job in late { job.expire() }
+    for job in removeWaiting(where: { $0.deadline.isOver }) { job.expire() }
   }
 
   /// Takes out every waiting call for which the answer is true; their `expire` is not called.
   func removeWaiting(where isUnwanted: (Job) -> Bool) -> [Job] {
-    state.withLock { state in
-      let removed = state.waiting.filter(isUnwanted)
-      state.waiting.removeAll(where: isUnwanted)
-      return removed
+    let (removed, help) = state.withLock { state -> ([Job], Help) in
+      var removed: [Job] = []
+      state.waiting.removeAll { job in
+        let goes = isUnwanted(job)
+        if goes { removed.append(job) }
+        return goes
+      }
+      // What was behind them may have its turn now.
+      return (removed, removed.isEmpty ? .none : state.help(maximumConcurrent))
     }
+    try? give(help)
+    return removed
   }
 }
 
@@ -148,8 +176,41 @@ extension Dispatcher.State {
     return job.id
   }
 
-  /// Takes the first call that may run now.
-  mutating func take() -> Dispatcher.Job? {
+  mutating func remove(_ id: UInt64) -> Bool {
+    guard let index = waiting.firstIndex(where: { $0.id == id }) else { return false }
+    waiting.remove(at: index)
+    return true
+  }
+
+  /// What a worker does next.
+  mutating func turn(_ maximumWorkers: Int, _ maximumIdle: Int) -> Dispatcher.Turn {
+    if let index = next() {
+      let job = waiting.remove(at: index)
+      start(job)
+      return .run(job, help(maximumWorkers))
+    }
+    if isClosed || idle >= maximumIdle {
+      workers -= 1
+      return .end
+    }
+    idle += 1
+    return .sleep
+  }
+
+  /// Who should come if there is a call that may run now.
+  mutating func help(_ maximumWorkers: Int) -> Dispatcher.Help {
+    guard next() != nil else { return .none }
+    if idle > 0 {
+      idle -= 1
+      return .wake
+    }
+    guard workers < maximumWorkers else { return .none }
+    workers += 1
+    return .start
+  }
+
+  /// The first call that may run now.
+  private func next() -> Int? {
     var blockedAttachments = attachments
     var blockedNetworks = exclusive
     for (index, job) in waiting.enumerated() {
@@ -157,11 +218,7 @@ extension Dispatcher.State {
         !blockedNetworks.contains(job.network)
         && job.attachment.map { !blockedAttachments.contains($0) } ?? true
         && !(job.isExclusive && networks[job.network, default: 0] > 0)
-      if isFree {
-        start(job)
-        waiting.remove(at: index)
-        return job
-      }
+      if isFree { return index }
       // What waits longer goes first: in its attachment, and a GC in its network.
       if let attachment = job.attachment { blockedAttachments.insert(attachment) }
       if job.isExclusive { blockedNetworks.insert(job.network) }

@@ -173,7 +173,9 @@ public struct Lifecycle: ~Copyable {
   private func stop(_ server: Server, _ files: [SocketFile]) {
     server.beginStopping()
     let grace = Deadline.after(milliseconds: Self.graceMilliseconds)
-    while server.isBusy, !grace.isOver { Clock.pause(milliseconds: 10) }
+    while server.load != (running: 0, waiting: 0), !grace.isOver {
+      Clock.pause(milliseconds: 10)
+    }
     // From here on the shim finds no socket and comes again to the next daemon.
     for file in files { file.remove() }
     server.stop()

@@ -84,14 +84,17 @@ public final class Server: Sendable {
     calls.beginStopping()
   }
 
-  /// Whether calls run or wait.
-  public var isBusy: Bool { calls.isBusy }
+  /// How many calls run and wait.
+  public var load: (running: Int, waiting: Int) { calls.load }
 
   /// Ends the wait of calls whose time is over.
   public func expireWaiting() { calls.expireWaiting() }
 
-  /// Ends `run`, after the answers that are being written.
-  public func stop() { http.stop() }
+  /// Ends `run`, after the answers that are being written, and the threads of calls.
+  public func stop() {
+    http.stop()
+    calls.close()
+  }
 }
 
 extension Server.PhaseHolder {
