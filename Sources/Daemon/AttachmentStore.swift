@@ -9,8 +9,6 @@ public final class AttachmentStore: AttachmentRecording {
   private struct State {
     /// Every record's key, by container and interface.
     var keys: [Interface: [AttachmentKey]] = [:]
-    /// Files that could not be understood when the store was opened.
-    var damaged = 0
   }
 
   private struct Interface: Hashable {
@@ -20,6 +18,7 @@ public final class AttachmentStore: AttachmentRecording {
 
   private let directory: String
   private let bootID: String
+  private let log: Log
   private let state = Mutex(State())
 
   /// Opens the store: makes the directory if missing and reads every record.
@@ -33,6 +32,7 @@ public final class AttachmentStore: AttachmentRecording {
   public init(stateDirectory: String, log: Log) throws(StartError) {
     directory = stateDirectory + "/attachments"
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
+    self.log = log
     let directory = directory
     let names = try starting("records") { () throws(SystemError) in
       try Files.makeDirectory(directory)
@@ -43,24 +43,45 @@ public final class AttachmentStore: AttachmentRecording {
       if name.hasSuffix(".tmp") {
         try? Files.remove(path)
       } else if name.hasSuffix(".json") {
-        try load(path, log)
+        try load(path)
       }
     }
   }
 
-  private func load(_ path: String, _ log: Log) throws(StartError) {
-    let bytes = try starting("records") { () throws(SystemError) in try Files.read(path) }
-    let fault: String
-    do throws(RecordError) {
-      let record = try AttachmentRecord(parsing: bytes)
-      index(record.key)
-      return
-    } catch {
-      if case .newer = error.reason { throw StartError("\(path): \(error)") }
-      fault = "\(error)"
+  private func load(_ path: String) throws(StartError) {
+    switch Self.read(path) {
+    case .success(let record) where self.path(of: record.key) == path: index(record.key)
+    case .success: setAside(path, "its name does not fit its content")
+    case .failure(.newer(let text)): throw StartError("\(path): \(text)")
+    case .failure(.unreadable(let error)): setAside(path, "\(error)")
+    case .failure(.damaged(let text)): setAside(path, text)
     }
+  }
+
+  private enum ReadFailure: Error {
+    case unreadable(SystemError)
+    case damaged(String)
+    case newer(String)
+  }
+
+  private static func read(_ path: String) -> Result<AttachmentRecord, ReadFailure> {
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      bytes = try Files.read(path)
+    } catch {
+      return .failure(.unreadable(error))
+    }
+    do throws(RecordError) {
+      return .success(try AttachmentRecord(parsing: bytes))
+    } catch {
+      if case .newer = error.reason { return .failure(.newer("\(error)")) }
+      return .failure(.damaged("\(error)"))
+    }
+  }
+
+  /// Keeps a file that is no record for those who want to know what happened, under another name.
+  private func setAside(_ path: String, _ fault: String) {
     try? Files.rename(path, path + ".damaged")
-    state.withLock { $0.damaged += 1 }
     log.write(.warning, "a damaged record was set aside", [("file", path), ("fault", fault)])
   }
 
@@ -79,23 +100,27 @@ public final class AttachmentStore: AttachmentRecording {
     try mapped(.ioFailure, "cannot remove the record of \(key)") { () throws(SystemError) in
       _ = try Files.removeIfPresent(path)
     }
-    let interface = Interface(containerID: key.containerID, ifName: key.ifName)
-    state.withLock { state in
-      let rest = state.keys[interface, default: []].filter { $0 != key }
-      state.keys[interface] = rest.isEmpty ? nil : rest
-    }
+    forget(key)
   }
 
-  /// The record of a key; nil if there is none, or if its file has been damaged since.
+  /// The record of a key; nil if there is none.
   ///
-  /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each boot.
+  /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each boot. A file that has
+  /// been damaged since it was written is set aside, and the attachment counts as not recorded from then on.
   public func record(_ key: AttachmentKey) -> AttachmentRecord? {
-    guard let bytes = try? Files.read(path(of: key)),
-      var record = try? AttachmentRecord(parsing: bytes),
-      record.key == key
-    else { return nil }
-    if record.stamp.bootID != bootID { record.namespace = nil }
-    return record
+    let path = path(of: key)
+    switch Self.read(path) {
+    case .success(var record) where record.key == key:
+      if record.stamp.bootID != bootID { record.namespace = nil }
+      return record
+    case .success: setAside(path, "its name does not fit its content")
+    case .failure(.damaged(let text)): setAside(path, text)
+    case .failure(.unreadable(let error)) where error.errno == .noEntry: break
+    // It may be readable again later.
+    case .failure: return nil
+    }
+    forget(key)
+    return nil
   }
 
   /// The keys of an interface of a container in a network.
@@ -113,6 +138,14 @@ public final class AttachmentStore: AttachmentRecording {
 
   /// How many records there are.
   public var count: Int { state.withLock { $0.keys.values.reduce(0) { $0 + $1.count } } }
+
+  private func forget(_ key: AttachmentKey) {
+    let interface = Interface(containerID: key.containerID, ifName: key.ifName)
+    state.withLock { state in
+      let rest = state.keys[interface, default: []].filter { $0 != key }
+      state.keys[interface] = rest.isEmpty ? nil : rest
+    }
+  }
 
   private func index(_ key: AttachmentKey) {
     let interface = Interface(containerID: key.containerID, ifName: key.ifName)

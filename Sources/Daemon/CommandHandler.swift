@@ -59,11 +59,13 @@ struct CommandHandler: Sendable {
     _ decoded: DecodedRequest
   ) throws(CNIError) -> (any NetworkPlugin, AttachmentRecord?) {
     guard let key = key(of: decoded) else { return (try chosen(decoded), nil) }
-    guard let plugin = registry.plugin(named: key.plugin) else {
-      throw CNIError(
-        .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
-    }
-    return (plugin, store.record(key))
+    return (try plugin(of: key), store.record(key))
+  }
+
+  private func plugin(of key: AttachmentKey) throws(CNIError) -> any NetworkPlugin {
+    if let plugin = registry.plugin(named: key.plugin) { return plugin }
+    throw CNIError(
+      .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
   }
 
   /// The key under which the attachment is recorded; of several plugins' the configuration's choice.
@@ -86,7 +88,7 @@ struct CommandHandler: Sendable {
       plugin: plugin.name)
     if let old = store.record(key) {
       if let result = try settle(old, for: request) { return try result.printed(as: version) }
-      try undo(plugin, request, old, progress)
+      try undo(plugin, old.asRequest(request), old, progress)
     }
     let draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
@@ -150,15 +152,28 @@ struct CommandHandler: Sendable {
   ) throws(CNIError) {
     var request = request
     request.command = .delete
+    request.environment["CNI_COMMAND"] = CNICommand.delete.rawValue
     request.configuration = try NetworkConfiguration(record.configuration)
     request.deadline = .after(milliseconds: Self.undoMilliseconds)
+    try detach(plugin, request, record, progress)
+  }
+
+  /// Has the plugin remove what an attachment's record says, and then forgets the record.
+  private func detach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) {
     var record = record
     record.phase = .deleting
-    // A full disk must not stop an undo.
+    // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.write(record)
     try plugin.delete(
       PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
-    try store.remove(record.key)
+    do throws(CNIError) {
+      try store.remove(record.key)
+    } catch {
+      log.write(
+        .error, "the record of a removed attachment stays", [("error", "\(error)")])
+    }
   }
 
   private func delete(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) {
@@ -169,18 +184,13 @@ struct CommandHandler: Sendable {
   private func delete<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) throws(CNIError) {
-    guard var record else {
+    guard let record else {
       return try plugin.delete(
         PluginCall(plugin: plugin.name, request: request, record: nil, progress: progress))
     }
     // A DEL that began before the attachment's ADD means an older one.
     if request.stamp.isOlder(than: record.stamp) == true { return }
-    let request = try recorded(request, record)
-    record.phase = .deleting
-    try? store.write(record)
-    try plugin.delete(
-      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
-    try store.remove(record.key)
+    try detach(plugin, try recorded(request, record), record, progress)
   }
 
   private func check<P: NetworkPlugin>(
@@ -221,8 +231,8 @@ struct CommandHandler: Sendable {
   private func collectGarbage(
     _ decoded: DecodedRequest, _ progress: CallProgress
   ) throws(CNIError) {
-    let request = decoded.request
-    let valid = try request.configuration.validAttachments()
+    var request = decoded.request
+    var valid = try request.configuration.validAttachments()
     let plugin = try chosen(decoded)
     var errors: [CNIError] = []
     for key in store.keys(network: request.configuration.name) {
@@ -234,6 +244,12 @@ struct CommandHandler: Sendable {
       }
     }
     do throws(CNIError) {
+      // What still has a record is not the plugin's to sweep, whether the runtime knows of it or not.
+      for key in store.keys(network: request.configuration.name) {
+        let kept = NetworkConfiguration.Attachment(containerID: key.containerID, ifName: key.ifName)
+        if !valid.contains(kept) { valid.append(kept) }
+      }
+      request.configuration = try request.configuration.listing(valid)
       try collect(plugin, request, valid, progress)
     } catch {
       errors.append(error)
@@ -258,15 +274,8 @@ struct CommandHandler: Sendable {
   private func removeInvalid(
     _ record: AttachmentRecord, _ request: PodRequest, _ progress: CallProgress
   ) throws(CNIError) {
-    guard let plugin = registry.plugin(named: record.key.plugin) else { return }
-    var request = request
-    request.command = .delete
-    request.sandboxID = record.key.containerID
-    request.ifName = record.key.ifName
-    request.netns = record.environment["CNI_NETNS", default: ""]
-    request.environment = record.environment.merging(["CNI_COMMAND": "DEL"]) { $1 }
-    request.arguments = CNIArguments(readable: record.environment["CNI_ARGS"])
-    try delete(plugin, request, record, progress)
+    try delete(
+      try plugin(of: record.key), record.asRequest(request), record, progress)
   }
 
   private func collect<P: NetworkPlugin>(
@@ -289,5 +298,36 @@ struct CommandHandler: Sendable {
     }
     request.configuration = configuration
     return request
+  }
+}
+
+extension AttachmentRecord {
+  /// A DEL of this attachment as its own runtime would give it, within another call's time.
+  fileprivate func asRequest(_ call: PodRequest) -> PodRequest {
+    let arguments = CNIArguments(readable: environment["CNI_ARGS"])
+    var request = call
+    request.command = .delete
+    request.podNamespace = arguments["K8S_POD_NAMESPACE"] ?? ""
+    request.podName = arguments["K8S_POD_NAME"] ?? ""
+    request.podUID = arguments["K8S_POD_UID"] ?? ""
+    request.sandboxID = key.containerID
+    request.ifName = key.ifName
+    request.netns = environment["CNI_NETNS", default: ""]
+    request.environment = environment
+    request.environment["CNI_COMMAND"] = CNICommand.delete.rawValue
+    request.arguments = arguments
+    return request
+  }
+}
+
+extension NetworkConfiguration {
+  /// The configuration of a GC with a list of valid attachments, under both keys.
+  fileprivate func listing(_ valid: [Attachment]) throws(CNIError) -> NetworkConfiguration {
+    if try validAttachments() == valid { return self }
+    let list = JSONValue.array(
+      valid.map { entry in
+        ["containerID": .string(entry.containerID), "ifname": .string(entry.ifName)]
+      })
+    return try replacing([("cni.dev/valid-attachments", list), ("cni.dev/attachments", list)])
   }
 }

@@ -1,0 +1,213 @@
+import CNI
+import Daemon
+import DaemonAPI
+import JSON
+import Linux
+import PluginKit
+import Testing
+import TestSupport
+
+@Suite("CommandHandler: DEL")
+struct DeleteTests {
+  private let plugin = RecordingPlugin()
+
+  @Test("the plugin gets the record and the ADD's exact bytes, and the record goes")
+  func recorded() async throws {
+    let daemon = try TestDaemon([plugin])
+    let config = "{\"cniVersion\":\"1.1.0\", \"name\":\"net\",\"type\":\"recorder\",\"mtu\":1400}"
+    #expect(try await daemon.send(CNICall("ADD", config)).status == 200)
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    let call = try #require(plugin.calls(.delete).first)
+    #expect(call.configuration == config)
+    #expect(call.record?.result == RecordingPlugin.result)
+    #expect(call.record?.phase == .deleting)
+    #expect(daemon.files.isEmpty)
+    #expect(daemon.store.count == 0)
+  }
+
+  @Test("the record's plugin is asked, whatever the configuration says now")
+  func recordsPlugin() async throws {
+    let other = RecordingPlugin("other")
+    let daemon = try TestDaemon([plugin, other])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    for config in [#"{"name":"net","type":"other"}"#, #"{"name":"net","type":"unknown"}"#] {
+      #expect(try await daemon.send(CNICall("CHECK", config)).status == 400)
+    }
+    let answer = try await daemon.send(
+      CNICall("DEL", #"{"cniVersion":"9.9.9","name":"net","type":"other","x":1}"#))
+    #expect(answer.status == 200)
+    #expect(plugin.calls(.delete).first?.configuration == CNICall.network)
+    #expect(other.calls.value.isEmpty)
+  }
+
+  @Test("of an interface's several records the configuration's choice is meant")
+  func severalRecords() async throws {
+    let other = RecordingPlugin("other")
+    let daemon = try TestDaemon([plugin, other])
+    let second = #"{"name":"net","type":"other"}"#
+    #expect(try await daemon.send(CNICall()).status == 200)
+    #expect(try await daemon.send(CNICall("ADD", second)).status == 200)
+    #expect(try await daemon.send(CNICall("DEL", second)).status == 200)
+    #expect(other.calls(.delete).count == 1)
+    #expect(plugin.calls(.delete).isEmpty)
+    #expect(daemon.record() != nil)
+  }
+
+  @Test("the caller's prevResult is put into the recorded configuration")
+  func previousResult() async throws {
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let config = #"{"name":"net","type":"x","y":1,"prevResult":{"cniVersion":"1.1.0"}}"#
+    #expect(try await daemon.send(CNICall("DEL", config)).status == 200)
+    #expect(
+      plugin.calls(.delete).first?.configuration
+        == #"{"cniVersion":"1.1.0","name":"net","type":"recorder","prevResult":{"cniVersion":"1.1.0"}}"#
+    )
+  }
+
+  @Test("without a record the configuration's plugin is asked, again and again")
+  func withoutRecord() async throws {
+    let daemon = try TestDaemon([plugin])
+    for _ in 0..<2 { #expect(try await daemon.send(CNICall("DEL")).status == 200) }
+    #expect(plugin.calls(.delete).map { $0.record == nil } == [true, true])
+    #expect(plugin.calls(.delete).first?.configuration == CNICall.network)
+  }
+
+  @Test("a failed DEL is an error, keeps the record and can be repeated")
+  func failed() async throws {
+    let failures = Watched(1)
+    let plugin = RecordingPlugin(others: [
+      .delete: { _ throws(CNIError) in
+        guard failures.value > 0 else { return }
+        failures.change { $0 -= 1 }
+        throw CNIError(.kernel, "device busy")
+      }
+    ])
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let answer = try await daemon.send(CNICall("DEL"))
+    #expect(answer.code == 100)
+    #expect(daemon.record()?.phase == .deleting)
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    #expect(daemon.files.isEmpty)
+  }
+
+  @Test("a DEL older than the ADD touches nothing")
+  func older() async throws {
+    let daemon = try TestDaemon([plugin])
+    func stamped(_ command: String, _ stamp: String) -> CNICall {
+      CNICall(command, headers: [("X-Cnid-Stamp", stamp)])
+    }
+    #expect(try await daemon.send(stamped("ADD", "boot:100")).status == 200)
+    let record = daemon.record()
+    #expect(try await daemon.send(stamped("DEL", "boot:99")).status == 200)
+    #expect(plugin.calls(.delete).isEmpty)
+    #expect(daemon.record() == record)
+    #expect(try await daemon.send(stamped("DEL", "boot:100")).status == 200)
+    #expect(plugin.calls(.delete).count == 1)
+    #expect(daemon.files.isEmpty)
+  }
+
+  @Test("a DEL of another boot's clock is taken for a new one")
+  func otherBoot() async throws {
+    let daemon = try TestDaemon([plugin])
+    #expect(
+      try await daemon.send(CNICall(headers: [("X-Cnid-Stamp", "old:900")])).status == 200)
+    #expect(
+      try await daemon.send(CNICall("DEL", headers: [("X-Cnid-Stamp", "new:1")])).status == 200)
+    #expect(plugin.calls(.delete).count == 1)
+  }
+
+  @Test("a record whose plugin is not there any more is an error that names it")
+  func lostPlugin() async throws {
+    let daemon = try TestDaemon([RecordingPlugin("other")])
+    try daemon.store.write(AttachmentRecord(container: "some-container-id"))
+    let answer = try await daemon.send(CNICall("DEL", #"{"name":"net","type":"other"}"#))
+    #expect(answer.code == 7)
+    #expect(
+      answer.message
+        == "the attachment some-container-id/eth0 (net, recorder) was made by a plugin that "
+        + "this cnid lacks")
+    #expect(daemon.files.count == 1)
+  }
+
+  @Test("a record that was damaged meanwhile is set aside, and DEL works without it")
+  func damaged() async throws {
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let file = try #require(daemon.files.first)
+    try Files.write(
+      daemon.directory("state/attachments/\(file)"), Array("{".utf8), mode: [.write, .truncate])
+    // The plugin is still the one that made it.
+    let answer = try await daemon.send(CNICall("DEL", #"{"name":"net","type":"unknown"}"#))
+    #expect(answer.status == 200)
+    #expect(plugin.calls(.delete).map { $0.record == nil } == [true])
+    #expect(daemon.files == ["\(file).damaged"])
+    #expect(daemon.store.count == 0)
+    #expect(daemon.log.contains("a damaged record was set aside"))
+  }
+}
+
+@Suite("CommandHandler: CHECK and UPDATE")
+struct CheckAndUpdateTests {
+  private let plugin = RecordingPlugin()
+
+  @Test("CHECK gets the record and the ADD's configuration with the caller's prevResult")
+  func check() async throws {
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let config = #"{"cniVersion":"1.1.0","name":"net","type":"recorder","prevResult":{"ips":[]}}"#
+    #expect(try await daemon.send(CNICall("CHECK", config)).status == 200)
+    let call = try #require(plugin.calls(.check).first)
+    #expect(call.record?.phase == .attached)
+    #expect(
+      call.configuration
+        == #"{"cniVersion":"1.1.0","name":"net","type":"recorder","prevResult":{"ips":[]}}"#)
+    #expect(daemon.record()?.phase == .attached)
+  }
+
+  @Test("CHECK's error is passed on and changes nothing")
+  func failedCheck() async throws {
+    let plugin = RecordingPlugin(others: [
+      .check: { _ throws(CNIError) in throw CNIError(.kernel, "eth0 is gone") }
+    ])
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    #expect(try await daemon.send(CNICall("CHECK")).message == "eth0 is gone")
+    #expect(daemon.record()?.phase == .attached)
+  }
+
+  @Test("UPDATE gets record and new configuration, and rewrites the record with both")
+  func update() async throws {
+    var updated = RecordingPlugin.result
+    updated.ips = []
+    let result = updated
+    let plugin = RecordingPlugin(update: { _ throws(CNIError) in result })
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let before = try #require(daemon.record())
+    let config = #"{"cniVersion":"1.0.0","name":"net","type":"recorder","mtu":1300}"#
+    let answer = try await daemon.send(CNICall("UPDATE", config))
+    #expect(answer.json.map { $0["Result"]?["cniVersion"]?.string } == "1.0.0")
+    let call = try #require(plugin.calls(.update).first)
+    #expect(call.configuration == config)
+    #expect(call.record == before)
+    var expected = before
+    expected.configuration = Array(config.utf8)
+    expected.result = result
+    #expect(daemon.record() == expected)
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    #expect(plugin.calls(.delete).first?.configuration == config)
+  }
+
+  @Test("a failed UPDATE leaves the record as it was")
+  func failedUpdate() async throws {
+    let plugin = RecordingPlugin(update: { _ throws(CNIError) in throw CNIError(.kernel, "no") })
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let before = daemon.record()
+    let config = #"{"cniVersion":"1.0.0","name":"net","type":"recorder","mtu":1300}"#
+    #expect(try await daemon.send(CNICall("UPDATE", config)).code == 100)
+    #expect(daemon.record() == before)
+  }
+}

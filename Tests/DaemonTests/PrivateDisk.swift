@@ -1,0 +1,88 @@
+import CLinux
+import CNI
+@testable import Daemon
+import DaemonAPI
+import Glibc
+import Linux
+import PluginKit
+import TestSupport
+
+/// A small file system that only one thread sees, and a handler that keeps its records on it.
+///
+/// To be made and used on one thread of its own; its mount namespace ends with that thread.
+struct PrivateDisk {
+  let directory: TemporaryDirectory
+  let store: AttachmentStore
+  private let decoder: RequestDecoder
+  private let handler: CommandHandler
+  private let state: String
+
+  /// Mounts it.
+  ///
+  /// - Parameters:
+  ///   - plugin: what is called.
+  ///   - kibibytes: the disk's size.
+  /// - Throws: when it cannot be mounted.
+  init(_ plugin: any NetworkPlugin, kibibytes: Int = 256) throws {
+    let directory = try TemporaryDirectory()
+    let state = directory("state")
+    try Files.makeDirectory(state)
+    try Self.check("unshare", CLinux.unshare(0x0002_0000))
+    try Self.check(
+      "mount", unsafe mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil))
+    let options = "size=\(kibibytes)k"
+    try Self.check(
+      "mount tmpfs",
+      unsafe options.withCString { unsafe mount("tmpfs", state, "tmpfs", 0, $0) })
+    var configuration = Configuration()
+    configuration.stateDirectory = state
+    configuration.logFile = directory("log")
+    let log = try Log(configuration)
+    let registry = PluginRegistry.assemble([plugin]).registry
+    self.directory = directory
+    self.state = state
+    store = try AttachmentStore(stateDirectory: state, log: log)
+    decoder = RequestDecoder(configuration: configuration, registry: registry)
+    handler = CommandHandler(store: store, registry: registry, log: log)
+  }
+
+  /// Handles a call; the error if it failed.
+  func handle(_ call: CNICall) -> CNIError? {
+    do throws(CNIError) {
+      let decoded = try decoder.decode(call.request, Endpoint(rawValue: call.path) ?? .cni)
+      _ = try handler.handle(decoded, CallProgress())
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// From now on nothing on it can be changed.
+  func makeReadOnly() throws {
+    try Self.check(
+      "remount",
+      unsafe mount("none", state, nil, UInt(MS_REMOUNT | MS_RDONLY), nil))
+  }
+
+  /// From now on nothing can be added to it.
+  func fill() throws { try Self.fill(state) }
+
+  /// Fills the disk below a directory to its last byte.
+  static func fill(_ directory: String) throws {
+    let file = try Files.open("\(directory)/filling", [.write, .create, .append])
+    for size in [4096, 1] {
+      let bytes = [UInt8](repeating: 0x2E, count: size)
+      while (try? Descriptor.write(file.rawValue, bytes)) != nil {}
+    }
+  }
+
+  /// The names of the files of records.
+  var files: [String] { TemporaryDirectory.files(below: "\(state)/attachments") }
+
+  /// Where the records are kept.
+  var stateDirectory: String { state }
+
+  private static func check(_ what: String, _ code: Int32) throws {
+    if code != 0 { throw TestError("\(what): errno \(errno)") }
+  }
+}
