@@ -147,8 +147,9 @@ extension Configuration {
     case "overrides": overrides = try setting.object()
     case "plugins":
       for member in try setting.object().members {
-        plugins[member.key] = try Setting(key: "plugins.\(member.key)", value: member.value)
-          .object()
+        let path = "plugins.\(member.key)"
+        guard plugins[member.key] == nil else { throw ConfigurationError(path, "is given twice") }
+        plugins[member.key] = try Setting(key: path, value: member.value).object()
       }
     default: throw ConfigurationError(key, "unknown key; cnid --help lists the keys")
     }

@@ -61,22 +61,31 @@ public final class Log: Sendable {
 
   /// A value that cannot be mistaken for something else on its line.
   private static func quoted(_ text: String) -> String {
-    let isPlain = text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D && $0 != 0x7F }
+    let isPlain = text.unicodeScalars.allSatisfy { scalar in
+      scalar != " " && scalar != "\"" && scalar != "=" && !isControl(scalar)
+    }
     return isPlain ? text : "\"\(harmless(text, quotes: true))\""
   }
 
   private static func harmless(_ text: String, quotes: Bool = false) -> String {
     var result = ""
     for scalar in text.unicodeScalars {
-      switch scalar.value {
-      case 0x0A: result += "\\n"
-      case 0x22 where quotes: result += "\\\""
-      case 0x5C where quotes: result += "\\\\"
-      case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
-        result += "\\u{\(String(scalar.value, radix: 16))}"
+      switch scalar {
+      case "\n": result += "\\n"
+      case "\"" where quotes: result += "\\\""
+      case "\\" where quotes: result += "\\\\"
+      case _ where isControl(scalar): result += "\\u{\(String(scalar.value, radix: 16))}"
       default: result.unicodeScalars.append(scalar)
       }
     }
     return result
+  }
+
+  /// What ends a line somewhere, steers a terminal or turns the direction of what follows.
+  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+    default: false
+    }
   }
 }
