@@ -124,6 +124,7 @@ struct LinkSetup: Sendable {
   /// - Throws: code 100 if somebody has, or if the kernel does not know after five seconds.
   func awaitAddresses(_ pod: inout NamespaceAccess) throws(CNIError) {
     var waiting = Set(ipv6.map(\.address))
+    if pod.listener == nil { return }
     try look(&pod.socket, &waiting)
     let limit = deadline.capped(milliseconds: LinkSetup.tentativeMilliseconds)
     while !waiting.isEmpty {

@@ -74,6 +74,7 @@ private struct Attaching: ~Copyable {
     var pod = try netlink { () throws(NetlinkError) in
       try NamespaceAccess(namespace, listeningTo: .ipv6Addresses)
     }
+    try refuseOwnNamespace(node, pod.socket, request)
     let found: Link
     if let parent {
       found = parent
@@ -91,6 +92,22 @@ private struct Attaching: ~Copyable {
       request: request, configuration: configuration, deadline: deadline, namespace: namespace,
       node: node, pod: pod, parent: found, mtu: try configuration.mtu(on: found),
       mac: try mac(configuration, found))
+  }
+
+  /// A link in the node's own namespace is never a pod's.
+  private static func refuseOwnNamespace(
+    _ node: borrowing NetlinkSocket, _ pod: borrowing NetlinkSocket, _ request: PodRequest
+  ) throws(CNIError) {
+    let isSame: Bool
+    do throws(NetlinkError) {
+      isSame = try node.namespaceCookie() == pod.namespaceCookie()
+    } catch {
+      throw CNIError(error)
+    }
+    if isSame, !request.allowsOwnNamespace {
+      throw CNIError(
+        .invalidNamespace, "plugin's netns and netns from CNI_NETNS should not be the same")
+    }
   }
 
   private static func exists(_ request: PodRequest) -> CNIError {

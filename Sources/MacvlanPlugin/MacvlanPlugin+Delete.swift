@@ -46,6 +46,12 @@ extension MacvlanPlugin {
         throw CNIError(
           error, doing: "failed to open netns \(goQuoted(request.netns)): \(error.errno)")
       }
+      // Without a record an unmarked link of the node itself could look like a pod's.
+      if call.record == nil, !request.allowsOwnNamespace,
+        (try? namespace.isSame(as: .current())) == true
+      {
+        return
+      }
       do throws(NetlinkError) {
         _ = try remover.remove(
           linkNamed: request.ifName, in: namespace, permit, deadline: request.deadline,

@@ -96,6 +96,12 @@ extension PodRequest {
   /// The mark of this request's attachment.
   var mark: OwnerMark { OwnerMark(containerID: sandboxID, ifName: ifName) }
 
+  /// Whether the caller insists on the node's own namespace (`CNI_NETNS_OVERRIDE`).
+  var allowsOwnNamespace: Bool {
+    let value = environment["CNI_NETNS_OVERRIDE", default: ""].lowercased()
+    return value == "1" || value == "true"
+  }
+
   /// Opens the request's namespace, which must be there.
   ///
   /// - Throws: code 4 `failed to open netns …`.

@@ -1,7 +1,8 @@
 import Addresses
 import CNI
 import JSON
-import Linux
+@_spi(Journal) import Linux
+import Netlink
 import PluginKit
 import TestSupport
 import Testing
@@ -228,6 +229,23 @@ struct AddTests {
     #expect(node.leases == [])
   }
 
+  @Test("The node's own namespace is no pod's, for ADD and for DEL without a record")
+  func ownNamespace() async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    var options = CallOptions()
+    options.netns = node.network.path
+    options.isForgotten = true
+    let configuration = try node.configuration()
+    let error = try await failure { try await node.add(pod, configuration, options) }
+    #expect(error?.code == .invalidNamespace)
+    #expect(
+      error?.message == "plugin's netns and netns from CNI_NETNS should not be the same")
+    try await node.network.ip("link add eth0 link uplink type macvlan mode bridge")
+    try await node.delete(pod, configuration, options)
+    #expect(try await node.network.links() == ["eth0", "uplink", "wire"])
+  }
+
   @Test("The result continues prevResult (T91); name servers are the configuration's, else IPAM's")
   func chained() async throws {
     let node = try await MacvlanNode()
@@ -316,19 +334,33 @@ struct AddTests {
     #expect(try await first.network.pings("10.1.2.3"))
   }
 
-  @Test("An address that a dying namespace still holds is waited for")
+  @Test("An address that a link on its way out still holds is waited for")
   func dyingAddress() async throws {
     let node = try await MacvlanNode()
     let configuration = try node.configuration(["mac": "c2:11:22:33:44:55", "ipam": nil])
-    for _ in 0..<5 {
-      var old: TestPod? = try await TestPod()
-      try await node.add(try #require(old), configuration)
-      node.records.edit { _ in }
-      old = nil
-      let pod = try await TestPod()
-      try await node.add(pod, configuration)
-      #expect(try await pod.network.link("eth0")?["flags"]?.array?.contains("UP") == true)
-      try await node.delete(pod, configuration)
+    let (old, pod) = (try await TestPod(), try await TestPod())
+    try await node.add(old, configuration)
+    async let added = node.add(pod, configuration)
+    // The mark comes just before the refusal.
+    let isMarked = try await pod.network.run { () throws -> Bool in
+      var socket = try NetlinkSocket()
+      let deadline = Deadline.after(seconds: 20)
+      while try socket.link(named: "eth0", deadline: deadline)?.alias.isEmpty != false {
+        Clock.pause(milliseconds: 1)
+      }
+      return true
     }
+    try await old.network.run {
+      var socket = try NetlinkSocket()
+      let deadline = Deadline.after(seconds: 20)
+      guard let link = try socket.link(named: "eth0", deadline: deadline) else { return }
+      var settings = LinkSettings()
+      settings.isUp = false
+      try socket.apply(
+        [.changeLink(index: link.index, settings)], Permit(), deadline: deadline)
+    }
+    let result = try await added
+    #expect(isMarked && result.interfaces.first?.mac == "c2:11:22:33:44:55")
+    #expect(try await pod.network.link("eth0")?["flags"]?.array?.contains("UP") == true)
   }
 }
