@@ -145,7 +145,7 @@ public enum Files {
     _ = try retrying("ftruncate", path) { ftruncate(number, off_t(bytes.count)) }
   }
 
-  /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it and rename(2).
+  /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it takes its place.
   ///
   /// Nothing is synchronised to the disk: a power cut is a reboot, after which the caller starts anew.
   /// A process that dies in between leaves `<path>.tmp`, which the next replacement overwrites.
@@ -157,10 +157,28 @@ public enum Files {
       let file = try open(
         temporary, [.write, .create, .truncate, .noFollow], permissions: permissions)
       try writeAll(file, bytes, temporary)
-      try rename(temporary, path)
+      try putInPlace(temporary, path)
     } catch {
       try? remove(temporary)
       throw error
+    }
+  }
+
+  /// Gives a new file the name of an old one.
+  ///
+  /// ext4 writes a file to the disk at once when it is renamed over another (0.9 ms here), but not when the two change
+  /// places (0.05 ms).
+  private static func putInPlace(_ temporary: String, _ path: String) throws(SystemError) {
+    do throws(SystemError) {
+      guard try linkStatus(path).kind == .regular else { return try rename(temporary, path) }
+      _ = try retrying("exchange", path) { unsafe cl_exchange(temporary, path) }
+      try remove(temporary)
+    } catch {
+      switch error.errno {
+      // Nothing there yet, or a file system that cannot exchange.
+      case .noEntry, .invalid, .notSupported, Errno(rawValue: ENOSYS): try rename(temporary, path)
+      default: throw error
+      }
     }
   }
 

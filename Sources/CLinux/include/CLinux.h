@@ -108,6 +108,10 @@ static inline int cl_pidfd_send_signal(int pidfd, int number) {
 static inline long cl_getrandom(void *buffer, size_t length) {
   return syscall(SYS_getrandom, buffer, length, 0);
 }
+// renameat2(RENAME_EXCHANGE): each path gets what the other had.
+static inline int cl_exchange(const char *one, const char *other) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, other, 2u);
+}
 static inline int cl_gettid(void) { return (int)syscall(SYS_gettid); }
 static inline int cl_is_directory(mode_t mode) { return S_ISDIR(mode); }
 static inline int cl_is_regular(mode_t mode) { return S_ISREG(mode); }
