@@ -35,7 +35,7 @@ public struct HTTPClient: Sendable {
     let socket = try connect(deadline)
     var exchange = ClientExchange(
       request: request.encoded(),
-      parser: HTTPResponseParser(limits: limits, toHead: request.method == "HEAD"))
+      parser: HTTPResponseParser(limits: limits, toHead: request.isMethod("HEAD")))
     do throws(ClientExchange.Failure) {
       return try exchange.run(socket.rawValue, deadline: deadline)
     } catch {

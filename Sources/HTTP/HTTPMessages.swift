@@ -50,13 +50,16 @@ public struct HTTPRequest: Sendable, Equatable {
     writer.appendTarget(target)
     writer.append(" HTTP/1.1\r\n".utf8)
     writer.appendFields(headers)
-    if !body.isEmpty || method == "POST" || method == "PUT" {
+    if !body.isEmpty || isMethod("POST") || isMethod("PUT") {
       writer.appendLength(body.count)
     }
     writer.append("\r\n".utf8)
     writer.append(body)
     return writer.bytes
   }
+
+  /// Whether the method is this one; compared by bytes, because `==` would cost the shim Unicode's tables.
+  func isMethod(_ name: String) -> Bool { method.utf8.elementsEqual(name.utf8) }
 
   /// The length of `http://` or `https://` at the start of an absolute target.
   private static func schemeLength(_ bytes: ArraySlice<UInt8>) -> Int? {

@@ -16,17 +16,17 @@ struct Exchange {
 
   init(
     _ command: CNICommand, _ request: Request, _ configuration: ShimConfiguration,
-    deadline: Deadline, log: ShimLog
+    begun: CallBeginning, log: ShimLog
   ) throws(CNIError) {
     self.command = command
     self.request = request
     self.log = log
-    self.deadline = deadline
+    deadline = begun.deadline(seconds: configuration.daemonTimeout)
     seconds = configuration.daemonTimeout
     client = DaemonClient(
       socketPath: socketPath(directory: configuration.daemonSocketDirectory))
     do throws(SystemError) {
-      headers = RequestHeaders(requestID: try RequestID.random(), stamp: Stamp.now)
+      headers = RequestHeaders(requestID: try RequestID.random(), stamp: begun.stamp)
     } catch {
       throw CNIError(.ioFailure, "\(error)")
     }
@@ -72,15 +72,21 @@ struct Exchange {
     }
   }
 
+  /// STATUS tells at once what is; only an answer that was cut is asked for again.
   private mutating func runStatus() throws(CNIError) -> Response {
-    do throws(DaemonClientError) {
-      try client.checkAPIReadyNow(.healthz, deadline: deadline)
-      return try send()
-    } catch {
-      switch error.reason {
-      case .unreachable, .stopping, .noAnswer:
-        throw CNIError(.notAvailable, "cnid cannot be reached", details: error.description)
-      default: throw failure(error)
+    while true {
+      do throws(DaemonClientError) {
+        try client.checkAPIReadyNow(.healthz, deadline: deadline)
+        return try send()
+      } catch {
+        switch error.reason {
+        case .unreachable, .stopping, .noAnswer:
+          throw CNIError(.notAvailable, "cnid cannot be reached", details: error.description)
+        case .cut where !hasRepeated:
+          hasRepeated = true
+          log.write(.warning, error.description)
+        default: throw failure(error)
+        }
       }
     }
   }

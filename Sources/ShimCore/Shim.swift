@@ -12,7 +12,8 @@ public struct ShimOutcome: Equatable, Sendable {
   /// 0, or 1 for a failed call.
   public var status: Int32
 
-  init(output: [UInt8] = [], errorOutput: [UInt8] = [], status: Int32 = 0) {
+  /// Makes an outcome; a silent success unless told otherwise.
+  public init(output: [UInt8] = [], errorOutput: [UInt8] = [], status: Int32 = 0) {
     self.output = output
     self.errorOutput = errorOutput
     self.status = status
@@ -23,6 +24,7 @@ public struct ShimOutcome: Equatable, Sendable {
 public struct Shim {
   private let environment: ShimEnvironment
   private let standardInput: Int32
+  private let begun = CallBeginning()
   private var configuration = ShimConfiguration()
   /// What an error is printed as: the configuration's version once that is known to be one.
   private var version = CNIVersion.newest
@@ -85,7 +87,7 @@ public struct Shim {
     do throws(SystemError) {
       return try Descriptor.readAll(
         standardInput, limit: Self.inputLimit,
-        deadline: .after(seconds: ShimConfiguration().daemonTimeout))
+        deadline: begun.deadline(seconds: ShimConfiguration().daemonTimeout))
     } catch {
       throw CNIError(.ioFailure, "error reading from stdin: \(error)")
     }
@@ -143,9 +145,7 @@ extension Shim {
   private mutating func exchange(
     _ command: CNICommand, _ request: Request
   ) throws(CNIError) -> Response? {
-    var exchange = try Exchange(
-      command, request, configuration,
-      deadline: .after(seconds: configuration.daemonTimeout), log: log)
+    var exchange = try Exchange(command, request, configuration, begun: begun, log: log)
     defer { log = exchange.log }
     return try exchange.run()
   }
@@ -176,6 +176,6 @@ extension Shim {
       throw CNIError(.decodingFailure, "cannot read cnid's result: \(error)")
     }
     if let printed = value["cniVersion"]?.string, CNIVersion(printed) == version { return bytes }
-    return try CNIResult(value, defaultVersion: .newest).printed(as: version)
+    return try CNIResult(value, defaultVersion: version).printed(as: version)
   }
 }

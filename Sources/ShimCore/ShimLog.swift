@@ -50,7 +50,8 @@ public struct ShimLog: Sendable {
     if configuration.logToStandardError { lines += line }
     guard let path = configuration.logFile else { return }
     do throws(SystemError) {
-      try Files.write(path, line, mode: [.write, .create, .append])
+      // A pipe that nobody reads must not hold up the call.
+      try Files.write(path, line, mode: [.write, .create, .append, .nonBlocking])
     } catch {
       lines += Array("\(time) [error] \(error)\n".utf8)
     }

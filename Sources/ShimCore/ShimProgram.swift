@@ -10,15 +10,17 @@ public enum ShimProgram {
   public static func main() -> Int32 {
     Signal.ignoreBrokenPipes()
     let environment = Process.environment()
-    let isCall = environment.contains { $0.name.utf8.elementsEqual("CNI_COMMAND".utf8) }
+    let isCall = ShimEnvironment(environment).command != nil
     // Arguments are for people; a runtime gives none.
     if !isCall, let text = text(for: Process.arguments().dropFirst().first) {
       return write(text, to: 1) ? 0 : 1
     }
     var shim = Shim(environment: environment, standardInput: 0)
     let outcome = shim.run()
+    // The answer first: nobody may be reading the log.
+    let isWritten = write(outcome.output, to: 1)
     _ = write(outcome.errorOutput, to: 2)
-    return write(outcome.output, to: 1) ? outcome.status : 1
+    return isWritten ? outcome.status : 1
   }
 
   private static func text(for flag: String?) -> [UInt8]? {

@@ -15,7 +15,7 @@ private func outcome(
   let result = await onThread {
     call(client, HTTPRequest(method: "POST", target: "/cni", body: body), milliseconds)
   }
-  withExtendedLifetime(fake) {}
+  withExtendedLifetime((fake, directory)) {}
   return result
 }
 
@@ -119,6 +119,7 @@ struct ClientTests {
         "POST /cni HTTP/1.1\r\nContent-Type: application/json\r\nHost: dummy\r\n"
           + "Connection: close\r\nContent-Length: 4\r\n\r\nnull"
       ])
+    withExtendedLifetime(directory) {}
   }
 
   @Test("Without a socket, a listener or room in the backlog there is no connection")
@@ -138,6 +139,7 @@ struct ClientTests {
     #expect(await onThread { call(full, request) }.phase == .connect(.again))
     _ = consume waiting
     _ = consume busy
+    withExtendedLifetime(directory) {}
   }
 
   @Test("A deadline that has passed, or a cancellation, asks nobody")
@@ -159,6 +161,7 @@ struct ClientTests {
     }
     #expect(error?.phase == .cancelled)
     #expect(fake.requests.isEmpty)
+    withExtendedLifetime(directory) {}
   }
 
   @Test("A cancellation ends the wait for an answer")
@@ -179,6 +182,7 @@ struct ClientTests {
     #expect(try await eventually(within: 60_000) { fake.requests.count == 1 })
     cancellation.cancel()
     #expect(await error?.phase == .cancelled)
+    withExtendedLifetime(directory) {}
   }
 
   @Test("A refusal that comes while the request is still being sent is the answer")
@@ -202,7 +206,7 @@ struct ClientTests {
         try Descriptor.writeAll(accepted.rawValue, answer, deadline: deadline)
         let held = closes ? nil : Peer(accepted)
         while result.value == nil && !deadline.isOver { Clock.pause(milliseconds: 2) }
-        return withExtendedLifetime(held) { result.value }
+        return withExtendedLifetime((held, directory)) { result.value }
       }
       #expect(response?.status == 413)
     }

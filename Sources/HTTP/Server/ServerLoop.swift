@@ -219,7 +219,7 @@
     private func serve(_ connection: Connection, _ request: HTTPRequest) {
       connection.stage = .handling
       connection.deadline = .max
-      connection.isToHead = request.method == "HEAD"
+      connection.isToHead = request.isMethod("HEAD")
       // Nothing more is read, but a hang-up is always reported.
       watch(connection, [])
       let exchange = HTTPExchange(

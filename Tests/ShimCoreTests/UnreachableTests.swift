@@ -1,0 +1,153 @@
+import CNI
+import DaemonAPI
+import JSON
+import Linux
+import ShimCore
+import TestSupport
+import Testing
+
+/// Ways of a daemon not to be there.
+enum Absence: String, CaseIterable, Sendable {
+  case noDirectory, noSocket, noListener, fullBacklog, silence, notReady, stopping
+}
+
+/// Something at the socket that is no daemon; it stays as long as this value.
+private final class Impostor: Sendable {
+  let directory: TemporaryDirectory
+  private let socket: Locked<[FakeDaemon]> = Locked([])
+  private let listener: Int32?
+  private let waiting: Int32?
+
+  init(_ absence: Absence) throws {
+    directory = try TemporaryDirectory()
+    let path = directory("cnid.sock")
+    var listener: Int32?
+    var waiting: Int32?
+    switch absence {
+    case .noDirectory: try Files.removeDirectory(directory.path)
+    case .noSocket: break
+    case .noListener: _ = try UnixSocket.listen(path)
+    case .fullBacklog:
+      listener = try UnixSocket.listen(path, backlog: 0).release()
+      waiting = try UnixSocket.connect(path).release()
+    case .silence: listener = try UnixSocket.listen(path).release()
+    case .notReady:
+      let daemon = try FakeDaemon(path, [failed(7, "must not be asked")], probes: 500)
+      socket.withLock { $0 = [daemon] }
+    case .stopping:
+      let body = CNIError(.tryAgainLater, "cnid is stopping").json().encoded()
+      let head = "HTTP/1.1 400 Bad Request\r\nRetry: 1\r\nContent-Length: \(body.count)\r\n\r\n"
+      let daemon = try FakeDaemon(path, [.bytes(Array(head.utf8) + body)])
+      socket.withLock { $0 = [daemon] }
+    }
+    self.listener = listener
+    self.waiting = waiting
+  }
+
+  deinit {
+    for number in [listener, waiting] {
+      if let number { _ = FileDescriptor(adopting: number) }
+    }
+  }
+
+  func run(_ call: ShimCall) async throws -> (outcome: ShimOutcome, milliseconds: UInt64) {
+    let call = call.to(directory)
+    return try await onThread {
+      let start = KernelClock.monotonic
+      let outcome = try call.runBlocking()
+      return (outcome, (KernelClock.monotonic - start) / 1_000_000)
+    }
+  }
+}
+
+@Suite("The shim without a daemon")
+struct UnreachableTests {
+  @Test("ADD waits its time, then code 11 without any of stdin (T59)", arguments: Absence.allCases)
+  func add(absence: Absence) async throws {
+    let impostor = try Impostor(absence)
+    var call = ShimCall("ADD", [:], ["password": "secret"])
+    call.set(["daemonTimeout": 1])
+    let (outcome, milliseconds) = try await impostor.run(call)
+    #expect(outcome.error?.code == .tryAgainLater)
+    #expect(milliseconds >= 900)
+    #expect(outcome.json?["cniVersion"] == "1.1.0")
+    #expect(!outcome.text.contains("secret"))
+  }
+
+  @Test("CHECK, UPDATE and GC wait likewise", arguments: ["CHECK", "UPDATE", "GC"])
+  func others(verb: String) async throws {
+    let (outcome, milliseconds) = try await Impostor(.noListener).run(ShimCall(verb))
+    #expect(outcome.error?.code == .tryAgainLater)
+    #expect(milliseconds >= 900)
+  }
+
+  @Test("STATUS says code 50 at once (T60)", arguments: Absence.allCases)
+  func status(absence: Absence) async throws {
+    let call = ShimCall("STATUS", [:], ["daemonTimeout": 60])
+    let (outcome, milliseconds) = try await Impostor(absence).run(call)
+    #expect(outcome.error?.code == .notAvailable)
+    // At once, but for the second that silence is given.
+    #expect(milliseconds < 30_000)
+  }
+
+  @Test(
+    "DEL succeeds at once, prints nothing and says on stderr that it was not done (T57)",
+    arguments: Absence.allCases)
+  func delete(absence: Absence) async throws {
+    let call = ShimCall("DEL", [:], ["daemonTimeout": 60, "logToStderr": true])
+    let (outcome, milliseconds) = try await Impostor(absence).run(call)
+    #expect(outcome.status == 0)
+    #expect(outcome.output.isEmpty)
+    #expect(outcome.errorText.contains("DEL was not done"))
+    #expect(milliseconds < 30_000)
+  }
+
+  @Test("DEL and STATUS ask a daemon that is alive but not ready")
+  func notReadyYet() async throws {
+    // A daemon that takes over: the probe that they use is healthz.
+    let node = try FakeNode([.response(200, [])])
+    for verb in ["DEL", "STATUS"] { #expect(try await node.run(ShimCall(verb)).status == 0) }
+    #expect(node.daemon.requests.count == 2)
+  }
+
+  @Test("T58: ADD finds a daemon that comes late")
+  func late() async throws {
+    // All of it on one thread: the test's own may have to wait for other tests, longer than the shim does.
+    let (outcome, requests) = try await onThread {
+      let directory = try TemporaryDirectory()
+      let call = ShimCall("ADD", [:], ["daemonTimeout": 60]).to(directory)
+      let outcome = Locked<ShimOutcome?>(nil)
+      try OSThread.start {
+        let result = try? call.runBlocking()
+        outcome.withLock { $0 = result ?? ShimOutcome(status: -1) }
+      }
+      Clock.pause(milliseconds: 600)
+      let daemon = try FakeDaemon(directory("cnid.sock"), [added(#"{"cniVersion":"1.1.0"}"#)])
+      while outcome.value == nil { Clock.pause(milliseconds: 5) }
+      return (outcome.value, daemon.requests.count)
+    }
+    #expect(outcome?.status == 0)
+    #expect(requests == 1)
+  }
+
+  @Test("`Retry: 1` with code 11 means to come again; code 11 alone is the daemon's answer")
+  func retry() async throws {
+    let body = CNIError(.tryAgainLater, "cnid is stopping").json().encoded()
+    let head = "HTTP/1.1 400 Bad Request\r\nRetry: 1\r\nContent-Length: \(body.count)\r\n\r\n"
+    let stopping = FakeDaemon.Answer.bytes(Array(head.utf8) + body)
+    let node = try FakeNode([stopping, stopping, added(#"{"cniVersion":"1.1.0"}"#)])
+    #expect(try await node.run(ShimCall("ADD", [:], ["daemonTimeout": 60])).status == 0)
+    #expect(node.daemon.requests.count == 3)
+    let full = try FakeNode([failed(11, "too many calls wait")])
+    let outcome = try await full.run(ShimCall("ADD", [:], ["daemonTimeout": 60]))
+    #expect(outcome.error == CNIError(.tryAgainLater, "too many calls wait"))
+    #expect(full.daemon.requests.count == 1)
+  }
+
+  @Test("A socket that can never be used is an error at once", arguments: ["ADD", "DEL", "STATUS"])
+  func unusable(verb: String) async throws {
+    let path = "/" + String(repeating: "x", count: 200)
+    let call = ShimCall(verb, [:], ["daemonTimeout": 60, "daemonSocketDir": .string(path)])
+    #expect(try await call.run().error?.code == .ioFailure)
+  }
+}
