@@ -11,7 +11,6 @@ import TestSupport
 ///
 /// To be made and used on one thread of its own; its mount namespace ends with that thread.
 struct PrivateDisk {
-  let directory: TemporaryDirectory
   let store: AttachmentStore
   private let decoder: RequestDecoder
   private let handler: CommandHandler
@@ -21,10 +20,12 @@ struct PrivateDisk {
   ///
   /// - Parameters:
   ///   - plugin: what is called.
+  ///   - directory: where it is mounted; it must outlive the thread, on which it could not be removed.
   ///   - kibibytes: the disk's size.
   /// - Throws: when it cannot be mounted.
-  init(_ plugin: any NetworkPlugin, kibibytes: Int = 256) throws {
-    let directory = try TemporaryDirectory()
+  init(
+    _ plugin: any NetworkPlugin, in directory: TemporaryDirectory, kibibytes: Int = 256
+  ) throws {
     let state = directory("state")
     try Files.makeDirectory(state)
     try Self.check("unshare", CLinux.unshare(0x0002_0000))
@@ -39,7 +40,6 @@ struct PrivateDisk {
     configuration.logFile = directory("log")
     let log = try Log(configuration)
     let registry = PluginRegistry.assemble([plugin]).registry
-    self.directory = directory
     self.state = state
     store = try AttachmentStore(stateDirectory: state, log: log)
     decoder = RequestDecoder(configuration: configuration, registry: registry)

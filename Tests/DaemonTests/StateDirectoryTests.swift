@@ -13,11 +13,15 @@ private struct Outcome: Sendable {
 
 @Suite("CommandHandler: a state directory that is full or read-only")
 struct StateDirectoryTests {
+  private let directory: TemporaryDirectory
+
+  init() throws { directory = try TemporaryDirectory() }
+
   @Test("read-only: ADD fails with code 5 before any effect, and leaves nothing")
   func readOnlyAdd() async throws {
     let plugin = RecordingPlugin()
     let outcome = try await onThread { () throws -> Outcome in
-      let disk = try PrivateDisk(plugin)
+      let disk = try PrivateDisk(plugin, in: directory)
       try disk.makeReadOnly()
       return Outcome(errors: [disk.handle(CNICall())], files: [disk.files])
     }
@@ -34,7 +38,7 @@ struct StateDirectoryTests {
   func fullAdd() async throws {
     let plugin = RecordingPlugin()
     let outcome = try await onThread { () throws -> Outcome in
-      let disk = try PrivateDisk(plugin)
+      let disk = try PrivateDisk(plugin, in: directory)
       try disk.fill()
       return Outcome(errors: [disk.handle(CNICall())], files: [disk.files])
     }
@@ -46,16 +50,16 @@ struct StateDirectoryTests {
 
   @Test("full only when ADD has made everything: it is undone, code 5, nothing is left")
   func fullAfterwards() async throws {
-    let directory = Watched("")
+    let disk = Watched("")
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       _ = try RecordingPlugin.make(call)
-      try? PrivateDisk.fill(directory.value)
+      try? PrivateDisk.fill(disk.value)
       return RecordingPlugin.result
     })
     let outcome = try await onThread { () throws -> Outcome in
-      let disk = try PrivateDisk(plugin)
-      directory.change { $0 = disk.stateDirectory }
-      return Outcome(errors: [disk.handle(CNICall())], files: [disk.files])
+      let mounted = try PrivateDisk(plugin, in: directory)
+      disk.change { $0 = mounted.stateDirectory }
+      return Outcome(errors: [mounted.handle(CNICall())], files: [mounted.files])
     }
     #expect(outcome.errors[0]?.code == .ioFailure)
     #expect(outcome.files == [[]])
@@ -66,7 +70,7 @@ struct StateDirectoryTests {
   func fullDelete() async throws {
     let plugin = RecordingPlugin()
     let outcome = try await onThread { () throws -> Outcome in
-      let disk = try PrivateDisk(plugin)
+      let disk = try PrivateDisk(plugin, in: directory)
       let added = disk.handle(CNICall())
       try disk.fill()
       let files = disk.files
@@ -83,11 +87,11 @@ struct StateDirectoryTests {
   func readOnlyDelete() async throws {
     let plugin = RecordingPlugin()
     let (outcome, log) = try await onThread { () throws -> (Outcome, String) in
-      let disk = try PrivateDisk(plugin)
+      let disk = try PrivateDisk(plugin, in: directory)
       let added = disk.handle(CNICall())
       try disk.makeReadOnly()
       let deleted = [disk.handle(CNICall("DEL")), disk.handle(CNICall("DEL"))]
-      let log = try Files.read(disk.directory("log"))
+      let log = try Files.read(directory("log"))
       return (
         Outcome(errors: [added] + deleted, files: [disk.files]),
         String(decoding: log, as: UTF8.self)
@@ -104,7 +108,7 @@ struct StateDirectoryTests {
   func readOnlyGarbageCollection() async throws {
     let plugin = RecordingPlugin()
     let outcome = try await onThread { () throws -> Outcome in
-      let disk = try PrivateDisk(plugin)
+      let disk = try PrivateDisk(plugin, in: directory)
       let added = disk.handle(CNICall())
       try disk.makeReadOnly()
       return Outcome(errors: [added, disk.handle(.garbageCollection([]))])
