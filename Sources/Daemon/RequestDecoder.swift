@@ -119,11 +119,11 @@ struct RequestDecoder: Sendable {
     return configuration.binDirectories + given.filter { $0.utf8.first == 0x2F }
   }
 
-  /// The daemon's own limit, or what the caller has left less the time for the way back.
+  /// The daemon's own limit, or what the caller has left less the time for the way back: two seconds, or half of little.
   private func deadline(_ headers: RequestHeaders) -> Deadline {
     let own = Deadline.after(seconds: configuration.requestTimeout)
     guard let left = headers.timeLeft else { return own }
-    return own.capped(milliseconds: max(0, left - 2000))
+    return own.capped(milliseconds: max(left - 2000, left / 2))
   }
 }
 

@@ -185,6 +185,11 @@ struct DeadlineTests {
     #expect(1...18_000 ~= (try await remaining([("X-Cnid-Time-Left", "20000")])))
   }
 
+  @Test("of little time a call has half")
+  func little() async throws {
+    #expect(1...1_000 ~= (try await remaining([("X-Cnid-Time-Left", "2000")])))
+  }
+
   @Test(
     "a caller cannot have more than the daemon grants, and nonsense counts as nothing said",
     arguments: ["9223372036854775807", "99999999999999999999999", "-5", "x", ""])
@@ -192,7 +197,7 @@ struct DeadlineTests {
     #expect(18_001...60_000 ~= (try await remaining([("X-Cnid-Time-Left", text)])))
   }
 
-  @Test("a call with no time left is not begun: code 105", arguments: ["0", "1500", "2000"])
+  @Test("a call with no time left is not begun: code 105", arguments: ["0", "1"])
   func over(text: String) async throws {
     let plugin = RecordingPlugin()
     let daemon = try TestDaemon([plugin])
