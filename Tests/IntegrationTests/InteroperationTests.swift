@@ -176,7 +176,7 @@ import Testing
     }
   }
 
-  @Test("Any other IPAM plugin is executed as libcni would, for every verb")
+  @Test("T46: any other IPAM plugin is executed as libcni would, once for every verb")
   func executed() async throws {
     try await withTestNode { node in
       let plugins = try TemporaryDirectory()
@@ -185,6 +185,7 @@ import Testing
         "recorder",
         """
         cat > \(seen.path)/$CNI_COMMAND.json; env | grep ^CNI_ | sort > \(seen.path)/$CNI_COMMAND.env
+        echo $CNI_COMMAND >> \(seen.path)/calls
         [ "$CNI_COMMAND" != ADD ] ||
           echo '{"cniVersion":"1.0.0","ips":[{"address":"10.4.0.7/24","gateway":"10.4.0.1"}]}'
         """)
@@ -207,6 +208,9 @@ import Testing
       #expect(collect.succeeded, "\(collect)")
       try await node.delete(pod, configuration, path)
 
+      #expect(try Files.read(seen("ADD.json")) == configuration.bytes)
+      let calls = String(decoding: try Files.read(seen("calls")), as: UTF8.self)
+      #expect(calls == "ADD\nCHECK\nSTATUS\nGC\nDEL\n")
       for command in ["ADD", "CHECK", "STATUS", "GC", "DEL"] {
         let input = try JSONValue.parse(Files.read(seen("\(command).json")))
         #expect(input.at("ipam", "answer") == 42, "\(command)")
