@@ -16,7 +16,9 @@ struct Contender {
   var adds: [UInt64] = []
   var deletes: [UInt64] = []
   var pairs: [UInt64] = []
-  var nanosecondsOfCPU: UInt64 = 0
+  var called: UInt64 = 0
+  var helped: UInt64 = 0
+  var nanosecondsOfCPU: UInt64 { called + helped }
 
   private func call(_ command: String, _ number: Int) throws -> UInt64 {
     let start = KernelClock.monotonic
@@ -34,8 +36,8 @@ struct Contender {
     return time
   }
 
-  /// Time of the processor that this contender has used up to now.
-  private var processorTime: UInt64 {
+  /// Time of the processor that the called programs and the helper have used up to now.
+  private var processorTime: (called: UInt64, helper: UInt64) {
     var usage = rusage()
     _ = unsafe getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
     let children =
@@ -45,7 +47,7 @@ struct Contender {
     if helper != 0, unsafe clock_getcpuclockid(helper, &clock) == 0 {
       _ = unsafe clock_gettime(clock, &time)
     }
-    return UInt64(children + time.tv_sec * 1_000_000_000 + time.tv_nsec)
+    return (UInt64(children), UInt64(time.tv_sec * 1_000_000_000 + time.tv_nsec))
   }
 
   mutating func pair(_ number: Int, settle: Int) throws {
@@ -57,7 +59,9 @@ struct Contender {
     pairs.append(add + delete)
     // What it does after its answer is its own cost too, and must not disturb the other's turn.
     Clock.pause(milliseconds: settle)
-    nanosecondsOfCPU += processorTime - before
+    let after = processorTime
+    called += after.called - before.called
+    helped += after.helper - before.helper
   }
 }
 
@@ -84,14 +88,19 @@ func ratio(_ ours: UInt64, _ theirs: UInt64) -> Double {
 
 func report(_ title: String, _ contenders: [Contender]) {
   print("\n\(title), milliseconds")
-  print("                            ADD p50      p99 DEL p50      p99pair p50      p99 CPU/pair")
+  print(
+    "                            ADD p50      p99 DEL p50      p99pair p50      p99 CPU/pair"
+      + " (called + daemon)")
   for contender in contenders {
     let label = contender.label
     var line = label + String(repeating: " ", count: max(0, 27 - label.utf8.count))
     for values in [contender.adds, contender.deletes, contender.pairs] {
       line += milliseconds(percentile(values, 50)) + " " + milliseconds(percentile(values, 99))
     }
-    line += " " + milliseconds(contender.nanosecondsOfCPU / UInt64(max(1, contender.pairs.count)))
+    let count = UInt64(max(1, contender.pairs.count))
+    line += " " + milliseconds(contender.nanosecondsOfCPU / count)
+    line +=
+      " (\(milliseconds(contender.called / count)) + \(milliseconds(contender.helped / count)))"
     print(line)
   }
 }
