@@ -107,10 +107,11 @@
       _ = cl_pidfd_send_signal(handle.rawValue, signal.rawValue)
     }
 
-    /// Kills it and all of its process group, and waits for its end.
+    /// Kills it and all of its process group, and waits for its end, five seconds at the most.
     public func kill() {
       _ = CLinux.kill(-pid, SIGKILL)
-      _ = try? wait(deadline: .never)
+      // One that hangs in the kernel cannot be waited for; it ends with what holds it.
+      _ = try? wait(deadline: .after(seconds: 5))
     }
   }
 
