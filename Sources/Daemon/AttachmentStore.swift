@@ -2,7 +2,6 @@ public import CNI
 import DaemonAPI
 import Linux
 public import PluginKit
-import Synchronization
 
 /// The records of all attachments: one file each in `<stateDir>/attachments`, and an index in memory.
 public final class AttachmentStore: AttachmentRecording {

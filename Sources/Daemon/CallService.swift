@@ -3,7 +3,6 @@ import DaemonAPI
 import HTTP
 import Linux
 import PluginKit
-import Synchronization
 
 /// A call's way from the HTTP request to the answer.
 final class CallService: Sendable {

@@ -1,6 +1,5 @@
 import CNI
 import Linux
-import Synchronization
 
 /// Runs calls on a bounded number of threads, each attachment's one after the other.
 ///

@@ -1,7 +1,6 @@
 import JSON
 import Linux
 public import PluginKit
-import Synchronization
 
 /// Writes log lines to standard error or a file, one write(2) a line.
 ///

@@ -4,7 +4,6 @@ import HTTP
 import JSON
 public import Linux
 public import PluginKit
-import Synchronization
 
 /// Serves calls and probes on the daemon's sockets.
 ///

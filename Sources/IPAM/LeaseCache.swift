@@ -1,5 +1,4 @@
 import Linux
-import Synchronization
 
 /// What is known of lease directories since they were last seen.
 ///

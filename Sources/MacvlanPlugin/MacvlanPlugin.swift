@@ -5,7 +5,6 @@ import JSON
 import Linux
 import Netlink
 public import PluginKit
-import Synchronization
 
 /// Attaches pods with macvlan links, compatible with the reference plugin's configuration.
 ///

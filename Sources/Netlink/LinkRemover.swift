@@ -1,5 +1,4 @@
 public import Linux
-import Synchronization
 
 /// Removes links and returns as soon as the kernel has announced that one is gone.
 ///

@@ -1,6 +1,5 @@
 public import CNI
 @_spi(Journal) public import Linux
-import Synchronization
 
 /// The steps of a plugin, one for each of its effects on the outside.
 ///

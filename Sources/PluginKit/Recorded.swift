@@ -1,4 +1,4 @@
-import Synchronization
+import Linux
 
 /// Keeps the record that an ADD has written.
 final class Recorded: Sendable {

@@ -1,4 +1,4 @@
-import Synchronization
+import Linux
 
 /// A value that several threads share: a mutex that can be kept in a constant and passed on.
 public final class Locked<Value: Sendable>: Sendable {

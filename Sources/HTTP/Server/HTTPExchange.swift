@@ -1,6 +1,5 @@
 #if !hasFeature(Embedded)
   public import Linux
-  import Synchronization
 
   /// One complete request and the way to answer it, from any thread.
   ///

@@ -1,6 +1,5 @@
 #if !hasFeature(Embedded)
   import Linux
-  import Synchronization
 
   /// A listening socket and who may connect to it.
   final class ListeningSocket: Sendable {
