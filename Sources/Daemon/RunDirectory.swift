@@ -10,17 +10,23 @@ public enum RunDirectory {
       try Files.makeDirectories(directory)
       return try Files.status(directory)
     }
+    if let fault = fault(of: directory, "socket directory", status) { throw fault }
+  }
+
+  /// Why nobody but root would be safe to use a directory; nil if it is root's alone.
+  static func fault(of directory: String, _ what: String, _ status: FileStatus) -> StartError? {
     guard status.owner == 0 else {
-      throw StartError(
-        "insecure owner of socket directory \(directory): uid \(status.owner), it must be 0; chown it to root"
+      return StartError(
+        "insecure owner of \(what) \(directory): uid \(status.owner), it must be 0; chown it to root"
       )
     }
     let mode = status.permissions & 0o777
     guard mode == 0o700 else {
-      throw StartError(
-        "insecure permissions on socket directory \(directory): 0\(String(mode, radix: 8)), it must be 0700; chmod it"
+      return StartError(
+        "insecure permissions on \(what) \(directory): 0\(String(mode, radix: 8)), it must be 0700; chmod it"
       )
     }
+    return nil
   }
 
   /// Listens at a path whose directory was prepared.

@@ -30,8 +30,13 @@ public let defaultSocketDirectory = "/run/cnid"
 ///
 /// Counterpart of Multus' `SocketPath`.
 public func socketPath(directory: String = defaultSocketDirectory) -> String {
+  path(of: "cnid.sock", in: directory)
+}
+
+/// The path of something in a directory, which may end with slashes or be empty for the current one.
+func path(of name: String, in directory: String) -> String {
   var bytes = Array(directory.utf8)
   while bytes.last == UInt8(ascii: "/") { bytes.removeLast() }
-  let isRelativeName = directory.utf8.isEmpty
-  return String(decoding: bytes, as: UTF8.self) + (isRelativeName ? "cnid.sock" : "/cnid.sock")
+  if !directory.utf8.isEmpty { bytes.append(UInt8(ascii: "/")) }
+  return String(decoding: bytes, as: UTF8.self) + name
 }

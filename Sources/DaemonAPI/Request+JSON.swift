@@ -3,7 +3,10 @@ public import JSON
 
 extension Request {
   /// The request's JSON; the variables are sorted, as Go prints a map.
-  public func encoded() -> [UInt8] {
+  public func encoded() -> [UInt8] { JSONValue.object(json).encoded() }
+
+  /// The members of the JSON.
+  var json: JSONObject {
     var object = JSONObject()
     if !env.isEmpty {
       let sorted = env.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
@@ -11,7 +14,7 @@ extension Request {
     }
     if !config.isEmpty { object["config"] = .string(Base64.encode(config)) }
     if let interfaceAttributes { object["interfaceAttributes"] = interfaceAttributes.json }
-    return JSONValue.object(object).encoded()
+    return object
   }
 
   /// Reads a request's body.
@@ -28,8 +31,12 @@ extension Request {
     } catch {
       throw CNIError(.decodingFailure, error.description)
     }
+    try self.init(try objectOrNull(value, "request") ?? JSONObject())
+  }
+
+  /// Reads the members of a request's JSON; others are passed over.
+  init(_ object: JSONObject) throws(CNIError) {
     self.init(env: [:], config: [])
-    guard let object = try objectOrNull(value, "request") else { return }
     if let value = object["env"] { env = try Self.environment(value) }
     if let text = try string(object["config"], "config") {
       do throws(Base64.DecodingError) {

@@ -29,6 +29,18 @@ struct FuzzTests {
   }
 
   @Test(
+    "100 000 damaged spool entries do not trap, and what is read is written so that it reads the same"
+  )
+  func entries() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("spool entry fuzz seed \(seed)")
+      let read = await onThread(stackSize: 512 << 10) { fuzzEntries(seed, rounds: 100_000) }
+      precondition(read > 500, "too few inputs are still entries for the test to mean anything")
+    }
+  }
+
+  @Test(
     "100 000 damaged headers and base64 texts do not trap, and what is read is written the same")
   func headers() async {
     await #expect(processExitsWith: .success) {
@@ -69,6 +81,28 @@ private func fuzzRequests(_ seed: UInt64, rounds: Int) -> Int {
   return read
 }
 
+private func fuzzEntries(_ seed: UInt64, rounds: Int) -> Int {
+  var mutator = mutator(
+    seed,
+    [
+      #"{"version":1,"requestID":"0f1e-a","stamp":"0f1e2d3c:123456","env":{"A":"b"},"config":"Zg=="}"#,
+      #"{"version":1,"requestID":"a","stamp":"b:0"}"#,
+    ], tokens + ["version", "requestID", "stamp", "-", "../", "0", " ", "a"])
+  var read = 0
+  for _ in 0..<rounds {
+    let input = mutator.next()
+    do throws(CNIError) {
+      let entry = try SpoolEntry(parsing: input)
+      read += 1
+      precondition((try? SpoolEntry(parsing: entry.encoded())) == entry)
+      precondition(SpoolEntry.isFileName(entry.fileName))
+    } catch {
+      precondition(error.code == .decodingFailure && !error.message.isEmpty)
+    }
+  }
+  return read
+}
+
 private func fuzzResponses(_ seed: UInt64, rounds: Int) -> Int {
   var mutator = mutator(
     seed,
@@ -94,10 +128,17 @@ private func fuzzResponses(_ seed: UInt64, rounds: Int) -> Int {
 
 private func fuzzTexts(_ seed: UInt64, rounds: Int) {
   var mutator = mutator(
-    seed, ["Zm9vYmE=", "0f1e2d3c-aaaa-bbbb:123456789", "98765", "//8=", "a.b_c-1"],
-    ["=", ":", "-", "0", "+", "/", "é", " ", "18446744073709551615", "9223372036854775808"])
+    seed,
+    [
+      "Zm9vYmE=", "0f1e2d3c-aaaa-bbbb:123456789", "98765", "//8=", "a.b_c-1",
+      "00000000000012345678-0f1e-a.json", "00000000000012345678-0f1e-a.tmp",
+    ],
+    ["=", ":", "-", "0", "+", "/", "é", " ", "18446744073709551615", "9223372036854775808", "../"])
   for _ in 0..<rounds {
     let text = String(decoding: mutator.next(), as: UTF8.self)
+    if SpoolEntry.isFileName(text) || SpoolEntry.temporaryNanoseconds(text) != nil {
+      precondition(!text.utf8.contains(0x2F) && text.utf8.count < 100)
+    }
     if let bytes = try? Base64.decode(text) { precondition(Base64.encode(bytes) == text) }
     if let stamp = Stamp(text) { precondition(Stamp(stamp.description) == stamp) }
     let headers = RequestHeaders(

@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -71,6 +72,12 @@ static const int cl_SOCK_STREAM = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 static const int cl_SOCK_RAW = SOCK_RAW | SOCK_CLOEXEC;
 static const int cl_SOCK_DGRAM = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 static const int cl_ACCEPT_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK;
+static const int cl_INOTIFY_FLAGS = IN_CLOEXEC | IN_NONBLOCK;
+static const unsigned cl_IN_ENTRIES = IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
+static const unsigned cl_IN_GONE_SELF = IN_DELETE_SELF | IN_MOVE_SELF;
+static const unsigned cl_IN_GONE = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
+static const unsigned cl_IN_OVERFLOW = IN_Q_OVERFLOW;
+static const unsigned cl_IN_DIRECTORY = IN_ONLYDIR | IN_DONT_FOLLOW;
 static const int cl_EPOLLIN = EPOLLIN;
 static const int cl_EPOLLOUT = EPOLLOUT;
 static const int cl_EPOLLERR = EPOLLERR;
@@ -137,6 +144,8 @@ static inline int cl_wait_pidfd(int pidfd, int *exited, int *value) {
 
 _Static_assert(sizeof(struct cl_ucred) == 12, "struct ucred of the kernel");
 _Static_assert(NETLINK_ROUTE == 0, "linux/netlink.h");
+// What DirectoryWatch assembles byte by byte.
+_Static_assert(sizeof(struct inotify_event) == 16, "sys/inotify.h");
 
 // Netlink copies these as they lie in memory; the kernel's own sizes leave no room for padding at the end.
 _Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct nlattr) == 4, "linux/netlink.h");
