@@ -56,6 +56,25 @@ apt_install() {
     -o DPkg::Lock::Timeout=120 "$@"
 }
 
+# debian_file PACKAGE PATH: prints where a file of a Debian package is: in .build/tools, because installing the
+# package would start its service.
+debian_file() {
+  local package=$1 file=$root/.build/tools/$1/$2 scratch
+  if [ ! -e "$file" ]; then
+    mkdir -p "$(dirname "$file")"
+    scratch=$(mktemp -d "$root/.build/tools/XXXXXX")
+    chmod 0755 "$scratch"
+    (
+      cd "$scratch"
+      apt-get download -qq "$package" || { apt-get update -qq && apt-get download -qq "$package"; }
+      dpkg -x ./"$package"_*.deb files
+    ) >/dev/null 2>&1 || die "could not get $package from Debian (is the network there?)"
+    mv "$scratch/files/$2" "$file"
+    rm -rf "$scratch"
+  fi
+  say "$file"
+}
+
 # True if the programs in .build/dist are older than something that they are made of.
 stale() {
   [ -x "$dist/cnid" ] && [ -x "$dist/cni-shim" ] || return 0

@@ -11,6 +11,9 @@ public enum KernelClock {
   /// CLOCK_REALTIME: nanoseconds since 1970; for log lines only.
   public static var real: UInt64 { read(CLOCK_REALTIME) }
 
+  /// CLOCK_PROCESS_CPUTIME_ID: processor time that this process has used, for metrics.
+  public static var processor: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
+
   private static func read(_ clock: Int32) -> UInt64 {
     var now = timespec()
     guard unsafe clock_gettime(clock, &now) == 0 else { return 0 }
