@@ -44,6 +44,9 @@ public enum Process {
     }
   }
 
+  /// Takes a variable out of its environment, unsetenv(3); to be called before the first other thread starts.
+  public static func removeVariable(_ name: String) { _ = unsafe unsetenv(name) }
+
   /// One variable of its environment.
   public static func variable(_ name: String) -> String? {
     guard let value = unsafe getenv(name) else { return nil }

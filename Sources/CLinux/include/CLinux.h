@@ -69,6 +69,7 @@ static const int cl_MSG_TRUNC = MSG_TRUNC;
 static const int cl_MSG_PEEK = MSG_PEEK;
 static const int cl_MSG_DONTWAIT = MSG_DONTWAIT;
 static const int cl_SOCK_STREAM = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+static const int cl_STREAM = SOCK_STREAM;
 static const int cl_SOCK_RAW = SOCK_RAW | SOCK_CLOEXEC;
 static const int cl_SOCK_DGRAM = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 static const int cl_ACCEPT_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK;
