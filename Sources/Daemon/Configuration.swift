@@ -76,6 +76,13 @@ public struct Configuration: Equatable, Sendable {
     }
   }
 
+  /// The keys of the file.
+  public enum Key: String, CaseIterable, Sendable {
+    case socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, maxConcurrent, maxQueued
+    case requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat, logFile
+    case overrides, plugins
+  }
+
   /// The defaults.
   public init() {}
 
@@ -119,39 +126,28 @@ extension Configuration {
     }
   }
 
-  private mutating func set(_ key: String, _ setting: Setting) throws(ConfigurationError) {
+  private mutating func set(_ name: String, _ setting: Setting) throws(ConfigurationError) {
+    guard let key = Key(rawValue: name) else {
+      throw ConfigurationError(name, "unknown key; cnid --help lists the keys")
+    }
     switch key {
-    case "socketDir": socketDirectory = try setting.path()
-    case "sockets": sockets = try setting.paths()
-    case "stateDir": stateDirectory = try setting.path()
-    case "defaultPlugin": defaultPlugin = try setting.text()
-    case "binDirs": binDirectories = try setting.paths()
-    case "dataDir": dataDirectory = try setting.path()
-    case "maxConcurrent": maximumConcurrent = try setting.integer(in: 1...256)
-    case "maxQueued": maximumQueued = try setting.integer(in: 0...65_536)
-    case "requestTimeout": requestTimeout = try setting.integer(in: 1...3600)
-    case "orphanGrace": orphanGrace = try setting.integer(in: 0...604_800)
-    case "healthAddress":
-      guard let address = SocketAddress(try setting.text()) else {
-        throw ConfigurationError(key, "must be an IP address and a port, such as 127.0.0.1:9090")
-      }
-      healthAddress = address
-    case "podCIDR":
-      guard let network = IPNetwork(try setting.text()) else {
-        throw ConfigurationError(key, "must be a network such as 10.1.2.0/24")
-      }
-      podCIDR = network
-    case "logLevel": logLevel = try setting.choice(LogLevel.allCases, name: \.name)
-    case "logFormat": logFormat = try setting.choice(LogFormat.allCases, name: \.rawValue)
-    case "logFile": logFile = try setting.path()
-    case "overrides": overrides = try setting.object()
-    case "plugins":
-      for member in try setting.object().members {
-        let path = "plugins.\(member.key)"
-        guard plugins[member.key] == nil else { throw ConfigurationError(path, "is given twice") }
-        plugins[member.key] = try Setting(key: path, value: member.value).object()
-      }
-    default: throw ConfigurationError(key, "unknown key; cnid --help lists the keys")
+    case .socketDir: socketDirectory = try setting.path()
+    case .sockets: sockets = try setting.paths()
+    case .stateDir: stateDirectory = try setting.path()
+    case .defaultPlugin: defaultPlugin = try setting.optional?.text()
+    case .binDirs: binDirectories = try setting.paths()
+    case .dataDir: dataDirectory = try setting.path()
+    case .maxConcurrent: maximumConcurrent = try setting.integer(in: 1...256)
+    case .maxQueued: maximumQueued = try setting.integer(in: 0...65_536)
+    case .requestTimeout: requestTimeout = try setting.integer(in: 1...3600)
+    case .orphanGrace: orphanGrace = try setting.integer(in: 0...604_800)
+    case .healthAddress: healthAddress = try setting.optional?.socketAddress()
+    case .podCIDR: podCIDR = try setting.optional?.network()
+    case .logLevel: logLevel = try setting.choice(LogLevel.allCases, name: \.name)
+    case .logFormat: logFormat = try setting.choice(LogFormat.allCases, name: \.rawValue)
+    case .logFile: logFile = try setting.optional?.path()
+    case .overrides: overrides = try setting.object()
+    case .plugins: plugins = try setting.objects()
     }
   }
 }
@@ -160,6 +156,9 @@ extension Configuration {
 private struct Setting {
   let key: String
   let value: JSONValue
+
+  /// Nil for null, which is the same as no key where there is no default.
+  var optional: Setting? { value.isNull ? nil : self }
 
   func text() throws(ConfigurationError) -> String {
     guard let text = value.string, !text.isEmpty else {
@@ -198,6 +197,30 @@ private struct Setting {
   func object() throws(ConfigurationError) -> JSONObject {
     guard let object = value.object else { throw ConfigurationError(key, "must be an object") }
     return object
+  }
+
+  func objects() throws(ConfigurationError) -> [String: JSONObject] {
+    var objects: [String: JSONObject] = [:]
+    for member in try object().members {
+      let path = "\(key).\(member.key)"
+      guard objects[member.key] == nil else { throw ConfigurationError(path, "is given twice") }
+      objects[member.key] = try Setting(key: path, value: member.value).object()
+    }
+    return objects
+  }
+
+  func socketAddress() throws(ConfigurationError) -> Configuration.SocketAddress {
+    guard let address = Configuration.SocketAddress(try text()) else {
+      throw ConfigurationError(key, "must be an IP address and a port, such as 127.0.0.1:9090")
+    }
+    return address
+  }
+
+  func network() throws(ConfigurationError) -> IPNetwork {
+    guard let network = IPNetwork(try text()) else {
+      throw ConfigurationError(key, "must be a network such as 10.1.2.0/24")
+    }
+    return network
   }
 
   func choice<T>(_ all: [T], name: (T) -> String) throws(ConfigurationError) -> T {

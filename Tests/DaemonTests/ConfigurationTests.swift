@@ -45,12 +45,6 @@ struct ConfigurationTests {
     #expect(configuration.plugins.isEmpty)
   }
 
-  @Test("the file that is shipped is valid and says the defaults")
-  func shipped() throws {
-    let bytes = try Files.read("\(Program.packageDirectory)/config/cnid.json")
-    #expect(try Configuration(parsing: bytes) == Configuration())
-  }
-
   /// A key with a value, and what it changes.
   struct Key: Sendable, CustomTestStringConvertible {
     let testDescription: String

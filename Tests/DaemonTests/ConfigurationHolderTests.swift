@@ -1,0 +1,138 @@
+import Addresses
+import Daemon
+import JSON
+import Linux
+import PluginKit
+import Testing
+import TestSupport
+
+@Suite("Configuration: reload")
+struct ConfigurationHolderTests {
+  /// A change of each key.
+  struct Edit: Sendable, CustomTestStringConvertible {
+    let key: Configuration.Key
+    let apply: @Sendable (inout Configuration) -> Void
+    init(_ key: Configuration.Key, _ apply: @escaping @Sendable (inout Configuration) -> Void) {
+      self.key = key
+      self.apply = apply
+    }
+    var testDescription: String { key.rawValue }
+  }
+
+  static let edits: [Edit] = [
+    Edit(.socketDir) { $0.socketDirectory = "/x" }, Edit(.sockets) { $0.sockets = ["/x"] },
+    Edit(.stateDir) { $0.stateDirectory = "/x" }, Edit(.defaultPlugin) { $0.defaultPlugin = "x" },
+    Edit(.binDirs) { $0.binDirectories = [] }, Edit(.dataDir) { $0.dataDirectory = "/x" },
+    Edit(.maxConcurrent) { $0.maximumConcurrent = 3 }, Edit(.maxQueued) { $0.maximumQueued = 3 },
+    Edit(.requestTimeout) { $0.requestTimeout = 3 }, Edit(.orphanGrace) { $0.orphanGrace = 3 },
+    Edit(.healthAddress) { $0.healthAddress = Configuration.SocketAddress("127.0.0.1:1") },
+    Edit(.podCIDR) { $0.podCIDR = IPNetwork("10.0.0.0/24") },
+    Edit(.logLevel) { $0.logLevel = .debug }, Edit(.logFormat) { $0.logFormat = .json },
+    Edit(.logFile) { $0.logFile = "/x" },
+    Edit(.overrides) { $0.overrides = JSONObject([("a", .null)]) },
+    Edit(.plugins) { $0.plugins = ["a": JSONObject()] },
+  ]
+
+  @Test("there is a change of every key to try")
+  func complete() {
+    #expect(Self.edits.map(\.key) == Configuration.Key.allCases)
+  }
+
+  @Test("a key takes effect at once, or is named and keeps its value", arguments: edits)
+  func oneKey(edit: Edit) {
+    let holder = ConfigurationHolder(Configuration())
+    var new = Configuration()
+    edit.apply(&new)
+    #expect(Configuration().difference(from: new) == [edit.key])
+    let change = holder.replace(with: new)
+    if edit.key.isFixedAtStart {
+      #expect(change.effective == [])
+      #expect(change.needingRestart == [edit.key])
+      #expect(holder.current == Configuration())
+    } else {
+      #expect(change.effective == [edit.key])
+      #expect(change.needingRestart == [])
+      #expect(holder.current == new)
+    }
+  }
+
+  @Test("what names open files and directories needs a restart, the rest does not")
+  func fixed() {
+    #expect(
+      Configuration.Key.allCases.filter(\.isFixedAtStart) == [
+        .socketDir, .sockets, .stateDir, .dataDir, .healthAddress, .logFormat, .logFile,
+      ])
+  }
+
+  @Test("keys that take effect do so beside others that need a restart")
+  func mixed() {
+    let holder = ConfigurationHolder(Configuration())
+    var new = Configuration()
+    for edit in Self.edits { edit.apply(&new) }
+    let change = holder.replace(with: new)
+    #expect(change.effective + change.needingRestart != [])
+    #expect(holder.current.requestTimeout == 3)
+    #expect(holder.current.socketDirectory == "/run/cnid")
+    // Told again as long as file and daemon differ.
+    let again = holder.replace(with: new)
+    #expect(again.effective == [])
+    #expect(again.needingRestart == change.needingRestart)
+  }
+
+  @Test("no difference is no change")
+  func same() {
+    let holder = ConfigurationHolder(Configuration())
+    #expect(holder.replace(with: Configuration()) == ConfigurationHolder.Change())
+  }
+}
+
+@Suite("Configuration: the file that is shipped")
+struct ShippedConfigurationTests {
+  private func shipped() throws -> [UInt8] {
+    try Files.read("\(Program.packageDirectory)/config/cnid.json")
+  }
+
+  @Test("it has every key, in the order of the documentation")
+  func keys() throws {
+    let object = try #require(try JSONValue.parse(shipped()).object)
+    #expect(object.members.map(\.key) == Configuration.Key.allCases.map(\.rawValue))
+  }
+
+  @Test("each value is the default, so a line can be taken out without effect")
+  func values() throws {
+    #expect(try Configuration(parsing: shipped()) == Configuration())
+  }
+
+  @Test("--check-config finds it good")
+  func check() throws {
+    let file = "\(Program.packageDirectory)/config/cnid.json"
+    let action = try CommandLineReader.read(["--check-config", "--config", file], version: "")
+    #expect(action == .checkConfiguration(file))
+  }
+
+  @Test("--help and README name every key")
+  func documented() throws {
+    guard case .print(let help) = try CommandLineReader.read(["--help"], version: "") else {
+      Issue.record("no help")
+      return
+    }
+    let readme = String(
+      decoding: try Files.read("\(Program.packageDirectory)/README.md"), as: UTF8.self)
+    for key in Configuration.Key.allCases {
+      #expect(help.contains(key.rawValue))
+      #expect(readme.contains("`\(key.rawValue)`"))
+    }
+  }
+
+  @Test(
+    "null is no value where there is no default, and an error elsewhere",
+    arguments: Configuration.Key.allCases)
+  func null(key: Configuration.Key) throws {
+    let text = Array("{\"\(key.rawValue)\":null}".utf8)
+    if [.defaultPlugin, .healthAddress, .podCIDR, .logFile].contains(key) {
+      #expect(try Configuration(parsing: text) == Configuration())
+    } else {
+      #expect(throws: ConfigurationError.self) { try Configuration(parsing: text) }
+    }
+  }
+}
