@@ -144,6 +144,31 @@ extension NetlinkSocket {
     return try link(request, name, deadline)
   }
 
+  /// The link with a name in another namespace, or nil if there is none or the namespace is gone.
+  ///
+  /// The namespace is asked without being entered or held (`IFLA_TARGET_NETNSID`).
+  ///
+  /// - Parameters:
+  ///   - name: the link's name there.
+  ///   - namespace: the id by which the socket's namespace knows it.
+  ///   - deadline: when to give up.
+  /// - Returns: the link.
+  /// - Throws: as `get`.
+  public mutating func link(
+    named name: String, inNamespace namespace: Int32, deadline: Deadline
+  ) throws(NetlinkError) -> Link? {
+    var request = Link.request(index: 0)
+    request.attribute(Int(IFLA_TARGET_NETNSID), namespace)
+    request.attribute(Int(IFLA_IFNAME), text: name)
+    do throws(NetlinkError) {
+      return try link(request, name, deadline)
+    } catch {
+      // What the kernel says of an id that it does not know.
+      if error.errno == .invalid { return nil }
+      throw error
+    }
+  }
+
   /// The link with a number, or nil if there is none.
   public mutating func link(index: UInt32, deadline: Deadline) throws(NetlinkError) -> Link? {
     try link(Link.request(index: index), "interface \(index)", deadline)

@@ -122,10 +122,15 @@ extension NetlinkChange {
   /// - Parameters:
   ///   - index: the link's number.
   ///   - name: what errors call it.
+  ///   - namespace: the id of the namespace in which it is; nil is the socket's own. Fails with `EINVAL` if that
+  ///     namespace is gone.
   /// - Returns: the change.
-  public static func deleteLink(index: UInt32, name: String? = nil) -> NetlinkChange {
+  public static func deleteLink(
+    index: UInt32, name: String? = nil, inNamespace namespace: Int32? = nil
+  ) -> NetlinkChange {
     var message = MessageBuilder(type: Int(RTM_DELLINK))
     message.append(header(index))
+    if let namespace { message.attribute(Int(IFLA_TARGET_NETNSID), namespace) }
     return NetlinkChange("delete link", name ?? "interface \(index)", message)
   }
 

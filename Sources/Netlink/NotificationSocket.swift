@@ -19,6 +19,8 @@ public enum NetlinkNotification: Sendable, Equatable {
   case neighbour(Neighbour)
   /// A neighbour has gone.
   case neighbourRemoved(Neighbour)
+  /// A namespace that was known by this id has ended.
+  case namespaceIDRemoved(Int32)
   /// Something of another type.
   case other(type: Int)
 
@@ -40,6 +42,8 @@ public enum NetlinkNotification: Sendable, Equatable {
     case Int(RTM_DELROUTE): self = try Route(message).map { .routeRemoved($0) } ?? other
     case Int(RTM_NEWNEIGH): self = try Neighbour(message).map { .neighbour($0) } ?? other
     case Int(RTM_DELNEIGH): self = try Neighbour(message).map { .neighbourRemoved($0) } ?? other
+    case Int(RTM_DELNSID):
+      self = try NamespaceID.id(message).map { .namespaceIDRemoved($0) } ?? other
     default: self = other
     }
   }
@@ -59,6 +63,8 @@ public enum NotificationGroup: Sendable, CaseIterable {
   case ipv6Routes
   /// Neighbours of both families.
   case neighbours
+  /// Ids of other namespaces.
+  case namespaceIDs
 
   var number: UInt32 {
     switch self {
@@ -68,6 +74,7 @@ public enum NotificationGroup: Sendable, CaseIterable {
     case .ipv4Routes: RTNLGRP_IPV4_ROUTE.rawValue
     case .ipv6Routes: RTNLGRP_IPV6_ROUTE.rawValue
     case .neighbours: RTNLGRP_NEIGH.rawValue
+    case .namespaceIDs: RTNLGRP_NSID.rawValue
     }
   }
 }
