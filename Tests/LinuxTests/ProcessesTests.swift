@@ -1,0 +1,99 @@
+import Linux
+import TestSupport
+import Testing
+
+@Suite("Processes that a killed daemon left behind")
+struct ProcessesTests {
+  private let directory: TemporaryDirectory
+  private let line: String
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    line = "CNID_ATTACHMENT=\(try Unique.word())"
+  }
+
+  /// A shell script that runs with a line in its environment and has said that it runs.
+  private func started(_ script: String, _ line: String) async throws -> RunningProcess {
+    let ready = directory("ready-\(try Unique.word())")
+    let parts = line.split(separator: "=", maxSplits: 1).map(String.init)
+    let environment = [parts[0]: parts[1], "PATH": "/usr/bin:/bin"]
+    let log = directory("log")
+    let process = try await onThread {
+      try RunningProcess(
+        ["/bin/sh", "-c", "\(script)\n: > \(ready)\nwhile :; do sleep 100; done"],
+        environment: environment, log: log)
+    }
+    let runs = try await eventually { (try? Files.status(ready)) != nil }
+    guard runs else { throw TestError("the script did not start") }
+    return process
+  }
+
+  private func kill(_ line: String) async throws -> Int {
+    try await onThread {
+      try Processes.kill(withEnvironment: line, deadline: .after(seconds: 10))
+    }
+  }
+
+  /// Whether a process runs: one that nobody has waited for does not.
+  private func runs(_ pid: String) -> Bool {
+    guard let bytes = try? Files.read("/proc/\(pid)/stat") else { return false }
+    let rest = String(decoding: bytes, as: UTF8.self).split(separator: ")").last ?? ""
+    return !rest.hasPrefix(" Z") && !rest.hasPrefix(" X")
+  }
+
+  @Test("One that ignores SIGTERM has ended when the call returns, with what it started")
+  func stubborn() async throws {
+    let process = try await started("trap '' TERM INT HUP", line)
+    // The shell and its sleep.
+    #expect(try await kill(line) == 2)
+    #expect(try await process.ended() == .signalled(9))
+    #expect(try await kill(line) == 0)
+  }
+
+  @Test("A grandchild in the same group that has cleaned its environment ends too")
+  func cleaned() async throws {
+    let file = directory("pid")
+    let process = try await started("env -i sleep 1000 & echo $! > \(file)", line)
+    let text = String(decoding: try Files.read(file), as: UTF8.self)
+    let pid = try #require(text.split(separator: "\n").first.map(String.init))
+    let isCleaned = try await eventually { (try? Files.read("/proc/\(pid)/environ")) == [] }
+    #expect(isCleaned && runs(pid))
+    #expect(try await kill(line) == 3)
+    #expect(!runs(pid))
+    #expect(try await process.ended() == .signalled(9))
+  }
+
+  @Test("A child in a session of its own is found by its environment")
+  func session() async throws {
+    let file = directory("pid")
+    _ = try await started("setsid sh -c 'echo $$ > \(file); exec sleep 1000' &", line)
+    let written = try await eventually { (try? Files.read(file))?.isEmpty == false }
+    #expect(written)
+    let pid = String(decoding: try Files.read(file), as: UTF8.self).split(separator: "\n")[0]
+    #expect(try await kill(line) >= 2)
+    #expect(!runs(String(pid)))
+  }
+
+  @Test(
+    "A process of another attachment stays, also one whose value begins in the same way",
+    arguments: ["CNID_ATTACHMENT=other", "+", "CNID_ATTACHMENTS="])
+  func others(kind: String) async throws {
+    let other =
+      switch kind {
+      case "+": line + "0"
+      case "CNID_ATTACHMENTS=": line.replacing("ATTACHMENT=", with: "ATTACHMENTS=")
+      default: kind
+      }
+    let stays = try await started("", other)
+    let goes = try await started("", line)
+    #expect(try await kill(line) == 2)
+    #expect(try await goes.ended() == .signalled(9))
+    #expect(stays.status == nil)
+    stays.signal(.kill)
+  }
+
+  @Test("Nobody has the line: nothing is done")
+  func nobody() async throws {
+    #expect(try await kill(line) == 0)
+  }
+}
