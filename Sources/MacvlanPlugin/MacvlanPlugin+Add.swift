@@ -18,7 +18,7 @@ extension MacvlanPlugin {
     var attachment = try Attaching.prepared(request)
     try addresses?.prepare()
     let journal = try call.record(
-      plan: attachment.plan, namespace: NamespaceIdentity(cookie: try attachment.cookie()))
+      plan: attachment.plan, namespace: try attachment.identity())
 
     var leased: CNIResult?
     if let addresses, addresses.isInProcess {
@@ -145,9 +145,15 @@ private struct Attaching: ~Copyable {
     return plan
   }
 
-  /// The kernel's number of the pod's namespace.
-  func cookie() throws(CNIError) -> UInt64 {
-    try netlink { () throws(NetlinkError) in try pod.socket.namespaceCookie() }
+  /// How the kernel names the pod's namespace.
+  mutating func identity() throws(CNIError) -> NamespaceIdentity {
+    let cookie: UInt64
+    do throws(NetlinkError) {
+      cookie = try pod.socket.namespaceCookie()
+    } catch {
+      throw CNIError(error)
+    }
+    return try NamespaceIdentity(of: namespace, cookie: cookie, &node, deadline: deadline)
   }
 
   // MARK: Effects

@@ -33,40 +33,84 @@ extension MacvlanPlugin {
   }
 
   private func removeLink(_ call: PluginCall<Step>) throws(CNIError) {
-    let request = call.request
-    guard !request.netns.isEmpty else { return }
-    let remover = try requireHost().linkRemover
-    let owner = LinkOwner(call)
     try call.journal.perform(.deleteLink) { permit throws(CNIError) in
-      let namespace: NetworkNamespace
-      do throws(SystemError) {
-        namespace = try NetworkNamespace(path: request.netns)
-      } catch {
-        if MacvlanPlugin.isGone(error.errno) { return }
-        throw CNIError(
-          error, doing: "failed to open netns \(goQuoted(request.netns)): \(error.errno)")
-      }
-      // Without a record an unmarked link of the node itself could look like a pod's.
-      if call.record == nil, !request.allowsOwnNamespace,
-        (try? namespace.isSame(as: .current())) == true
-      {
-        return
-      }
-      do throws(NetlinkError) {
-        _ = try remover.remove(
-          linkNamed: request.ifName, in: namespace, permit, deadline: request.deadline,
-          where: owner.owns)
-      } catch {
-        throw CNIError(error, doing: "failed to delete \(goQuoted(request.ifName))")
-      }
+      if try removeByPath(call, permit) { return }
+      try removeByMark(call, permit)
     }
   }
 
-  /// Whether opening a namespace failed because it has gone: nothing there, or a file on which it was once mounted.
-  private static func isGone(_ errno: Errno) -> Bool {
-    switch errno {
-    case .noEntry, .notDirectory, .noProcess, .invalid: true
-    default: false
+  /// Removes the link in the namespace to which the request's path leads.
+  ///
+  /// - Returns: whether the link is known to be gone; false if it may be in another namespace.
+  private func removeByPath(
+    _ call: PluginCall<Step>, _ permit: borrowing Permit
+  ) throws(CNIError) -> Bool {
+    let request = call.request
+    guard let namespace = try openedNamespace(request) else { return false }
+    // Without a record an unmarked link of the node itself could look like a pod's.
+    if call.record == nil, !request.allowsOwnNamespace,
+      (try? namespace.isSame(as: .current())) == true
+    {
+      return false
+    }
+    if try remove(call, in: namespace, permit) == .removed { return true }
+    // Where it was made it is not any more; a path that leads elsewhere says nothing.
+    guard let made = call.record?.namespace?.cookie else { return false }
+    return try cookie(of: namespace) == made
+  }
+
+  /// The namespace to which the request's path leads; nil if there is none.
+  private func openedNamespace(_ request: PodRequest) throws(CNIError) -> NetworkNamespace? {
+    if request.netns.isEmpty { return nil }
+    do throws(SystemError) {
+      return try NetworkNamespace(path: request.netns)
+    } catch {
+      if error.isGoneNamespace { return nil }
+      throw CNIError(
+        error, doing: "failed to open netns \(goQuoted(request.netns)): \(error.errno)")
+    }
+  }
+
+  private func cookie(of namespace: borrowing NetworkNamespace) throws(CNIError) -> UInt64 {
+    do throws(SystemError) {
+      return try namespace.cookie()
+    } catch {
+      throw CNIError(error, code: .kernel)
+    }
+  }
+
+  private func remove(
+    _ call: PluginCall<Step>, in namespace: borrowing NetworkNamespace, _ permit: borrowing Permit
+  ) throws(CNIError) -> LinkRemover.Outcome {
+    let request = call.request
+    let remover = try requireHost().linkRemover
+    do throws(NetlinkError) {
+      return try remover.remove(
+        linkNamed: request.ifName, in: namespace, permit, deadline: request.deadline,
+        where: LinkOwner(call).owns)
+    } catch {
+      throw CNIError(error, doing: "failed to delete \(goQuoted(request.ifName))")
+    }
+  }
+
+  /// Removes the link that carries the attachment's mark from whichever namespace has it.
+  private func removeByMark(
+    _ call: PluginCall<Step>, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    let request = call.request
+    do throws(NetlinkError) {
+      var node = try NetlinkSocket()
+      let found = try AttachmentNamespace.link(
+        named: request.ifName, mark: request.mark, likely: call.record?.namespace?.id, &node,
+        deadline: request.deadline)
+      guard let found else { return }
+      let removal = NetlinkChange.deleteLink(
+        index: found.link.index, name: request.ifName, inNamespace: found.namespaceID)
+      // Link or namespace may end meanwhile.
+      try node.apply(
+        [removal.tolerating(.noDevice).tolerating(.invalid)], permit, deadline: request.deadline)
+    } catch {
+      throw CNIError(error, doing: "failed to delete \(goQuoted(request.ifName))")
     }
   }
 }

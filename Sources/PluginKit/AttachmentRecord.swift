@@ -25,15 +25,6 @@ public struct AttachmentKey: Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(containerID)/\(ifName) (\(network), \(plugin))" }
 }
 
-/// How the kernel names the namespace of an attachment, whatever becomes of its path.
-public struct NamespaceIdentity: Hashable, Sendable {
-  /// SO_NETNS_COOKIE: never used twice while the machine runs.
-  public let cookie: UInt64
-
-  /// Makes an identity.
-  public init(cookie: UInt64) { self.cookie = cookie }
-}
-
 /// One thing that an ADD is about to make, with what its undo needs.
 public struct PlannedResource: Equatable, Sendable {
   /// What it is, in the plugin's words: `link`, `lease`.
@@ -161,10 +152,7 @@ extension AttachmentRecord {
       ("requestID", .string(requestID)),
       ("stamp", .string(stamp.description)),
     ])
-    if let namespace {
-      object["namespace"] = .object(
-        JSONObject([("cookie", .number(JSONNumber(namespace.cookie)))]))
-    }
+    if let namespace { object["namespace"] = .object(namespace.json) }
     object["plan"] = .array(
       plan.map { resource in
         .object(
@@ -246,10 +234,10 @@ private struct RecordReader {
 
   func namespace() throws(RecordError) -> NamespaceIdentity? {
     guard let value = object["namespace"] else { return nil }
-    guard let cookie = value.object?["cookie"]?.uint64 else {
+    guard let namespace = value.object.flatMap({ NamespaceIdentity($0) }) else {
       throw RecordError(.damaged("namespace"))
     }
-    return NamespaceIdentity(cookie: cookie)
+    return namespace
   }
 
   func plan() throws(RecordError) -> [PlannedResource] {

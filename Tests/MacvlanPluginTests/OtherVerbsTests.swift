@@ -39,7 +39,7 @@ struct StepTests {
     var options = CallOptions()
     options.netns = ""
     try await node.delete(pod, configuration, options)
-    #expect(node.steps == ["runIPAMDelete"])
+    #expect(node.steps == ["runIPAMDelete", "deleteLink"])
   }
 }
 

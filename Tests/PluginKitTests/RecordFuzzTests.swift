@@ -28,7 +28,7 @@ private let corpus = [
     + #""configuration":"e30=","environment":{},"origin":"cni","requestID":"","stamp":"b:1","plan":[]}"#,
   #"{"version":1,"phase":"attached","network":"n","containerID":"c","ifName":"e","plugin":"a/p","#
     + #""configuration":"","environment":{"A":"b"},"origin":"ovn","requestID":"r","stamp":"b:1","#
-    + #""namespace":{"cookie":77},"plan":[{"kind":"link","values":{"a":[1]}}],"#
+    + #""namespace":{"cookie":77,"id":3},"plan":[{"kind":"link","values":{"a":[1]}}],"#
     + #""result":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.1/8"}]}}"#,
 ]
 

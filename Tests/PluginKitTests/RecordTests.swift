@@ -15,7 +15,7 @@ func fullRecord() throws -> AttachmentRecord {
     environment: ["CNI_ARGS": "A=b;C=d", "CNI_NETNS": "/run/netns/x", "CNI_IFNAME": ""],
     origin: "delegate", requestID: "r-1", stamp: Stamp(bootID: "b00t-id", nanoseconds: .max))
   record.phase = .attached
-  record.namespace = NamespaceIdentity(cookie: .max)
+  record.namespace = NamespaceIdentity(cookie: .max, id: 7)
   record.plan = [
     PlannedResource("link", [("name", "eth0"), ("index", 7), ("deep", [["a": .null]])]),
     PlannedResource("lease", []), PlannedResource("link", [("name", "eth1")]),
@@ -63,6 +63,17 @@ struct RecordTests {
     #expect(try AttachmentRecord(parsing: record.encoded()) == record)
   }
 
+  @Test("a record of before namespaces had ids is still one, of version 1")
+  func withoutID() throws {
+    let bytes = try file("namespace", ["cookie": 77])
+    let record = try AttachmentRecord(parsing: bytes)
+    #expect(record.namespace == NamespaceIdentity(cookie: 77, id: nil))
+    #expect(record.encoded() == bytes)
+    let json = JSONValue(text: String(decoding: try fullRecord().encoded(), as: UTF8.self))
+    #expect(json["version"] == 1)
+    #expect(json.at("namespace", "id") == 7)
+  }
+
   /// A change of one field.
   struct Change: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -85,7 +96,9 @@ struct RecordTests {
       Change("request id") { $0.requestID = "" },
       Change("stamp's boot") { $0.stamp = Stamp(bootID: "other", nanoseconds: .max) },
       Change("stamp's time") { $0.stamp = Stamp(bootID: "b00t-id", nanoseconds: 0) },
-      Change("cookie") { $0.namespace = NamespaceIdentity(cookie: 1) },
+      Change("cookie") { $0.namespace = NamespaceIdentity(cookie: 1, id: 7) },
+      Change("namespace id") { $0.namespace = NamespaceIdentity(cookie: .max, id: .max) },
+      Change("no namespace id") { $0.namespace = NamespaceIdentity(cookie: .max) },
       Change("no namespace") { $0.namespace = nil },
       Change("plan") { $0.plan.removeLast() },
       Change("no plan") { $0.plan = [] },
@@ -178,7 +191,10 @@ struct ForeignRecordTests {
       Damage("requestID", nil), Damage("requestID", 1), Damage("stamp", nil),
       Damage("stamp", "boot"), Damage("stamp", "boot:-1"), Damage("stamp", 1),
       Damage("namespace", 1), Damage("namespace", [:]), Damage("namespace", ["cookie": -1]),
-      Damage("namespace", ["cookie": "1"]), Damage("plan", nil), Damage("plan", [:]),
+      Damage("namespace", ["cookie": "1"]),
+      Damage("namespace", ["cookie": 1, "id": -1]), Damage("namespace", ["cookie": 1, "id": "1"]),
+      Damage("namespace", ["cookie": 1, "id": 2_147_483_648]), Damage("namespace", ["id": 1]),
+      Damage("plan", nil), Damage("plan", [:]),
       Damage("plan", [1]), Damage("plan", [["kind": "link"]]), Damage("plan", [["values": [:]]]),
       Damage("plan", [["kind": 1, "values": [:]]]), Damage("plan", [["kind": "a", "values": 1]]),
       Damage("result", 1), Damage("result", ["ips": [["address": "nonsense"]]]),

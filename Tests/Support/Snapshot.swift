@@ -1,4 +1,5 @@
 import Linux
+import Netlink
 
 /// All that a node holds; two of them tell what was left behind between.
 public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
@@ -6,7 +7,7 @@ public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
   public var links: [String] = []
   /// Routes of both families, `namespace: route`.
   public var routes: [String] = []
-  /// Namespaces that the node has an id for: those that somebody still holds open.
+  /// Ids of namespaces that live although no test has them: somebody else holds them open.
   public var namespaces: [String] = []
   /// Files of leases, without host-local's `lock` and `last_reserved_ip.*`.
   public var leases: [String] = []
@@ -69,8 +70,7 @@ extension TestNode {
           .map { "\(name): \($0)" }
       }
     }
-    snapshot.namespaces = try await network.run(["ip", "netns", "list-id"]).text
-      .split(separator: "\n").map(String.init)
+    snapshot.namespaces = try await heldNamespaces()
     snapshot.leases = leases
     snapshot.records = TemporaryDirectory.files(below: stateDirectory).filter { $0 != "lock" }
     snapshot.sockets = TemporaryDirectory.files(below: socketDirectory)
@@ -79,6 +79,18 @@ extension TestNode {
       snapshot.threads = usage.threads
     }
     return snapshot
+  }
+
+  /// Ids that the node has for namespaces without those that tests have open themselves.
+  private func heldNamespaces() async throws -> [String] {
+    try await network.run {
+      var socket = try NetlinkSocket()
+      let deadline = Deadline.after(seconds: 10)
+      // A namespace that begins between the two questions is in the second answer only.
+      let all = try socket.namespaceIDs(deadline: deadline)
+      let open = try TestNamespace.ids(&socket, deadline: deadline)
+      return all.filter { !open.contains($0) }.sorted().map { "nsid \($0)" }
+    }
   }
 
   /// The leases of host-local, `network/address`.

@@ -1,6 +1,7 @@
 import Glibc
 public import JSON
 import Linux
+import Netlink
 
 /// A network namespace of a test's own.
 ///
@@ -19,9 +20,33 @@ public final class TestNamespace: Sendable {
     }
     number = descriptor
     held = try NetworkNamespace(path: "/proc/self/fd/\(descriptor)")
+    let open = held.descriptor.rawValue
+    Self.open.withLock { _ = $0.insert(open) }
   }
 
-  deinit { Numbers.close(number) }
+  deinit {
+    let open = held.descriptor.rawValue
+    Self.open.withLock { _ = $0.remove(open) }
+    Numbers.close(number)
+  }
+
+  /// Descriptors of all namespaces that tests have open.
+  private static let open = Locked<Set<Int32>>([])
+
+  /// The ids by which a socket's namespace knows the namespaces that tests have open.
+  static func ids(
+    _ socket: inout NetlinkSocket, deadline: Deadline
+  ) throws -> Set<Int32> {
+    // Nobody closes one meanwhile.
+    try open.withLock { numbers throws -> Set<Int32> in
+      var ids: Set<Int32> = []
+      for number in numbers {
+        let namespace = try NetworkNamespace(path: "/proc/self/fd/\(number)")
+        if let id = try socket.namespaceID(of: namespace, deadline: deadline) { ids.insert(id) }
+      }
+      return ids
+    }
+  }
 
   /// A path that opens it, for as long as it is open here; what a test gives as `CNI_NETNS`.
   public var path: String { "/proc/\(getpid())/fd/\(number)" }

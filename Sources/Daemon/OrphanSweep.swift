@@ -1,0 +1,111 @@
+import CNI
+import DaemonAPI
+import Linux
+import Netlink
+public import PluginKit
+import Synchronization
+
+/// Finds attachments whose namespace has ended without a DEL.
+///
+/// It keeps since when each is known to be dead and names those that have been so for the grace, in which the runtime's
+/// own DEL may still come. Records of another boot are not its business: recovery at start settles them.
+public final class OrphanSweep: Sendable {
+  /// Says whether an attachment's namespace is still there; true when it could not be found out.
+  public typealias Question = @Sendable (AttachmentRecord) -> Bool
+
+  private let grace: UInt64
+  private let bootID: String
+  private let isAlive: Question
+  /// Since when the dead ones are known to be, KernelClock.monotonic.
+  private let dead = Mutex<[AttachmentKey: UInt64]>([:])
+
+  /// Makes a sweep that knows of no dead one yet.
+  ///
+  /// - Parameters:
+  ///   - graceSeconds: `orphanGrace` of the configuration.
+  ///   - bootID: this boot's.
+  ///   - isAlive: looks at one attachment; blocks for as long as that takes.
+  public init(graceSeconds: Int, bootID: String, isAlive: @escaping Question) {
+    let seconds = UInt64(clamping: graceSeconds)
+    grace =
+      seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
+      ? .max : seconds * 1_000_000_000
+    self.bootID = bootID
+    self.isAlive = isAlive
+  }
+
+  /// Looks at all attachments.
+  ///
+  /// - Parameters:
+  ///   - records: every record that there is; what is not among them is forgotten.
+  ///   - now: KernelClock.monotonic.
+  /// - Returns: the attachments whose namespace has been dead for the grace, until their records are gone.
+  public func look(at records: [AttachmentRecord], now: UInt64) -> [AttachmentKey] {
+    let gone = Set(records.filter { isGone($0) }.map(\.key))
+    return dead.withLock { dead in
+      dead = dead.filter { gone.contains($0.key) }
+      for key in gone where dead[key] == nil { dead[key] = now }
+      return due(dead, now)
+    }
+  }
+
+  /// Looks at the attachments in a namespace whose id the kernel has just taken away.
+  ///
+  /// - Parameters:
+  ///   - id: the id.
+  ///   - records: every record that there is; those with another id stay as they were.
+  ///   - now: KernelClock.monotonic.
+  /// - Returns: as `look(at:now:)`.
+  public func ended(
+    namespaceID id: Int32, _ records: [AttachmentRecord], now: UInt64
+  ) -> [AttachmentKey] {
+    let concerned = records.filter { $0.namespace?.id == id }
+    let gone = Set(concerned.filter { isGone($0) }.map(\.key))
+    return dead.withLock { dead in
+      for record in concerned {
+        dead[record.key] = gone.contains(record.key) ? dead[record.key] ?? now : nil
+      }
+      return due(dead, now)
+    }
+  }
+
+  /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is known to be dead.
+  public var nextDue: UInt64? {
+    dead.withLock { dead in
+      guard let first = dead.values.min() else { return nil }
+      let (due, overflow) = first.addingReportingOverflow(grace)
+      return overflow ? .max : due
+    }
+  }
+
+  private func isGone(_ record: AttachmentRecord) -> Bool {
+    guard record.namespace != nil, record.stamp.bootID == bootID else { return false }
+    return !isAlive(record)
+  }
+
+  private func due(_ dead: [AttachmentKey: UInt64], _ now: UInt64) -> [AttachmentKey] {
+    // The clock of a caller that was slow may be behind that of another.
+    dead.filter { now >= $0.value && now - $0.value >= grace }
+      .sorted { ($0.value, $0.key.description) < ($1.value, $1.key.description) }.map(\.key)
+  }
+}
+
+extension OrphanSweep {
+  /// Asks the kernel, from the daemon's own namespace; for the initialiser's `isAlive`.
+  ///
+  /// - Parameter log: hears when it could not be found out.
+  /// - Returns: the question, which ends within ten seconds.
+  public static func kernel(_ log: Log) -> Question {
+    { record in
+      do throws(CNIError) {
+        var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
+        return try AttachmentNamespace.isAlive(record, &node, deadline: .after(seconds: 10))
+      } catch {
+        log.write(
+          .warning, "whether a namespace is alive could not be found out",
+          [("attachment", "\(record.key)"), ("error", "\(error)")])
+        return true
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+public import CNI
+public import Linux
+public import Netlink
+
+/// Finds an attachment's namespace and link when no path leads there any more.
+///
+/// Nothing here enters or holds a namespace longer than the question takes.
+public enum AttachmentNamespace {
+  /// A link that carries an attachment's mark.
+  public struct MarkedLink: Sendable {
+    /// The link.
+    public let link: Link
+    /// The id of the namespace in which it is.
+    public let namespaceID: Int32
+  }
+
+  /// Looks for an attachment's link in the namespaces that the daemon's own knows by an id.
+  ///
+  /// - Parameters:
+  ///   - name: the link's name.
+  ///   - mark: the attachment's mark; a link without it is nobody's business here.
+  ///   - likely: the id that the record names, where it is looked first.
+  ///   - node: a socket of the daemon's namespace.
+  ///   - deadline: when to give up.
+  /// - Returns: nil if no namespace with an id has it.
+  /// - Throws: what kept us from looking everywhere.
+  public static func link(
+    named name: String, mark: OwnerMark, likely: Int32?, _ node: inout NetlinkSocket,
+    deadline: Deadline
+  ) throws(NetlinkError) -> MarkedLink? {
+    if let likely, let found = try link(name, mark, likely, &node, deadline) { return found }
+    for id in try node.namespaceIDs(deadline: deadline) where id != likely {
+      if let found = try link(name, mark, id, &node, deadline) { return found }
+    }
+    return nil
+  }
+
+  private static func link(
+    _ name: String, _ mark: OwnerMark, _ id: Int32, _ node: inout NetlinkSocket,
+    _ deadline: Deadline
+  ) throws(NetlinkError) -> MarkedLink? {
+    guard let link = try node.link(named: name, inNamespace: id, deadline: deadline),
+      mark.matches(alias: link.alias)
+    else { return nil }
+    return MarkedLink(link: link, namespaceID: id)
+  }
+
+  /// Whether a path opens the namespace with this cookie now.
+  ///
+  /// - Throws: when it could not be found out, such as for lack of descriptors.
+  public static func leads(_ path: String, to cookie: UInt64) throws(SystemError) -> Bool {
+    do throws(SystemError) {
+      return try NetworkNamespace(path: path).cookie() == cookie
+    } catch {
+      if error.isGoneNamespace { return false }
+      throw error
+    }
+  }
+
+  /// Whether the namespace of an attachment is still there.
+  ///
+  /// It is if its path opens it, if it is the daemon's own, or if some namespace has the attachment's link.
+  ///
+  /// - Parameters:
+  ///   - record: the attachment; one that names no namespace counts as alive.
+  ///   - node: a socket of the daemon's namespace.
+  ///   - deadline: when to give up.
+  /// - Returns: whether it is.
+  /// - Throws: when it could not be found out.
+  public static func isAlive(
+    _ record: AttachmentRecord, _ node: inout NetlinkSocket, deadline: Deadline
+  ) throws(CNIError) -> Bool {
+    guard let namespace = record.namespace else { return true }
+    let path = record.environment["CNI_NETNS", default: ""]
+    if !path.isEmpty {
+      let opens = try mapped { () throws(SystemError) in try leads(path, to: namespace.cookie) }
+      if opens { return true }
+    }
+    do throws(NetlinkError) {
+      if try node.namespaceCookie() == namespace.cookie { return true }
+      let mark = OwnerMark(containerID: record.key.containerID, ifName: record.key.ifName)
+      return try link(
+        named: record.key.ifName, mark: mark, likely: namespace.id, &node, deadline: deadline)
+        != nil
+    } catch {
+      throw CNIError(error)
+    }
+  }
+}
+
+extension SystemError {
+  /// Whether opening a namespace failed because it has gone: nothing there, or a file on which it was once mounted.
+  public var isGoneNamespace: Bool {
+    switch errno {
+    case .noEntry, .notDirectory, .noProcess, .invalid: true
+    default: false
+    }
+  }
+}
