@@ -8,6 +8,34 @@ private let get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @Suite("The server answers")
 struct ServerTests {
+  @Test("A server that is asked for its pulse comes round again, also when nobody connects")
+  func pulse() async throws {
+    let fixture = try ServerFixture()
+    #expect(try await fixture.get("/").status == 200)
+    let before = KernelClock.monotonic
+    #expect(try await eventually { fixture.server.pulse() > before })
+  }
+
+  @Test("A server whose thread hangs has no pulse")
+  func noPulse() async throws {
+    let gate = try Cancellation()
+    let fixture = try ServerFixture { exchange in
+      while !gate.isCancelled { Clock.pause(milliseconds: 1) }
+      exchange.respond(HTTPResponse(status: 200))
+    }
+    let answer = Task { try await fixture.get("/") }
+    let server = fixture.server
+    #expect(
+      try await eventually(within: 20_000) {
+        let age = KernelClock.monotonic.subtractingReportingOverflow(server.pulse())
+        return !age.overflow && age.partialValue > 300_000_000
+      })
+    let stopped = fixture.server.pulse()
+    gate.cancel()
+    #expect(try await answer.value.status == 200)
+    #expect(try await eventually { fixture.server.pulse() > stopped })
+  }
+
   @Test("A request is answered, and the connection is closed")
   func answers() async throws {
     let fixture = try ServerFixture()

@@ -70,6 +70,11 @@
       try loop.run()
     }
 
+    /// When the server's thread last came round, CLOCK_MONOTONIC nanoseconds; 0 before `run`.
+    ///
+    /// Each question wakes the thread, so a server that answers nothing else still comes round: for watchdogs.
+    public func pulse() -> UInt64 { mailbox.pulse() }
+
     /// Closes the listeners and the connections without a complete request, waits until the others have
     /// their answers, and lets `run` return.
     ///

@@ -44,6 +44,8 @@
       /// Whether the server's thread may be asleep, so that it needs the event.
       var isWaiting = false
       var isClosed = false
+      /// When the server's thread last took its mail, CLOCK_MONOTONIC.
+      var lastTaken: UInt64 = 0
     }
 
     private let state = Mutex(State())
@@ -57,6 +59,12 @@
     }
 
     func post(_ listener: ListeningSocket) { _ = change { $0.listeners.append(listener) } }
+
+    /// Has the server's thread come round, and tells when it last did.
+    func pulse() -> UInt64 {
+      _ = change { _ in }
+      return state.withLock { $0.lastTaken }
+    }
 
     func postStop(at time: UInt64) { _ = change { $0.stopAt = min($0.stopAt ?? .max, time) } }
 
@@ -81,9 +89,10 @@
     }
 
     /// Takes all mail.
-    func take() -> Mail {
+    func take(_ now: UInt64) -> Mail {
       state.withLock { state in
         defer { state.mail = Mail() }
+        state.lastTaken = now
         state.isWaiting = false
         return state.mail
       }

@@ -76,7 +76,7 @@
     }
 
     private func handleMail() {
-      let mail = mailbox.take()
+      let mail = mailbox.take(KernelClock.monotonic)
       for listener in mail.listeners where stopAt == nil { acceptor.add(listener, epoll) }
       for answer in mail.answers {
         guard let connection = connections[answer.connection], connection.stage == .handling else {
