@@ -1,0 +1,135 @@
+import JSON
+import Linux
+import TestSupport
+import Testing
+
+/// What an operator installs: each file of `config/` is tried as it is.
+@Suite(.daemonLog) struct ConfigFileTests {
+  private static let config = "\(Program.packageDirectory)/config"
+
+  private func unit(_ name: String) throws -> String {
+    String(decoding: try Files.read("\(Self.config)/systemd/\(name)"), as: UTF8.self)
+  }
+
+  /// The values of a key in a unit, in order.
+  private func values(_ key: String, _ unit: String) -> [String] {
+    unit.split(separator: "\n").filter { $0.hasPrefix("\(key)=") }
+      .map { String($0.dropFirst(key.count + 1)) }
+  }
+
+  @Test("there is no file in config/ that no test knows")
+  func files() async throws {
+    let found = try await Program.run(["find", Self.config, "-type", "f", "-printf", "%P\\n"])
+    #expect(
+      Set(found.text.split(separator: "\n").map(String.init)) == [
+        "cnid.json",  // DaemonTests: keys and defaults; here: --check-config; scripts/demo: served
+        "net.d/10-macvlan.conflist",  // here and in scripts/demo
+        "systemd/cnid.service", "systemd/cnid.socket",  // here
+      ])
+  }
+
+  @Test("systemd has nothing to say about the units")
+  func verify() async throws {
+    let directory = try TemporaryDirectory()
+    // The program is not installed here; the units are the shipped ones otherwise.
+    let service = try unit("cnid.service")
+    #expect(service.contains("ExecStart=/usr/local/sbin/cnid --config /etc/cnid/cnid.json\n"))
+    let changed = service.split(separator: "\n", omittingEmptySubsequences: false).map {
+      $0.hasPrefix("ExecStart=") ? "ExecStart=\(Program.daemon)" : String($0)
+    }
+    try Files.write(
+      directory("cnid.service"), Array(changed.joined(separator: "\n").utf8),
+      mode: [.write, .create])
+    try Files.write(
+      directory("cnid.socket"), Array(try unit("cnid.socket").utf8), mode: [.write, .create])
+    let verdict = try await Program.run([
+      "systemd-analyze", "verify", "--man=no", directory("cnid.service"), directory("cnid.socket"),
+    ])
+    #expect(verdict.succeeded && verdict.text.isEmpty && verdict.errorText.isEmpty, "\(verdict)")
+  }
+
+  @Test("the units promise what the daemon's life depends on")
+  func promises() throws {
+    let service = try unit("cnid.service")
+    for (key, value) in [
+      ("Type", "notify"), ("KillMode", "mixed"), ("RuntimeDirectory", "cnid"),
+      ("RuntimeDirectoryMode", "0700"), ("RuntimeDirectoryPreserve", "yes"),
+      ("StartLimitIntervalSec", "0"), ("Restart", "always"), ("Requires", "cnid.socket"),
+      ("ExecReload", "/bin/kill -HUP $MAINPID"),
+    ] {
+      #expect(values(key, service) == [value], "\(key)")
+    }
+    #expect(values("WatchdogSec", service).count == 1)
+    let socket = try unit("cnid.socket")
+    #expect(values("ListenStream", socket) == ["/run/cnid/cnid.sock"])
+    #expect(values("DirectoryMode", socket) == ["0700"])
+    #expect(values("SocketMode", socket) == ["0600"])
+    #expect(values("Accept", socket) == [])
+  }
+
+  @Test("no option gives the service a mount namespace: it would not see new network namespaces")
+  func mounts() throws {
+    let service = try unit("cnid.service")
+    for key in [
+      "PrivateTmp", "PrivateMounts", "PrivateDevices", "ProtectSystem", "ProtectHome",
+      "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups",
+      "ProtectProc", "ProcSubset", "ReadOnlyPaths", "ReadWritePaths", "InaccessiblePaths",
+      "TemporaryFileSystem", "BindPaths", "BindReadOnlyPaths", "RootDirectory", "MountFlags",
+      "PrivateNetwork", "PrivateUsers", "DynamicUser", "LogNamespace",
+    ] {
+      #expect(values(key, service) == [], "\(key)")
+    }
+  }
+
+  @Test("with the capabilities of the unit and no new privileges, pods come and go")
+  func capabilities() async throws {
+    let kept = try #require(values("CapabilityBoundingSet", unit("cnid.service")).first)
+    #expect(values("NoNewPrivileges", try unit("cnid.service")) == ["yes"])
+    let set =
+      "-all,"
+      + kept.split(separator: " ").map { "+\($0.dropFirst(4).lowercased())" }
+      .joined(separator: ",")
+    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
+      let process = try await node.launch(
+        through: "exec setpriv --no-new-privs --bounding-set \(set) \"$0\" \"$@\"")
+      let socket = node.socket
+      #expect(
+        try await eventually(within: 15_000) {
+          (try? RawHTTP.get("/readyz", socket, within: 1000).status) == 200
+        })
+      let status = String(
+        decoding: try Files.read("/proc/\(process.pid)/status"), as: UTF8.self)
+      #expect(status.contains("NoNewPrivs:\t1\n"))
+      #expect(!status.contains("CapBnd:\t000001ff"))
+      let pod = try await TestPod()
+      try await node.add(pod, node.macvlan())
+      try await node.delete(pod, node.macvlan())
+    }
+  }
+
+  @Test("cnid.json is found good by the real daemon")
+  func configuration() async throws {
+    let file = "\(Self.config)/cnid.json"
+    let run = try await Program.run([Program.daemon, "--check-config", "--config", file])
+    #expect(run.succeeded && run.text == "\(file): ok\n", "\(run)")
+  }
+
+  @Test("the macvlan network works as it is, but for the names of a node")
+  func macvlan() async throws {
+    let list = try JSONValue.parse(Files.read("\(Self.config)/net.d/10-macvlan.conflist"))
+    let plugin = try #require(list.at("plugins", 0)?.object)
+    try await withTestNode { node in
+      // What a runtime makes of a list for its plugin, and the node's card and directories.
+      var network: JSONValue = [
+        "cniVersion": list["cniVersion"] ?? .null, "name": list["name"] ?? .null,
+      ]
+      for member in plugin.members { network = network.setting(member.key, member.value) }
+      network = network.setting("master", "uplink")
+        .setting("daemonSocketDir", .string(node.socketDirectory))
+      let pod = try await TestPod()
+      let result = try await node.add(pod, network)
+      #expect(result.at("ips", 0) != nil)
+      try await node.delete(pod, network)
+    }
+  }
+}
