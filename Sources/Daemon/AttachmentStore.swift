@@ -1,13 +1,21 @@
 public import CNI
-import DaemonAPI
+public import DaemonAPI
 import Linux
 public import PluginKit
 
 /// The records of all attachments: one file each in `<stateDir>/attachments`, and an index in memory.
 public final class AttachmentStore: AttachmentRecording {
+  /// What is known of a record without reading its file.
+  struct Summary: Sendable {
+    let phase: AttachmentRecord.Phase
+    /// The id of its namespace, where it has one.
+    let namespaceID: Int32?
+  }
+
   private struct State {
     /// Every record's key, by container and interface.
     var keys: [Interface: [AttachmentKey]] = [:]
+    var summaries: [AttachmentKey: Summary] = [:]
   }
 
   private struct Interface: Hashable {
@@ -16,7 +24,8 @@ public final class AttachmentStore: AttachmentRecording {
   }
 
   private let directory: String
-  private let bootID: String
+  /// This boot's.
+  let bootID: String
   private let log: Log
   private let state = Mutex(State())
 
@@ -49,7 +58,7 @@ public final class AttachmentStore: AttachmentRecording {
 
   private func load(_ path: String) throws(StartError) {
     switch Self.read(path) {
-    case .success(let record) where self.path(of: record.key) == path: index(record.key)
+    case .success(let record) where self.path(of: record.key) == path: index(record)
     case .success: setAside(path, "its name does not fit its content")
     case .failure(.newer(let text)): throw StartError("\(path): \(text)")
     case .failure(.unreadable(let error)): setAside(path, "\(error)")
@@ -90,7 +99,7 @@ public final class AttachmentStore: AttachmentRecording {
     try mapped(.ioFailure, "cannot record the attachment \(record.key)") { () throws(SystemError) in
       try Files.replace(path, record.encoded())
     }
-    index(record.key)
+    index(record)
   }
 
   /// Removes a record; one that is not there is no error.
@@ -132,24 +141,47 @@ public final class AttachmentStore: AttachmentRecording {
 
   /// The keys of a network.
   public func keys(network: String) -> [AttachmentKey] {
-    state.withLock { $0.keys.values.flatMap { $0 }.filter { $0.network == network } }
+    summaries.keys.filter { $0.network == network }
+  }
+
+  /// What is known of every record, from memory.
+  var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
+
+  /// Whether a record was made before the machine was started.
+  public func isOfAnotherBoot(_ record: AttachmentRecord) -> Bool { isOfAnotherBoot(record.stamp) }
+
+  /// Whether a call began before the machine was started.
+  public func isOfAnotherBoot(_ stamp: Stamp) -> Bool { stamp.bootID != bootID }
+
+  /// The records whose namespace had an id when they were written.
+  func records(namespaceID id: Int32) -> [AttachmentRecord] {
+    let keys = summaries.filter { $0.value.namespaceID == id }.keys
+    return keys.compactMap { record($0) }.filter { $0.namespace?.id == id }
+  }
+
+  /// Every record that can be read.
+  public func records() -> [AttachmentRecord] {
+    summaries.keys.compactMap { record($0) }
   }
 
   /// How many records there are.
-  public var count: Int { state.withLock { $0.keys.values.reduce(0) { $0 + $1.count } } }
+  public var count: Int { state.withLock { $0.summaries.count } }
 
   private func forget(_ key: AttachmentKey) {
     let interface = Interface(containerID: key.containerID, ifName: key.ifName)
     state.withLock { state in
       let rest = state.keys[interface, default: []].filter { $0 != key }
       state.keys[interface] = rest.isEmpty ? nil : rest
+      state.summaries[key] = nil
     }
   }
 
-  private func index(_ key: AttachmentKey) {
+  private func index(_ record: AttachmentRecord) {
+    let key = record.key
     let interface = Interface(containerID: key.containerID, ifName: key.ifName)
+    let summary = Summary(phase: record.phase, namespaceID: record.namespace?.id)
     state.withLock { state in
-      if !state.keys[interface, default: []].contains(key) {
+      if state.summaries.updateValue(summary, forKey: key) == nil {
         state.keys[interface, default: []].append(key)
       }
     }
@@ -157,9 +189,22 @@ public final class AttachmentStore: AttachmentRecording {
 
   /// The file of a key: a hash, because ids may be longer than a file name; the key itself is inside.
   private func path(of key: AttachmentKey) -> String {
+    "\(directory)/\(AttachmentMark.value(of: key)).json"
+  }
+}
+
+/// A short name of an attachment: of its record's file, and in the environment of the programs that run for it.
+///
+/// By that variable a daemon finds the programs that its predecessor has left running.
+enum AttachmentMark {
+  /// The variable's name.
+  static let variable = "CNID_ATTACHMENT"
+
+  /// 32 hexadecimal digits.
+  static func value(of key: AttachmentKey) -> String {
     var hash = FNV1a()
     for part in [key.network, key.containerID, key.ifName, key.plugin] { hash.combine(part) }
-    return "\(directory)/\(hash.text).json"
+    return hash.text
   }
 }
 

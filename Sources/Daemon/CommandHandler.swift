@@ -9,8 +9,12 @@ import PluginKit
 /// Counterpart of `HandleCNIRequest` in OVN-Kubernetes' cniserver: what it returns goes out without further processing.
 struct CommandHandler: Sendable {
   let store: AttachmentStore
-  let registry: PluginRegistry
+  let decoder: RequestDecoder
+  let spool: Spool
+  let backlog: Backlog
   let log: Log
+
+  var registry: PluginRegistry { decoder.registry }
 
   /// Time that the undo of a failed ADD has, whatever is left of the ADD's own.
   private static let undoMilliseconds = 10_000
@@ -26,6 +30,7 @@ struct CommandHandler: Sendable {
     let request = decoded.request
     switch request.command {
     case .add:
+      try workOffSpool(before: request, progress)
       return try add(try chosen(decoded), decoded, progress)
     case .update:
       let version = try request.configuration.version()
@@ -62,7 +67,7 @@ struct CommandHandler: Sendable {
     return (try plugin(of: key), store.record(key))
   }
 
-  private func plugin(of key: AttachmentKey) throws(CNIError) -> any NetworkPlugin {
+  func plugin(of key: AttachmentKey) throws(CNIError) -> any NetworkPlugin {
     if let plugin = registry.plugin(named: key.plugin) { return plugin }
     throw CNIError(
       .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
@@ -81,15 +86,20 @@ struct CommandHandler: Sendable {
   private func add<P: NetworkPlugin>(
     _ plugin: P, _ decoded: DecodedRequest, _ progress: CallProgress
   ) throws(CNIError) -> [UInt8] {
-    let request = decoded.request
+    var request = decoded.request
     let version = try request.configuration.version()
     let key = AttachmentKey(
       network: request.configuration.name, containerID: request.sandboxID, ifName: request.ifName,
       plugin: plugin.name)
     if let old = store.record(key) {
-      if let result = try settle(old, for: request) { return try result.printed(as: version) }
-      try undo(plugin, old.asRequest(request), old, progress)
+      if let result = try settle(old, for: request) {
+        // Its client is here again and gets the result after all.
+        backlog.remove(.undoUnread(key, requestID: request.requestID))
+        return try result.printed(as: version)
+      }
+      try undo(plugin, old, progress)
     }
+    request.environment[AttachmentMark.variable] = AttachmentMark.value(of: key)
     let draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: decoded.endpoint.origin, requestID: request.requestID, stamp: request.stamp)
@@ -98,6 +108,7 @@ struct CommandHandler: Sendable {
       let result = try plugin.add(call)
       // A result that the configuration's version cannot say is a failed ADD.
       let bytes = try result.printed(as: version)
+      if progress.isFenced { throw CNIError(.deadline, "given up after the last step") }
       if var record = call.recorded {
         record.phase = .attached
         record.result = result
@@ -105,7 +116,7 @@ struct CommandHandler: Sendable {
       }
       return bytes
     } catch {
-      if let record = call.recorded { rollBack(plugin, request, record, progress) }
+      if let record = call.recorded { rollBack(plugin, record, progress) }
       throw error
     }
   }
@@ -134,46 +145,59 @@ struct CommandHandler: Sendable {
     return try? namespace.cookie()
   }
 
-  /// Undoes a failed ADD; what cannot be undone stays recorded for the runtime's DEL.
+  /// Undoes a failed ADD; what cannot be undone stays recorded, and is tried again.
   private func rollBack<P: NetworkPlugin>(
-    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+    _ plugin: P, _ record: AttachmentRecord, _ progress: CallProgress
   ) {
+    // A call that was given up is undone when it has come back.
+    if progress.isFenced { return }
     do throws(CNIError) {
-      try undo(plugin, request, record, progress)
+      try undo(plugin, record, progress)
     } catch {
       log.write(
-        .error, "a failed ADD could not be undone; its DEL will try again",
+        .error, "a failed ADD could not be undone; it is tried again",
         [("attachment", "\(record.key)"), ("error", "\(error)")])
+      backlog.add(.finish(record.key), hasFailed: true)
     }
   }
 
+  /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own time.
   private func undo<P: NetworkPlugin>(
-    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+    _ plugin: P, _ record: AttachmentRecord, _ progress: CallProgress
   ) throws(CNIError) {
-    var request = request
-    request.command = .delete
-    request.environment["CNI_COMMAND"] = CNICommand.delete.rawValue
-    request.configuration = try NetworkConfiguration(record.configuration)
-    request.deadline = .after(milliseconds: Self.undoMilliseconds)
-    try detach(plugin, request, record, progress)
+    let deadline = Deadline.after(milliseconds: Self.undoMilliseconds)
+    progress.expectEnd(by: deadline)
+    try detach(plugin, try removal(of: record, deadline), record, progress)
   }
 
   /// Has the plugin remove what an attachment's record says, and then forgets the record.
-  private func detach<P: NetworkPlugin>(
+  ///
+  /// - Returns: what is still to be done, for which the record stays; nil if nothing is.
+  @discardableResult
+  func detach<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
-  ) throws(CNIError) {
+  ) throws(CNIError) -> String? {
     var record = record
     record.phase = .deleting
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.write(record)
-    try plugin.delete(
-      PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+    let call = PluginCall<P.Step>(
+      plugin: plugin.name, request: request, record: record, progress: progress)
+    try plugin.delete(call)
+    let missing =
+      call.postponed
+      ?? (progress.mustKeepRecord ? "an earlier call of the attachment hangs" : nil)
+    if let missing {
+      backlog.add(.finish(record.key), hasFailed: true)
+      return missing
+    }
     do throws(CNIError) {
       try store.remove(record.key)
     } catch {
       log.write(
         .error, "the record of a removed attachment stays", [("error", "\(error)")])
     }
+    return nil
   }
 
   private func delete(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) {
@@ -184,10 +208,16 @@ struct CommandHandler: Sendable {
   private func delete<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) throws(CNIError) {
+    var request = request
     guard let record else {
+      let key = AttachmentKey(
+        network: request.configuration.name, containerID: request.sandboxID,
+        ifName: request.ifName, plugin: plugin.name)
+      request.environment[AttachmentMark.variable] = AttachmentMark.value(of: key)
       return try plugin.delete(
         PluginCall(plugin: plugin.name, request: request, record: nil, progress: progress))
     }
+    request.environment[AttachmentMark.variable] = AttachmentMark.value(of: record.key)
     // A DEL that began before the attachment's ADD means an older one.
     if request.stamp.isOlder(than: record.stamp) == true { return }
     try detach(plugin, try recorded(request, record), record, progress)
@@ -274,8 +304,10 @@ struct CommandHandler: Sendable {
   private func removeInvalid(
     _ record: AttachmentRecord, _ request: PodRequest, _ progress: CallProgress
   ) throws(CNIError) {
-    try delete(
-      try plugin(of: record.key), record.asRequest(request), record, progress)
+    var removal = try removal(of: record, request.deadline)
+    // An attachment that is younger than the GC is not meant.
+    removal.stamp = request.stamp
+    try delete(try plugin(of: record.key), removal, record, progress)
   }
 
   private func collect<P: NetworkPlugin>(
@@ -297,25 +329,6 @@ struct CommandHandler: Sendable {
       configuration = try configuration.replacing([("prevResult", .object(previous))])
     }
     request.configuration = configuration
-    return request
-  }
-}
-
-extension AttachmentRecord {
-  /// A DEL of this attachment as its own runtime would give it, within another call's time.
-  fileprivate func asRequest(_ call: PodRequest) -> PodRequest {
-    let arguments = CNIArguments(readable: environment["CNI_ARGS"])
-    var request = call
-    request.command = .delete
-    request.podNamespace = arguments["K8S_POD_NAMESPACE"] ?? ""
-    request.podName = arguments["K8S_POD_NAME"] ?? ""
-    request.podUID = arguments["K8S_POD_UID"] ?? ""
-    request.sandboxID = key.containerID
-    request.ifName = key.ifName
-    request.netns = environment["CNI_NETNS", default: ""]
-    request.environment = environment
-    request.environment["CNI_COMMAND"] = CNICommand.delete.rawValue
-    request.arguments = arguments
     return request
   }
 }

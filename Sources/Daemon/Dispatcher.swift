@@ -4,88 +4,66 @@ import Linux
 /// Runs calls on a bounded number of threads, each attachment's one after the other.
 ///
 /// The calls of one attachment run in the order of their stamps, others side by side; GC runs alone in its network.
-/// Calls beyond those that may run wait, and beyond those that may wait are refused.
+/// Calls beyond those that may run wait, and beyond those that may wait are refused. A worker that does not come back from
+/// a call is given up: the call is fenced, its place is free, and only a DEL may run beside it.
 final class Dispatcher: Sendable {
-  /// One call.
-  struct Job: Sendable {
-    /// Given by the dispatcher.
-    var id: UInt64 = 0
-    /// What must not run side by side: `container/ifname`; nil for calls about no attachment.
-    let attachment: String?
-    /// The network's name.
-    let network: String
-    /// Whether nothing else may run in the network.
-    let isExclusive: Bool
-    /// The caller's clock at its start, CLOCK_BOOTTIME; orders the calls of an attachment.
-    let stamp: UInt64
-    /// When it is too late to begin.
-    let deadline: Deadline
-    /// Whether it still runs once the daemon is stopping.
-    let mayRunWhileStopping: Bool
-    /// Does the work, on a worker's thread.
-    let run: @Sendable () -> Void
-    /// Called instead of `run` when the deadline passed while it waited.
-    let expire: @Sendable () -> Void
-    /// Called instead of `run` when it was taken out because the daemon is stopping.
-    let turnAway: @Sendable () -> Void
+  /// How long the dispatcher bears with a call, in milliseconds.
+  struct Patience: Sendable {
+    /// From a call's deadline until its client gets an answer all the same.
+    var untilAnswer = 1000
+    /// From the end of the time that the work gave itself until its worker is given up.
+    var untilGivenUp = 5000
   }
 
-  fileprivate struct State {
-    var lastID: UInt64 = 0
-    var waiting: [Job] = []
-    var attachments: Set<String> = []
-    var networks: [String: Int] = [:]
-    var exclusive: Set<String> = []
-    var running = 0
-    /// Threads, idle ones included.
-    var workers = 0
-    /// Threads that sleep; who wakes one takes it off this number.
-    var idle = 0
-    var isClosed = false
-  }
-
-  /// What gets a call going that could run now.
-  fileprivate enum Help {
-    case none
-    case wake
-    case start
-  }
-
-  /// What a worker does next.
-  fileprivate enum Turn {
-    case run(Job, Help)
-    case sleep
-    case end
-  }
-
+  /// With so many workers that do not come back the daemon is not healthy.
+  static let tolerableHung = 3
   /// Idle threads beyond these end.
   private static let maximumIdle = 4
 
-  private let state = Mutex(State())
+  private let state: Mutex<DispatcherState>
   private let wake: Semaphore
-  private let maximumConcurrent: Int
-  private let maximumQueued: Int
+  private let patience: Patience
 
-  init(maximumConcurrent: Int, maximumQueued: Int) throws(SystemError) {
-    self.maximumConcurrent = maximumConcurrent
-    self.maximumQueued = maximumQueued
+  init(
+    maximumConcurrent: Int, maximumQueued: Int, patience: Patience = Patience()
+  ) throws(SystemError) {
+    state = Mutex(
+      DispatcherState(maximumConcurrent: maximumConcurrent, maximumQueued: maximumQueued))
+    self.patience = patience
     wake = try Semaphore()
   }
 
-  /// How many calls run and wait, and how many threads there are for them.
+  /// How many calls of clients run and wait, and how many threads there are for all.
   var load: (running: Int, waiting: Int, threads: Int) {
-    state.withLock { ($0.running, $0.waiting.count, $0.workers) }
+    state.withLock { state in
+      (state.runningForClients, state.waitingForClients, state.workers)
+    }
   }
+
+  /// How many pieces of work that nobody waits for are running.
+  var backgroundLoad: Int { state.withLock { $0.runningInBackground } }
+
+  /// How many workers have not come back from a call that was given up.
+  var hung: Int { state.withLock { $0.hung.count } }
+
+  /// How many workers were given up so far.
+  var givenUp: Int { state.withLock { $0.givenUp } }
+
+  /// Whether so many workers hang that the daemon should be replaced.
+  var isStuck: Bool { hung > Self.tolerableHung }
 
   /// Takes a call on.
   ///
-  /// - Parameter job: the call; one of its closures is called later.
+  /// - Parameter job: the call; its work is run or refused later.
+  /// - Returns: the call's number, for ``clientLeft(_:)``.
   /// - Throws: code 11 if too many wait already, or no thread can be had.
-  func submit(_ job: Job) throws(CNIError) {
-    let limit = maximumConcurrent + maximumQueued
-    let (id, help) = state.withLock { state -> (UInt64?, Help) in
-      guard state.running + state.waiting.count < limit else { return (nil, .none) }
-      return (state.insert(job), state.help(maximumConcurrent))
+  @discardableResult
+  func submit(_ job: Job) throws(CNIError) -> UInt64 {
+    let (id, help, limit) = state.withLock { state -> (UInt64?, DispatcherState.Help, Int) in
+      let limit = state.maximumConcurrent + state.maximumQueued
+      let isFull = state.runningForClients + state.waitingForClients >= limit
+      if job.kind != .background, isFull { return (nil, .none, limit) }
+      return (state.insert(job), state.help(), limit)
     }
     guard let id else {
       throw CNIError(.tryAgainLater, "cnid is busy: \(limit) calls are running or waiting")
@@ -99,6 +77,17 @@ final class Dispatcher: Sendable {
         throw CNIError(.tryAgainLater, "cnid cannot start a thread", details: "\(error)")
       }
     }
+    return id
+  }
+
+  /// Changes the bounds for what comes from now on.
+  func setLimits(maximumConcurrent: Int, maximumQueued: Int) {
+    let help = state.withLock { state in
+      state.maximumConcurrent = maximumConcurrent
+      state.maximumQueued = maximumQueued
+      return state.help()
+    }
+    try? give(help)
   }
 
   /// Lets the workers end once nothing can run any more.
@@ -111,7 +100,7 @@ final class Dispatcher: Sendable {
     for _ in 0..<sleeping { wake.signal() }
   }
 
-  private func give(_ help: Help) throws(SystemError) {
+  private func give(_ help: DispatcherState.Help) throws(SystemError) {
     switch help {
     case .none: return
     case .wake: wake.signal()
@@ -128,115 +117,79 @@ final class Dispatcher: Sendable {
   /// A worker's life: it takes what may run, sees to it that somebody takes what else may run, and sleeps.
   private func work() {
     while true {
-      switch state.withLock({ $0.turn(maximumConcurrent, Self.maximumIdle) }) {
+      switch state.withLock({ $0.turn(Self.maximumIdle) }) {
       case .end: return
       case .sleep: wake.wait()
       case .run(let job, let help):
         // Without another thread this one does the rest, one after the other.
         try? give(help)
-        if job.deadline.isOver { job.expire() } else { job.run() }
-        state.withLock { $0.release(job) }
+        if job.deadline.isOver { job.work.refuse(.expired) } else { job.work.run() }
+        let (wasGivenUp, next) = state.withLock { $0.end(job) }
+        guard wasGivenUp else { continue }
+        // Another has this one's place already.
+        job.work.cameBack()
+        try? give(next)
+        return
       }
     }
   }
+}
 
-  /// Ends the wait of calls whose deadline has passed while all workers were busy.
-  func expireWaiting() {
-    for job in removeWaiting(where: { $0.deadline.isOver }) { job.expire() }
+// MARK: - Looking after calls
+
+extension Dispatcher {
+  /// Answers the calls whose deadline has passed, and gives up the workers that do not come back; to be called now and then.
+  func lookAfter() {
+    for job in removeWaiting(where: { $0.deadline.isOver }) { job.work.refuse(.expired) }
+    let now = KernelClock.monotonic
+    let (late, lost, help) = state.withLock { state in
+      let late = state.late(now, patience.untilAnswer)
+      let lost = state.giveUp(now, patience.untilGivenUp)
+      return (late, lost, lost.isEmpty ? DispatcherState.Help.none : state.help())
+    }
+    for job in late { job.work.refuse(.overdue) }
+    for job in lost { job.work.refuse(.overdue) }
+    try? give(help)
   }
 
-  /// Takes out every waiting call for which the answer is true; their `expire` is not called.
+  /// Takes out every waiting call for which the answer is true; it is not told.
   func removeWaiting(where isUnwanted: (Job) -> Bool) -> [Job] {
-    let (removed, help) = state.withLock { state -> ([Job], Help) in
-      var removed: [Job] = []
-      state.waiting.removeAll { job in
-        let goes = isUnwanted(job)
-        if goes { removed.append(job) }
-        return goes
-      }
+    let (removed, help) = state.withLock { state in
+      let removed = state.removeWaiting(where: isUnwanted)
       // What was behind them may have its turn now.
-      return (removed, removed.isEmpty ? .none : state.help(maximumConcurrent))
+      return (removed, removed.isEmpty ? DispatcherState.Help.none : state.help())
     }
     try? give(help)
     return removed
   }
-}
 
-extension Dispatcher.State {
-  /// Puts a call behind those that wait, but before younger ones of its attachment.
-  mutating func insert(_ job: Dispatcher.Job) -> UInt64 {
-    lastID &+= 1
-    var job = job
-    job.id = lastID
-    let younger = waiting.firstIndex { other in
-      job.attachment != nil && other.attachment == job.attachment && other.stamp > job.stamp
+  /// Ends the ADDs of an attachment that a DEL makes pointless: those that wait never run, those that run are cancelled.
+  ///
+  /// - Parameters:
+  ///   - attachment: the DEL's.
+  ///   - stamp: the DEL's; a younger ADD stays.
+  func overtakeAdds(of attachment: String, before stamp: UInt64) {
+    func isOvertaken(_ job: Job) -> Bool {
+      job.kind == .add && job.attachment == attachment && job.stamp <= stamp
     }
-    waiting.insert(job, at: younger ?? waiting.endIndex)
-    return job.id
+    for job in removeWaiting(where: isOvertaken) { job.work.refuse(.overtaken) }
+    let running = state.withLock { $0.running.values.filter(isOvertaken) }
+    for job in running { job.work.cancel() }
   }
 
-  mutating func remove(_ id: UInt64) -> Bool {
-    guard let index = waiting.firstIndex(where: { $0.id == id }) else { return false }
-    waiting.remove(at: index)
-    return true
-  }
-
-  /// What a worker does next.
-  mutating func turn(_ maximumWorkers: Int, _ maximumIdle: Int) -> Dispatcher.Turn {
-    if let index = next() {
-      let job = waiting.remove(at: index)
-      start(job)
-      return .run(job, help(maximumWorkers))
+  /// Ends a call whose client hung up: one that waits never runs, a running ADD is cancelled; a DEL is done all the same.
+  func clientLeft(_ id: UInt64) {
+    for job in removeWaiting(where: { $0.id == id && $0.kind != .delete }) {
+      job.work.refuse(.clientGone)
     }
-    if isClosed || idle >= maximumIdle {
-      workers -= 1
-      return .end
-    }
-    idle += 1
-    return .sleep
+    let running = state.withLock { $0.running[id] }
+    if let running, running.kind == .add { running.work.cancel() }
   }
 
-  /// Who should come if there is a call that may run now.
-  mutating func help(_ maximumWorkers: Int) -> Dispatcher.Help {
-    guard next() != nil else { return .none }
-    if idle > 0 {
-      idle -= 1
-      return .wake
-    }
-    guard workers < maximumWorkers else { return .none }
-    workers += 1
-    return .start
-  }
-
-  /// The first call that may run now.
-  private func next() -> Int? {
-    var blockedAttachments = attachments
-    var blockedNetworks = exclusive
-    for (index, job) in waiting.enumerated() {
-      let isFree =
-        !blockedNetworks.contains(job.network)
-        && job.attachment.map { !blockedAttachments.contains($0) } ?? true
-        && !(job.isExclusive && networks[job.network, default: 0] > 0)
-      if isFree { return index }
-      // What waits longer goes first: in its attachment, and a GC in its network.
-      if let attachment = job.attachment { blockedAttachments.insert(attachment) }
-      if job.isExclusive { blockedNetworks.insert(job.network) }
-    }
-    return nil
-  }
-
-  private mutating func start(_ job: Dispatcher.Job) {
-    running += 1
-    if let attachment = job.attachment { attachments.insert(attachment) }
-    networks[job.network, default: 0] += 1
-    if job.isExclusive { exclusive.insert(job.network) }
-  }
-
-  mutating func release(_ job: Dispatcher.Job) {
-    running -= 1
-    if let attachment = job.attachment { attachments.remove(attachment) }
-    let left = networks[job.network, default: 1] - 1
-    networks[job.network] = left > 0 ? left : nil
-    if job.isExclusive { exclusive.remove(job.network) }
+  /// Ends the waits of all work that no client waits for, and takes out what of it has not begun.
+  func cancelBackground() {
+    for job in removeWaiting(where: { $0.kind == .background }) { job.work.refuse(.stopping) }
+    let running = state.withLock { $0.running.values.filter { $0.kind == .background } }
+    for job in running { job.work.cancel() }
   }
 }

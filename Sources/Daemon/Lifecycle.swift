@@ -72,6 +72,7 @@ public struct Lifecycle: ~Copyable {
       files.append(SocketFile(path))
     }
     try listenForProbes(server)
+    server.recover()
     try startServing(server)
     server.becomeReady()
     log.write(.info, "ready", [("records", "\(store.count)")])
@@ -157,16 +158,19 @@ public struct Lifecycle: ~Copyable {
     }
   }
 
-  /// Waits for a signal, and looks after calls that wait in vain.
+  /// Waits for a signal, and looks after what no client waits for.
   private func waitForEnd(_ server: Server) {
+    let descriptors = [signals.descriptor.rawValue] + server.descriptors
     while true {
       if let signal = signals.next() {
         log.write(.info, "stopping", [("signal", "\(signal)")])
         return
       }
+      var entries = descriptors.map { PollEntry($0, .read) }
       let tick = Deadline.after(milliseconds: Self.tickMilliseconds)
-      _ = try? tick.wait(signals.descriptor.rawValue, for: .read, "wait")
-      server.expireWaiting()
+      // Being over is the usual end of this wait.
+      try? tick.wait(&entries, "wait")
+      server.lookAfter()
     }
   }
 

@@ -69,6 +69,11 @@ public final class OrphanSweep: Sendable {
     }
   }
 
+  /// Whether an attachment that was named is still dead, just before it is removed.
+  public func isStillDead(_ record: AttachmentRecord) -> Bool {
+    dead.withLock { $0[record.key] != nil } && isGone(record)
+  }
+
   /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is known to be dead.
   public var nextDue: UInt64? {
     dead.withLock { dead in

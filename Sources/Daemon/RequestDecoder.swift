@@ -42,12 +42,29 @@ struct DecodedRequest: Sendable {
   let plugin: (any NetworkPlugin)?
   /// Why no plugin was chosen.
   let choiceError: CNIError?
+
+  /// What the chosen plugin must not do twice at a time.
+  var lock: String? { plugin?.lock(for: request) }
+
+  /// The attachment that an ADD of this request makes.
+  var ownKey: AttachmentKey? {
+    guard let plugin else { return nil }
+    return AttachmentKey(
+      network: request.configuration.name, containerID: request.sandboxID, ifName: request.ifName,
+      plugin: plugin.name)
+  }
 }
 
 /// Turns the body of an HTTP request into a `PodRequest`, with the order and texts of the systems that it is compatible with.
 struct RequestDecoder: Sendable {
   let configuration: Configuration
   let registry: PluginRegistry
+  private let bootID = Stamp.now.bootID
+
+  init(configuration: Configuration, registry: PluginRegistry) {
+    self.configuration = configuration
+    self.registry = registry
+  }
 
   /// Reads a request.
   ///
@@ -57,7 +74,23 @@ struct RequestDecoder: Sendable {
   /// - Returns: the request.
   /// - Throws: the first thing that is wrong with it.
   func decode(_ message: HTTPRequest, _ endpoint: Endpoint) throws(CNIError) -> DecodedRequest {
-    let call = try body(message, endpoint)
+    var headers = RequestHeaders(message.headers)
+    // Whoever calls now lives in this boot, whatever it says.
+    if headers.stamp?.bootID != bootID { headers.stamp = nil }
+    return try decode(try body(message, endpoint), headers, endpoint)
+  }
+
+  /// Reads a call.
+  ///
+  /// - Parameters:
+  ///   - call: the call.
+  ///   - headers: what its sender said beside it.
+  ///   - endpoint: where it came in.
+  /// - Returns: the request.
+  /// - Throws: the first thing that is wrong with it.
+  func decode(
+    _ call: Request, _ headers: RequestHeaders, _ endpoint: Endpoint
+  ) throws(CNIError) -> DecodedRequest {
     let variables = try Variables(call.env, endpoint)
     // OVN-Kubernetes looks at the pod before the configuration, Multus the other way round.
     if endpoint == .ovn { _ = try PodIdentity(variables, endpoint, isRequired: true) }
@@ -68,7 +101,6 @@ struct RequestDecoder: Sendable {
     }
     let isRequired = endpoint != .cni || plugin?.needsPodIdentity(network) == true
     let pod = try PodIdentity(variables, endpoint, isRequired: isRequired)
-    let headers = RequestHeaders(message.headers)
     return DecodedRequest(
       request: PodRequest(
         command: variables.command, podNamespace: pod.namespace, podName: pod.name, podUID: pod.uid,
@@ -114,7 +146,8 @@ struct RequestDecoder: Sendable {
     }
   }
 
-  private func searchPath(_ env: [String: String]) -> [String] {
+  /// Where programs of plugins are looked for: the daemon's directories, then the absolute ones of CNI_PATH.
+  func searchPath(_ env: [String: String]) -> [String] {
     let given = env["CNI_PATH", default: ""].utf8.split(separator: 0x3A).map { String($0) ?? "" }
     return configuration.binDirectories + given.filter { $0.utf8.first == 0x2F }
   }

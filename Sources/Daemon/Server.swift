@@ -18,6 +18,8 @@ public final class Server: Sendable {
 
   private let http: HTTPServer
   private let calls: CallService
+  private let dispatcher: Dispatcher
+  private let background: BackgroundWork
   private let phase: PhaseHolder
 
   /// What the probes say.
@@ -42,16 +44,33 @@ public final class Server: Sendable {
         maximumConcurrent: configuration.maximumConcurrent,
         maximumQueued: configuration.maximumQueued)
     }
+    let backlog = try starting { () throws(SystemError) in try Backlog() }
+    let spool = try Spool(
+      directory: SpoolEntry.directory(socketDirectory: configuration.socketDirectory), log: log)
+    let decoder = RequestDecoder(configuration: configuration, registry: registry)
+    let handler = CommandHandler(
+      store: store, decoder: decoder, spool: spool, backlog: backlog, log: log)
     let calls = CallService(
-      decoder: RequestDecoder(configuration: configuration, registry: registry),
-      handler: CommandHandler(store: store, registry: registry, log: log),
-      dispatcher: dispatcher, log: log)
+      decoder: decoder, handler: handler, dispatcher: dispatcher, backlog: backlog, log: log)
+    background = try starting { () throws(SystemError) in
+      try BackgroundWork(
+        backlog: backlog, handler: handler, dispatcher: dispatcher,
+        orphans: OrphanSweep(
+          graceSeconds: configuration.orphanGrace, bootID: store.bootID,
+          isAlive: OrphanSweep.kernel(log)),
+        log: log)
+    }
     http = try starting { () throws(SystemError) in
       try HTTPServer(options: HTTPServer.Options()) { exchange in
-        exchange.respondOrHand(to: calls, readiness: { phase.readiness })
+        exchange.respondOrHand(
+          to: calls,
+          readiness: {
+            dispatcher.isStuck ? "\(dispatcher.hung) calls do not come back" : phase.readiness
+          })
       }
     }
     self.calls = calls
+    self.dispatcher = dispatcher
     self.phase = phase
   }
 
@@ -74,25 +93,42 @@ public final class Server: Sendable {
   /// Serves until `stop`; on the calling thread.
   public func run() throws(SystemError) { try http.run() }
 
+  /// Begins with what a daemon that died has left, before the first call of a client; returns at once.
+  ///
+  /// What is unfinished blocks only its own attachments.
+  public func recover() { background.recover() }
+
   /// From now on `/readyz` says that the daemon is ready.
   public func becomeReady() { phase.phase.withLock { $0 = .ready } }
+
+  /// What ``lookAfter()`` waits for between its turns: readable when there is something to do.
+  public var descriptors: [Int32] { background.descriptors }
+
+  /// Does what has to be done now and then: late calls are answered, spooled DELs and unfinished work begun.
+  ///
+  /// To be called when one of ``descriptors`` is readable, and several times a second.
+  public func lookAfter() {
+    dispatcher.lookAfter()
+    background.lookAround()
+  }
 
   /// From now on `/readyz` answers 500, and of new calls only DEL is served.
   public func beginStopping() {
     phase.phase.withLock { $0 = .stopping }
     calls.beginStopping()
+    background.stop()
   }
 
-  /// How many calls run and wait.
-  public var load: (running: Int, waiting: Int) { calls.load }
-
-  /// Ends the wait of calls whose time is over.
-  public func expireWaiting() { calls.expireWaiting() }
+  /// How many calls run and wait, the daemon's own work included.
+  public var load: (running: Int, waiting: Int) {
+    let load = dispatcher.load
+    return (load.running + dispatcher.backgroundLoad, load.waiting)
+  }
 
   /// Ends `run`, after the answers that are being written, and the threads of calls.
   public func stop() {
     http.stop()
-    calls.close()
+    dispatcher.close()
   }
 }
 

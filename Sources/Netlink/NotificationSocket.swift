@@ -83,7 +83,8 @@ public enum NotificationGroup: Sendable, CaseIterable {
 ///
 /// Open it before the change whose effect is awaited. Like every socket it keeps its namespace alive.
 public struct NotificationSocket: ~Copyable, Sendable {
-  let descriptor: FileDescriptor
+  /// Readable when something was announced.
+  public let descriptor: FileDescriptor
   private var waiting: [NetlinkNotification] = []
   private static let room = 64 << 10
 

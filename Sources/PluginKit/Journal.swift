@@ -12,39 +12,6 @@ public protocol AttachmentRecording: Sendable {
   func write(_ record: AttachmentRecord) throws(CNIError)
 }
 
-/// What a running call is doing, for deadline errors, metrics and those who watch.
-public final class CallProgress: Sendable {
-  /// One step that has ended.
-  public struct Step: Equatable, Sendable {
-    /// `plugin.step`.
-    public let name: String
-    /// How long it took.
-    public let nanoseconds: UInt64
-  }
-
-  private struct State {
-    var current = ""
-    var finished: [Step] = []
-  }
-
-  private let state = Mutex(State())
-
-  /// Starts with nothing done.
-  public init() {}
-
-  /// The step that is running or ran last, `plugin.step`; empty before the first.
-  public var current: String { state.withLock { $0.current } }
-
-  /// The steps that have ended, in order.
-  public var finished: [Step] { state.withLock { $0.finished } }
-
-  func begin(_ name: String) { state.withLock { $0.current = name } }
-
-  func end(_ name: String, nanoseconds: UInt64) {
-    state.withLock { $0.finished.append(Step(name: name, nanoseconds: nanoseconds)) }
-  }
-}
-
 /// Runs a plugin's effects, one step at a time, once their undo is on the disk.
 ///
 /// It alone makes permits, and netlink changes, leases and executed plugins ask for one; so an effect outside of
@@ -66,12 +33,15 @@ public final class Journal<Step: PluginStep>: Sendable {
   ///   - step: its name.
   ///   - body: the effect; gets the permit that it needs.
   /// - Returns: what the body returns.
-  /// - Throws: code 105 with the step's name if the deadline has passed before or in the step; else the body's error.
+  /// - Throws: code 105 with the step's name if the deadline has passed before or in the step, or if the call was given
+  ///   up; else the body's error.
   public func perform<T>(
     _ step: Step, _ body: (borrowing Permit) throws(CNIError) -> T
   ) throws(CNIError) -> T {
     let name = "\(plugin).\(step.rawValue)"
-    progress.begin(name)
+    guard progress.begin(name) else {
+      throw CNIError(.deadline, "given up before step \(name)")
+    }
     if deadline.isOver { throw overdue(name, cause: "") }
     let began = KernelClock.monotonic
     defer { progress.end(name, nanoseconds: KernelClock.monotonic &- began) }
@@ -93,7 +63,8 @@ public final class Journal<Step: PluginStep>: Sendable {
   }
 }
 
-/// The place where the fault tests end the process: `CNID_KILL_AFTER=<plugin>.<step>`.
+/// The place where the fault tests end the process: `CNID_KILL_AFTER=<plugin>.<step>`, or `<plugin>.record` for between the
+/// record and the first step.
 enum KillPoint {
   private static let name = Process.variable("CNID_KILL_AFTER")
 

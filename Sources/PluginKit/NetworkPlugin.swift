@@ -86,6 +86,10 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// Whether a call on `/cni` with this configuration must name its pod in CNI_ARGS.
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool
 
+  /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for a plugin whose attachments
+  /// of one pod share something; nil for nothing.
+  func lock(for request: PodRequest) -> String?
+
   /// Called exactly once, before everything else.
   func initialize(_ settings: PluginSettings) throws(CNIError)
 
@@ -102,7 +106,7 @@ public protocol NetworkPlugin: AnyObject, Sendable {
 
   /// Detaches, and undoes a failed ADD: removes what is the attachment's and still there.
   ///
-  /// Nothing there is success; so is a second time.
+  /// Nothing there is success; so is a second time. A backend that is down is `call.postpone`, one that refuses an error.
   func delete(_ call: PluginCall<Step>) throws(CNIError)
 
   /// Finds out whether the attachment is still as ADD's result says.
@@ -128,6 +132,8 @@ extension NetworkPlugin {
   public var aliases: [String] { [] }
   /// No.
   public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { false }
+  /// Nothing.
+  public func lock(for request: PodRequest) -> String? { nil }
   /// Nothing to prepare.
   public func initialize(_ settings: PluginSettings) throws(CNIError) {}
   /// Ignored.

@@ -1,4 +1,5 @@
 public import CNI
+import Linux
 
 /// An ADD before its plan is recorded: there is nothing on it that could change anything.
 public final class AddCall<Step: PluginStep>: Sendable {
@@ -39,6 +40,7 @@ public final class AddCall<Step: PluginStep>: Sendable {
     record.namespace = namespace
     try store.write(record)
     written.set(record)
+    KillPoint.reached("\(draft.key.plugin).record")
     return Journal(plugin: draft.key.plugin, progress: progress, deadline: request.deadline)
   }
 
@@ -54,6 +56,7 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   public let record: AttachmentRecord?
   /// Runs the effects: what these verbs remove or change is in the record, or found by its marks.
   public let journal: Journal<Step>
+  private let reason = Mutex<String?>(nil)
 
   /// Makes the call; the daemon does.
   public init(
@@ -63,4 +66,15 @@ public final class PluginCall<Step: PluginStep>: Sendable {
     self.record = record
     self.journal = Journal(plugin: plugin, progress: progress, deadline: request.deadline)
   }
+
+  /// Says, in a `delete`, that the pod is detached but a backend is down that has to forget something too.
+  ///
+  /// The DEL then succeeds, the record stays in phase `deleting`, and the daemon calls `delete` again, with back-off, until it
+  /// ends without this. Without a record there is nothing to come back to: throw instead.
+  ///
+  /// - Parameter reason: what is missing, for the log: `OVSDB is not reachable`.
+  public func postpone(_ reason: String) { self.reason.withLock { $0 = reason } }
+
+  /// Why something is still to be done; nil if nothing is.
+  public var postponed: String? { reason.withLock { $0 } }
 }

@@ -20,17 +20,19 @@ struct AddTests {
     let daemon = try TestDaemon([RecordingPlugin()])
     let config = "{ \"cniVersion\":\"0.4.0\", \"name\":\"net\", \"type\":\"recorder\" }"
     let call = CNICall(
-      "ADD", config, headers: [("X-Cnid-Request-Id", "r-1"), ("X-Cnid-Stamp", "b:77")])
+      "ADD", config, headers: [("X-Cnid-Request-Id", "r-1"), ("X-Cnid-Stamp", CNICall.stamp(77))])
     #expect(try await daemon.send(call).status == 200)
     let record = try #require(daemon.record())
     #expect(record.phase == .attached)
     #expect(record.configuration == Array(config.utf8))
     #expect(record.result == RecordingPlugin.result)
     #expect(record.plan == [PlannedResource("thing", [("name", "eth0")])])
-    #expect(record.environment == call.env.compactMapValues { $0 })
+    var environment = record.environment
+    #expect(environment.removeValue(forKey: "CNID_ATTACHMENT")?.count == 32)
+    #expect(environment == call.env.compactMapValues { $0 })
     #expect(record.origin == "cni")
     #expect(record.requestID == "r-1")
-    #expect("\(record.stamp)" == "b:77")
+    #expect("\(record.stamp)" == CNICall.stamp(77))
     #expect(daemon.files.count == 1)
   }
 
@@ -140,14 +142,12 @@ struct AddTests {
 
   @Test("if the undo fails too the record stays, and the runtime's DEL tries again with it")
   func failedUndo() async throws {
-    let failures = Watched(1)
+    let isBusy = Watched(true)
     let plugin = RecordingPlugin(
       add: failing,
       others: [
         .delete: { _ throws(CNIError) in
-          guard failures.value > 0 else { return }
-          failures.change { $0 -= 1 }
-          throw CNIError(.kernel, "device busy")
+          if isBusy.value { throw CNIError(.kernel, "device busy") }
         }
       ])
     let daemon = try TestDaemon([plugin])
@@ -157,6 +157,7 @@ struct AddTests {
     #expect(daemon.log.contains("device busy"))
     let record = try #require(daemon.record())
     #expect(record.phase == .deleting)
+    isBusy.change { $0 = false }
     #expect(try await daemon.send(CNICall("DEL")).status == 200)
     #expect(plugin.calls(.delete).last?.record?.plan == record.plan)
     #expect(daemon.files.isEmpty)
@@ -243,10 +244,11 @@ struct RepeatedAddTests {
   func otherBoot() async throws {
     let plugin = RecordingPlugin()
     let daemon = try TestDaemon([plugin])
-    #expect(
-      try await daemon.send(CNICall(headers: [("X-Cnid-Stamp", "before-reboot:5")])).status == 200)
+    var old = AttachmentRecord(container: "some-container-id", boot: "another-boot")
+    old.phase = .attached
+    try daemon.store.write(old)
     #expect(try await daemon.send(stamped("r-2")).status == 200)
-    #expect(plugin.calls.value.map(\.command) == [.add, .delete, .add])
+    #expect(plugin.calls.value.map(\.command) == [.delete, .add])
   }
 
   @Test("another namespace behind the same ids means that the old attachment is gone")

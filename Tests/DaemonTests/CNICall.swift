@@ -33,6 +33,11 @@ struct CNICall: Sendable {
   /// A configuration that the recording plugin serves.
   static let network = #"{"cniVersion":"1.1.0","name":"net","type":"recorder"}"#
 
+  /// A stamp of this boot, as a shim writes it.
+  static func stamp(_ nanoseconds: UInt64) -> String {
+    Stamp(bootID: Stamp.now.bootID, nanoseconds: nanoseconds).description
+  }
+
   /// A GC of the network, with the list of valid attachments under a key.
   static func garbageCollection(
     _ valid: [(String, String)], key: String = "cni.dev/valid-attachments"

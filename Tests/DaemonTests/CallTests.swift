@@ -52,9 +52,10 @@ struct CallTests {
     let request = try #require(plugin.calls(.add).first?.request)
     #expect(request.title == "shop/web-0")
     #expect(request.podUID == "u1")
-    // Only the variables of CNI reach a plugin's children.
-    #expect(request.environment.keys.allSatisfy { $0.hasPrefix("CNI_") })
-    #expect(request.environment.count == 6)
+    // Only the variables of CNI and the attachment's mark reach a plugin's children.
+    #expect(
+      request.environment.keys.allSatisfy { $0.hasPrefix("CNI_") || $0 == "CNID_ATTACHMENT" })
+    #expect(request.environment.count == 7)
   }
 
   @Test("the client of DaemonAPI gets the same bytes")

@@ -144,13 +144,13 @@ struct PluginSelectionTests {
     let daemon = try TestDaemon([plugin])
     _ = try await daemon.send(
       CNICall(
-        "CHECK", headers: [("X-Cnid-Request-Id", "abc-1"), ("X-Cnid-Stamp", "b-1:77")]))
+        "CHECK", headers: [("X-Cnid-Request-Id", "abc-1"), ("X-Cnid-Stamp", CNICall.stamp(77))]))
     _ = try await daemon.send(
       CNICall("CHECK", headers: [("X-Cnid-Request-Id", "a b"), ("X-Cnid-Stamp", "77")]))
     let requests = plugin.calls(.check).map(\.request)
     try #require(requests.count == 2)
     #expect(requests[0].requestID == "abc-1")
-    #expect("\(requests[0].stamp)" == "b-1:77")
+    #expect("\(requests[0].stamp)" == CNICall.stamp(77))
     #expect(requests[1].requestID == "")
     #expect(requests[1].stamp.nanoseconds > 0)
   }

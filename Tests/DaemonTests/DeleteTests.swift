@@ -95,20 +95,20 @@ struct DeleteTests {
   @Test("a DEL older than the ADD touches nothing")
   func older() async throws {
     let daemon = try TestDaemon([plugin])
-    func stamped(_ command: String, _ stamp: String) -> CNICall {
-      CNICall(command, headers: [("X-Cnid-Stamp", stamp)])
+    func stamped(_ command: String, _ nanoseconds: UInt64) -> CNICall {
+      CNICall(command, headers: [("X-Cnid-Stamp", CNICall.stamp(nanoseconds))])
     }
-    #expect(try await daemon.send(stamped("ADD", "boot:100")).status == 200)
+    #expect(try await daemon.send(stamped("ADD", 100)).status == 200)
     let record = daemon.record()
-    #expect(try await daemon.send(stamped("DEL", "boot:99")).status == 200)
+    #expect(try await daemon.send(stamped("DEL", 99)).status == 200)
     #expect(plugin.calls(.delete).isEmpty)
     #expect(daemon.record() == record)
-    #expect(try await daemon.send(stamped("DEL", "boot:100")).status == 200)
+    #expect(try await daemon.send(stamped("DEL", 100)).status == 200)
     #expect(plugin.calls(.delete).count == 1)
     #expect(daemon.files.isEmpty)
   }
 
-  @Test("a DEL of another boot's clock is taken for a new one")
+  @Test("a caller that says it is of another boot lives in this one: its DEL counts as new")
   func otherBoot() async throws {
     let daemon = try TestDaemon([plugin])
     #expect(

@@ -4,58 +4,6 @@ import Linux
 import Testing
 import TestSupport
 
-/// A dispatcher whose calls tell what they do and end when the test says so.
-private final class Desk: Sendable {
-  let dispatcher: Dispatcher
-  /// `name begins`, `name ends`, `name expires`, `name turned away`, in order.
-  let events = Watched<[String]>([])
-  private let doors = Locked<[String: Watched<Bool>]>([:])
-
-  init(concurrent: Int = 8, queued: Int = 100) throws(SystemError) {
-    dispatcher = try Dispatcher(maximumConcurrent: concurrent, maximumQueued: queued)
-  }
-
-  deinit {
-    for door in doors.value.values { door.open() }
-    dispatcher.close()
-  }
-
-  /// Submits a call that waits for `end` with its name.
-  func submit(
-    _ name: String, attachment: String? = nil, network: String = "net", exclusive: Bool = false,
-    stamp: UInt64 = 0, deadline: Deadline = .never, stopping: Bool = false
-  ) throws(CNIError) {
-    let door = Watched()
-    doors.withLock { $0[name] = door }
-    let events = events
-    try dispatcher.submit(
-      Dispatcher.Job(
-        attachment: attachment, network: network, isExclusive: exclusive, stamp: stamp,
-        deadline: deadline, mayRunWhileStopping: stopping,
-        run: {
-          events.change { $0.append("\(name) begins") }
-          door.pass()
-          events.change { $0.append("\(name) ends") }
-        },
-        expire: { events.change { $0.append("\(name) expires") } },
-        turnAway: { events.change { $0.append("\(name) turned away") } }))
-  }
-
-  /// Lets calls end.
-  func end(_ names: String...) {
-    for name in names { doors.value[name]?.open() }
-  }
-
-  /// Waits for an event.
-  func has(_ event: String) async -> Bool { await events.reaches { $0.contains(event) } }
-
-  /// Waits for so many events, and gives them all.
-  func all(_ count: Int) async -> [String] {
-    _ = await events.reaches { $0.count >= count }
-    return events.value
-  }
-}
-
 @Suite("Dispatcher: order")
 struct DispatcherOrderTests {
   @Test("calls of one attachment run one after the other, in the order of their stamps")
@@ -174,7 +122,7 @@ struct DispatcherExclusionTests {
     try desk.submit("gc", exclusive: true, deadline: Deadline(nanoseconds: 1))
     try desk.submit("later", attachment: "b")
     #expect(desk.dispatcher.load.waiting == 2)
-    desk.dispatcher.expireWaiting()
+    desk.dispatcher.lookAfter()
     #expect(await desk.has("gc expires"))
     #expect(await desk.has("later begins"))
   }
@@ -214,7 +162,7 @@ struct DispatcherBoundTests {
     #expect(await desk.has("a begins"))
     try desk.submit("b", attachment: "b", deadline: Deadline(nanoseconds: 1))
     try desk.submit("c", attachment: "c")
-    desk.dispatcher.expireWaiting()
+    desk.dispatcher.lookAfter()
     #expect(await desk.has("b expires"))
     #expect(desk.dispatcher.load.waiting == 1)
     desk.end("a", "b", "c")
@@ -237,8 +185,8 @@ struct DispatcherBoundTests {
     try desk.submit("running", attachment: "a")
     #expect(await desk.has("running begins"))
     try desk.submit("add", attachment: "b")
-    try desk.submit("delete", attachment: "c", stopping: true)
-    let removed = desk.dispatcher.removeWaiting { !$0.mayRunWhileStopping }
+    try desk.submit("delete", .delete, attachment: "c")
+    let removed = desk.dispatcher.removeWaiting { $0.kind != .delete }
     #expect(removed.map(\.attachment) == ["b"])
     desk.end("running", "delete")
     #expect(
@@ -324,14 +272,13 @@ struct DispatcherStressTests {
               let network = "n\(random.number(below: 3))"
               let isExclusive = random.number(below: 40) == 0
               let attachment = isExclusive ? nil : "a\(random.number(below: 12))"
-              let job = Dispatcher.Job(
-                attachment: attachment, network: network, isExclusive: isExclusive,
+              let job = Job(
+                kind: .other, attachment: attachment, network: network, isExclusive: isExclusive,
                 stamp: UInt64(random.number(below: 100)), deadline: .never,
-                mayRunWhileStopping: false,
-                run: {
+                work: QuickWork {
                   tally.change { $0.begin(attachment, network, isExclusive) }
                   tally.change { $0.end(attachment, network, isExclusive) }
-                }, expire: {}, turnAway: {})
+                })
               do throws(CNIError) { try dispatcher.submit(job) } catch { refused += 1 }
             }
             return refused

@@ -133,9 +133,9 @@ struct GarbageCollectionTests {
 
   @Test("an attachment that is younger than the GC stays")
   func younger() async throws {
-    let daemon = try await attached([CNICall(headers: [("X-Cnid-Stamp", "boot:100")])])
+    let daemon = try await attached([CNICall(headers: [("X-Cnid-Stamp", CNICall.stamp(100))])])
     let answer = try await daemon.send(
-      CNICall.garbageCollection([]).with("X-Cnid-Stamp", "boot:50"))
+      CNICall.garbageCollection([]).with("X-Cnid-Stamp", CNICall.stamp(50)))
     #expect(answer.status == 200)
     #expect(daemon.record() != nil)
     #expect(plugin.calls(.delete).isEmpty)

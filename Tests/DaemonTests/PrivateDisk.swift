@@ -43,7 +43,9 @@ struct PrivateDisk {
     self.state = state
     store = try AttachmentStore(stateDirectory: state, log: log)
     decoder = RequestDecoder(configuration: configuration, registry: registry)
-    handler = CommandHandler(store: store, registry: registry, log: log)
+    handler = CommandHandler(
+      store: store, decoder: decoder,
+      spool: try Spool(directory: directory("spool"), log: log), backlog: try Backlog(), log: log)
   }
 
   /// Handles a call; the error if it failed.

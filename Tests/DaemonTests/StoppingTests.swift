@@ -95,7 +95,7 @@ struct StoppingTests {
       CNICall(container: "b", headers: [("X-Cnid-Time-Left", "2001")]))
     #expect(
       try await becomes {
-        daemon.server.expireWaiting()
+        daemon.server.lookAfter()
         return daemon.log.contains("deadline passed while waiting")
       })
     let answer = try await second.value

@@ -40,8 +40,16 @@ final class TestDaemon: Sendable {
       configuration: configuration, registry: PluginRegistry.assemble(plugins).registry,
       store: store, log: log)
     try server.add(listener: RunDirectory.listen(configuration.socketPath), rootPeersOnly: true)
+    server.recover()
     if isReady { server.becomeReady() }
     try OSThread.start { try? server.run() }
+    // What the daemon's first thread does.
+    try OSThread.start { [weak server] in
+      while let server {
+        server.lookAfter()
+        Clock.pause(milliseconds: 10)
+      }
+    }
     self.directory = directory
     self.server = server
     socket = configuration.socketPath
@@ -95,12 +103,12 @@ extension AttachmentRecord {
   /// A record in phase `adding`, of the network `net` and made by the plugin `recorder` unless told otherwise.
   init(
     network: String = "net", container: String, ifName: String = "eth0",
-    plugin: String = "recorder"
+    plugin: String = "recorder", boot: String = Stamp.now.bootID
   ) {
     self.init(
       key: AttachmentKey(
         network: network, containerID: container, ifName: ifName, plugin: plugin),
       configuration: Array(#"{"name":"\#(network)"}"#.utf8), environment: [:], origin: "cni",
-      requestID: "", stamp: Stamp.now)
+      requestID: "", stamp: Stamp(bootID: boot))
   }
 }

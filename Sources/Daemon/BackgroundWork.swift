@@ -1,0 +1,255 @@
+import CNI
+import DaemonAPI
+import Linux
+import Netlink
+import PluginKit
+
+/// Does what the backlog lists, beside the calls of clients.
+///
+/// Each piece is a job of its attachment, so it blocks only that attachment's calls.
+final class BackgroundWork: Sendable {
+  private let backlog: Backlog
+  private let handler: CommandHandler
+  private let dispatcher: Dispatcher
+  private let orphans: OrphanSweep
+  private let log: Log
+  private let cancellation: Cancellation
+  private let times = Mutex(Times())
+  /// Hears of namespaces that have died; nil if the kernel does not tell.
+  private let announcements: Mutex<NotificationSocket?>
+  /// ``announcements``' descriptor, -1 without.
+  private let announcementDescriptor: Int32
+
+  /// CLOCK_MONOTONIC, when something was looked at without being asked.
+  private struct Times {
+    var spool: UInt64 = 0
+    var sweep: UInt64 = 0
+  }
+
+  /// Time for one try.
+  private static let tryMilliseconds = 30_000
+  /// The spool is looked at so often also when nothing is announced.
+  private static let spoolPause: UInt64 = 10_000_000_000
+  /// And all namespaces.
+  private static let sweepPause: UInt64 = 3_600_000_000_000
+
+  init(
+    backlog: Backlog, handler: CommandHandler, dispatcher: Dispatcher, orphans: OrphanSweep,
+    log: Log
+  ) throws(SystemError) {
+    self.backlog = backlog
+    self.handler = handler
+    self.dispatcher = dispatcher
+    self.orphans = orphans
+    self.log = log
+    cancellation = try Cancellation()
+    var socket: NotificationSocket?
+    do throws(NetlinkError) {
+      socket = try NotificationSocket(.namespaceIDs)
+    } catch {
+      log.write(
+        .warning, "dead namespaces are found by the hourly look only", [("error", "\(error)")])
+    }
+    announcementDescriptor = socket?.descriptor.rawValue ?? -1
+    announcements = Mutex(socket)
+  }
+
+  private var spool: Spool { handler.spool }
+
+  /// Readable when there is something to do; -1 stands for none.
+  var descriptors: [Int32] { [backlog.descriptor, spool.descriptor, announcementDescriptor] }
+
+  /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's call can be there.
+  func recover() {
+    for record in handler.store.records() where handler.isUnfinished(record) {
+      backlog.add(.finish(record.key))
+    }
+    lookAround()
+  }
+
+  /// Finds what has to be done by now, and has it done.
+  func lookAround() {
+    let now = KernelClock.monotonic
+    let isTime = times.withLock { times in
+      let spool = times.spool == 0 || now &- times.spool > Self.spoolPause
+      let sweep =
+        times.sweep == 0 || now &- times.sweep > Self.sweepPause
+        || orphans.nextDue.map { times.sweep < $0 && $0 <= now } ?? false
+      if spool { times.spool = now }
+      if sweep { times.sweep = now }
+      return (spool: spool, sweep: sweep)
+    }
+    if isTime.spool || isReadable(spool.descriptor) { readSpool() }
+    if isTime.sweep { backlog.add(.sweep(namespaceID: nil)) }
+    readAnnouncements()
+    submitDue()
+  }
+
+  private func isReadable(_ descriptor: Int32) -> Bool {
+    let now = Deadline.after(milliseconds: 0)
+    return descriptor >= 0 && (try? now.wait(descriptor, for: .read, "look")) != nil
+  }
+
+  /// Lists the DELs that have come into the spool.
+  private func readSpool() {
+    for item in spool.scan() {
+      backlog.add(
+        .spooled(item.name, containerID: item.containerID, ifName: item.ifName),
+        stamp: item.entry.stamp.nanoseconds)
+    }
+  }
+
+  private func readAnnouncements() {
+    announcements.withLock { socket in
+      do throws(NetlinkError) {
+        while let announced = try socket?.nextIfAny() {
+          guard case .namespaceIDRemoved(let id) = announced else { continue }
+          backlog.add(.sweep(namespaceID: id))
+        }
+      } catch {
+        // Some were lost.
+        backlog.add(.sweep(namespaceID: nil))
+      }
+    }
+  }
+
+  /// Hands what is due to the dispatcher.
+  private func submitDue() {
+    for due in backlog.takeDue() {
+      do throws(CNIError) {
+        try submit(due)
+      } catch {
+        backlog.putBack(due.task)
+      }
+    }
+  }
+
+  /// Ends what is running; what is left is found again by the next daemon.
+  func stop() {
+    cancellation.cancel()
+    dispatcher.cancelBackground()
+  }
+
+  private func submit(_ due: Backlog.Due) throws(CNIError) {
+    let work = BackgroundCall(due.task) { [self] progress in perform(due.task, progress) }
+    var job = Job(
+      kind: .background, network: network(of: due.task), stamp: due.stamp, deadline: .never,
+      work: work)
+    switch due.task {
+    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
+      job.attachment = Job.attachment(key.containerID, key.ifName)
+      job.lock = handler.lock(ofRecorded: key)
+    case .spooled(_, let containerID, let ifName):
+      job.attachment = Job.attachment(containerID, ifName)
+    case .sweep: break
+    }
+    try dispatcher.submit(job)
+  }
+
+  private func network(of task: Backlog.Task) -> String {
+    switch task {
+    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key): key.network
+    case .spooled, .sweep: ""
+    }
+  }
+
+  /// Does one piece, on a worker's thread; what fails goes back to the list.
+  private func perform(_ task: Backlog.Task, _ progress: CallProgress) {
+    // A call that came meanwhile may have made it pointless.
+    guard backlog.contains(task) else { return }
+    let deadline = Deadline.after(
+      milliseconds: Self.tryMilliseconds, cancellation: cancellation)
+    progress.expectEnd(by: deadline)
+    do throws(CNIError) {
+      let outcome = try attempt(task, deadline, progress)
+      switch outcome {
+      case .nothing: backlog.remove(task)
+      case .done(let action):
+        backlog.remove(task)
+        log.write(.info, "recovered", [("action", action.rawValue)] + fields(of: task))
+      case .postponed(let reason):
+        let seconds = backlog.putBack(task)
+        log.write(
+          .info, "still to be done",
+          fields(of: task) + [("missing", reason), ("again_in_s", "\(seconds)")])
+      }
+    } catch {
+      let seconds = backlog.putBack(task)
+      log.write(
+        .warning, "recovery failed",
+        fields(of: task) + [
+          ("code", "\(error.code.rawValue)"), ("error", "\(error)"), ("again_in_s", "\(seconds)"),
+        ])
+    }
+  }
+
+  private func attempt(
+    _ task: Backlog.Task, _ deadline: Deadline, _ progress: CallProgress
+  ) throws(CNIError) -> CommandHandler.Recovery {
+    switch task {
+    case .finish(let key): return try handler.finish(key, deadline, progress)
+    case .undoUnread(let key, let requestID):
+      return try handler.undoUnread(key, requestID: requestID, deadline, progress)
+    case .removeOrphan(let key):
+      // A namespace that has come back to life was another's, and so is the record then.
+      guard let record = handler.store.record(key), orphans.isStillDead(record) else {
+        return .nothing
+      }
+      return try handler.remove(record, .orphan, deadline, progress)
+    case .spooled(let name, let containerID, let ifName):
+      let items = spool.items(containerID: containerID, ifName: ifName)
+      // Somebody may have worked it off meanwhile.
+      guard let item = items.first(where: { $0.name == name }) else { return .nothing }
+      return try handler.workOff(item, deadline, progress)
+    case .sweep(let id):
+      sweep(id)
+      return .nothing
+    }
+  }
+
+  /// Lists the attachments whose namespaces have been dead for long enough.
+  private func sweep(_ id: Int32?) {
+    let now = KernelClock.monotonic
+    let records: [AttachmentRecord]
+    if let id {
+      records = handler.store.records(namespaceID: id)
+      if records.isEmpty { return }
+    } else {
+      records = handler.store.records()
+    }
+    let dead =
+      id.map { orphans.ended(namespaceID: $0, records, now: now) }
+      ?? orphans.look(at: records, now: now)
+    for key in dead { backlog.add(.removeOrphan(key)) }
+  }
+
+  private func fields(of task: Backlog.Task) -> [(String, String)] {
+    switch task {
+    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
+      [
+        ("container", key.containerID), ("ifname", key.ifName), ("network", key.network),
+        ("plugin", key.plugin),
+      ]
+    case .spooled(let name, let containerID, let ifName):
+      [("spooled", name), ("container", containerID), ("ifname", ifName)]
+    case .sweep: []
+    }
+  }
+}
+
+/// A piece of the backlog in the dispatcher.
+private final class BackgroundCall: DispatchedWork {
+  let progress = CallProgress()
+  private let task: Backlog.Task
+  private let body: @Sendable (CallProgress) -> Void
+
+  init(_ task: Backlog.Task, _ body: @escaping @Sendable (CallProgress) -> Void) {
+    self.task = task
+    self.body = body
+  }
+
+  func run() { body(progress) }
+
+  // Nobody waits for it, and it is still on the list.
+  func refuse(_ reason: Rejection) {}
+}

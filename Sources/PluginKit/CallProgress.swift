@@ -1,0 +1,65 @@
+public import Linux
+
+/// What a running call is doing, for deadline errors, metrics and those who watch; and the way to fence it.
+public final class CallProgress: Sendable {
+  /// One step that has ended.
+  public struct Step: Equatable, Sendable {
+    /// `plugin.step`.
+    public let name: String
+    /// How long it took.
+    public let nanoseconds: UInt64
+  }
+
+  private struct State {
+    var current = ""
+    var finished: [Step] = []
+    var limit = UInt64.max
+    var isFenced = false
+    var mustKeepRecord = false
+  }
+
+  private let state = Mutex(State())
+
+  /// Starts with nothing done.
+  public init() {}
+
+  /// The step that is running or ran last, `plugin.step`; empty before the first.
+  public var current: String { state.withLock { $0.current } }
+
+  /// The steps that have ended, in order.
+  public var finished: [Step] { state.withLock { $0.finished } }
+
+  /// CLOCK_MONOTONIC nanoseconds when the work at hand has to be over; who is much later does not come back.
+  public var limit: UInt64 { state.withLock { $0.limit } }
+
+  /// Says when the work that begins now has to be over.
+  public func expectEnd(by deadline: Deadline) {
+    state.withLock { $0.limit = deadline.nanoseconds }
+  }
+
+  /// From now on no further step begins: the call was given up, and others may work on its attachment.
+  public func fence() { state.withLock { $0.isFenced = true } }
+
+  /// Whether the call was given up.
+  public var isFenced: Bool { state.withLock { $0.isFenced } }
+
+  /// Says that an earlier call of the attachment hangs in a step: what is removed now may appear once more, so the record must
+  /// stay until that call has come back.
+  public func keepRecord() { state.withLock { $0.mustKeepRecord = true } }
+
+  /// Whether the record must stay.
+  public var mustKeepRecord: Bool { state.withLock { $0.mustKeepRecord } }
+
+  /// - Returns: false if the step must not begin.
+  func begin(_ name: String) -> Bool {
+    state.withLock { state in
+      if state.isFenced { return false }
+      state.current = name
+      return true
+    }
+  }
+
+  func end(_ name: String, nanoseconds: UInt64) {
+    state.withLock { $0.finished.append(Step(name: name, nanoseconds: nanoseconds)) }
+  }
+}
