@@ -66,7 +66,9 @@ if !embedded {
       dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),
     .testTarget(
       name: "ShimCoreTests",
-      dependencies: ["ShimCore", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "TestSupport"]),
+      dependencies: [
+        "ShimCore", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "CLinux", "TestSupport",
+      ]),
     .testTarget(
       name: "RuntimeTests", dependencies: ["Runtime", "CNI", "JSON", "Linux", "TestSupport"]),
     .testTarget(

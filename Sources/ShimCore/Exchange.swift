@@ -10,6 +10,7 @@ struct Exchange {
   private let headers: RequestHeaders
   private let deadline: Deadline
   private let seconds: Int
+  private let socketDirectory: String
   var log: ShimLog
   /// Whether an answer that was cut has been asked for once more.
   private var hasRepeated = false
@@ -23,8 +24,8 @@ struct Exchange {
     self.log = log
     deadline = begun.deadline(seconds: configuration.daemonTimeout)
     seconds = configuration.daemonTimeout
-    client = DaemonClient(
-      socketPath: socketPath(directory: configuration.daemonSocketDirectory))
+    socketDirectory = configuration.daemonSocketDirectory
+    client = DaemonClient(socketPath: socketPath(directory: socketDirectory))
     do throws(SystemError) {
       headers = RequestHeaders(requestID: try RequestID.random(), stamp: begun.stamp)
     } catch {
@@ -34,8 +35,9 @@ struct Exchange {
 
   /// Gets the daemon's answer.
   ///
-  /// - Returns: the answer; nil if a DEL found no daemon.
-  /// - Throws: the daemon's own error; 11 or, for STATUS, 50 if it cannot be reached; 5 for an answer that cannot be
+  /// - Returns: the answer; nil if a DEL found no daemon and waits in the spool.
+  /// - Throws: the daemon's own error; 11 or, for STATUS, 50 if it cannot be reached (11 for a DEL that cannot be
+  ///   written to the spool either); 5 for an answer that cannot be
   ///   read; 105 if none came in time.
   mutating func run() throws(CNIError) -> Response? {
     switch command {
@@ -76,8 +78,7 @@ struct Exchange {
   private mutating func runStatus() throws(CNIError) -> Response {
     while true {
       do throws(DaemonClientError) {
-        try client.checkAPIReadyNow(.healthz, deadline: deadline)
-        return try send()
+        return try sendProbed()
       } catch {
         switch error.reason {
         case .unreachable, .stopping, .noAnswer:
@@ -91,28 +92,49 @@ struct Exchange {
     }
   }
 
-  /// DEL never waits for a daemon that is not there: what was attached is removed when it is back.
+  /// DEL never waits for a daemon that is not there: it writes down what the daemon does when it is back.
   private mutating func runDelete() throws(CNIError) -> Response? {
     while true {
       do throws(DaemonClientError) {
-        try client.checkAPIReadyNow(.healthz, deadline: deadline)
-        return try send()
+        return try sendProbed()
       } catch {
         switch error.reason {
-        case .unreachable, .stopping:
-          log.write(.warning, "DEL was not done, cnid cannot be reached: \(error)")
-          return nil
+        case .unreachable, .stopping: return try spool(after: error)
         // The probe that follows finds out whether the daemon is still there.
         case .noAnswer where !hasRepeated, .cut where !hasRepeated:
           hasRepeated = true
           log.write(.warning, error.description)
-        case .noAnswer:
-          log.write(.warning, "DEL may not have been done: \(error)")
-          return nil
+        case .noAnswer: return try spool(after: error)
         default: throw failure(error)
         }
       }
     }
+  }
+
+  /// Writes the DEL to the spool, and asks once more: a daemon that came meanwhile may have read the spool before.
+  private mutating func spool(after error: DaemonClientError) throws(CNIError) -> Response? {
+    let writer = SpoolWriter(socketDirectory: socketDirectory)
+    guard let stamp = headers.stamp,
+      let entry = SpoolEntry(request, requestID: headers.requestID ?? "", stamp: stamp)
+    else { throw CNIError(.internal, "the call has no id") }
+    try writer.write(entry)
+    do throws(DaemonClientError) {
+      let response = try sendProbed()
+      writer.remove(entry)
+      return response
+    } catch let second {
+      if case .refused(let own) = second.reason {
+        writer.remove(entry)
+        throw own
+      }
+      log.write(.warning, "DEL waits in \(writer.directory) for cnid: \(error)")
+      return nil
+    }
+  }
+
+  private func sendProbed() throws(DaemonClientError) -> Response {
+    try client.checkAPIReadyNow(.healthz, deadline: deadline)
+    return try send()
   }
 
   private func send() throws(DaemonClientError) -> Response {

@@ -121,7 +121,7 @@ extension Shim {
     return try result(try exchange(.update, request), version)
   }
 
-  /// DEL: without a daemon nothing is done and nothing fails; counterpart of `CmdDel`.
+  /// DEL: without a daemon it is written to the spool, and succeeds; counterpart of `CmdDel`.
   public mutating func cmdDel(_ request: Request) throws(CNIError) {
     try refuseOwnNamespace()
     _ = try exchange(.delete, request)

@@ -68,7 +68,9 @@ public enum ShimProgram {
         CNI_PATH=/opt/cni/bin cni-shim < network.json
 
     It ends with 0, or with 1 and an error as JSON on stdout. Without a daemon ADD, CHECK, UPDATE and
-    GC wait and then fail with code 11, STATUS fails with code 50 at once, DEL succeeds.
+    GC wait and then fail with code 11, and STATUS fails with code 50 at once. DEL is written to
+    <daemonSocketDir>/spool/, where the daemon finds it when it is back, and succeeds; it fails with
+    code 11 only if it cannot be written.
 
     """
 }

@@ -35,14 +35,6 @@ import Testing
     #expect(fake.requests.count == 1)
   }
 
-  @Test("DEL without a socket succeeds at once and says nothing")
-  func deleteWithoutDaemon() async throws {
-    let directory = try TemporaryDirectory()
-    let result = try await ShimCall("DEL").to(directory).run()
-    #expect(result.succeeded && result.output.isEmpty, "\(result)")
-    #expect(result.milliseconds < 3000)
-  }
-
   @Test("T58: ADD waits for a daemon that comes three seconds later")
   func lateDaemon() async throws {
     let directory = try TemporaryDirectory()

@@ -213,11 +213,11 @@ struct ExchangeTests {
     #expect(outcome.error?.code == .tryAgainLater)
   }
 
-  @Test("DEL without an answer is asked once more and then left to the daemon's return")
+  @Test("DEL without an answer is asked once more, written to the spool, and asked a last time")
   func deleteWithoutAnswer() async throws {
     let node = try FakeNode([.close])
     #expect(try await node.run(ShimCall("DEL")) == ShimOutcome(printing: ""))
-    #expect(node.daemon.requests.count == 2)
+    #expect(node.daemon.requests.count == 3)
   }
 
   @Test("STATUS without an answer is code 50 at once")
