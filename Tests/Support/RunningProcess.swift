@@ -21,11 +21,12 @@ public final class RunningProcess: Sendable {
   /// - Parameters:
   ///   - command: its path and arguments.
   ///   - environment: the whole environment.
+  ///   - input: a descriptor that becomes its standard input; nil: nothing to read.
   ///   - log: the file that gets what it prints, at its end.
   ///   - namespace: its network namespace; nil for this process's.
   /// - Throws: when it could not be started.
   public init(
-    _ command: [String], environment: [String: String] = [:], log: String,
+    _ command: [String], environment: [String: String] = [:], input: Int32? = nil, log: String,
     in namespace: TestNamespace? = nil
   ) throws {
     let state = state
@@ -39,8 +40,8 @@ public final class RunningProcess: Sendable {
         let output = try Files.open(log, [.write, .create, .append])
         let child = try ChildProcess(
           executable: Program.find("unshare"), arguments: wrapped,
-          environment: environment.map { "\($0.key)=\($0.value)" }, output: output.rawValue,
-          errorOutput: output.rawValue)
+          environment: environment.map { "\($0.key)=\($0.value)" }, input: input,
+          output: output.rawValue, errorOutput: output.rawValue)
         state.withLock { $0.pid = child.pid }
         started.cancel()
         try Deadline.never.wait(child.descriptor, for: .read, "wait")

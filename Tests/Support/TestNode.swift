@@ -77,7 +77,13 @@ public final class TestNode: Sendable {
 
   /// Starts `cnid` in the node's namespaces and waits until it is ready.
   public func start(within milliseconds: Int = 15_000) async throws {
-    let process = try await launch()
+    try await launch()
+    try await waitUntilReady(within: milliseconds)
+  }
+
+  /// Waits until the daemon that was launched is ready.
+  public func waitUntilReady(within milliseconds: Int = 15_000) async throws {
+    guard let process = running.value else { throw TestError("there is no daemon") }
     let socket = socket
     let ready = try await eventually(within: milliseconds) {
       process.status != nil || (try? RawHTTP.get("/readyz", socket, within: 1000).status) == 200
@@ -92,19 +98,28 @@ public final class TestNode: Sendable {
   /// - Parameters:
   ///   - arguments: further arguments.
   ///   - preparation: a shell command that runs before it in its mount namespace; nil for none.
+  ///   - program: its file.
+  ///   - listener: a listening socket that it is handed as systemd does; nil for none.
   /// - Returns: the running daemon.
   /// - Throws: when it could not be started.
   @discardableResult
   public func launch(
-    _ arguments: [String] = [], through preparation: String? = nil
+    _ arguments: [String] = [], through preparation: String? = nil,
+    program: String = Program.daemon, listener: Int32? = nil
   ) async throws -> RunningProcess {
-    var command = [Program.daemon, "--config", settingsFile] + options.arguments + arguments
-    if let preparation {
-      command = ["/bin/sh", "-c", "\(preparation) && exec \"$0\" \"$@\""] + command
+    var command = [program, "--config", settingsFile] + options.arguments + arguments
+    var preparations = preparation.map { [$0] } ?? []
+    if listener != nil {
+      preparations.append("exec 3<&0 </dev/null && export LISTEN_FDS=1 LISTEN_PID=$$")
+    }
+    if !preparations.isEmpty {
+      let script = preparations.joined(separator: " && ") + " && exec \"$0\" \"$@\""
+      command = ["/bin/sh", "-c", script] + command
     }
     let (started, environment, log, network) = (command, options.environment, logFile, network)
     let process = try await onThread {
-      try RunningProcess(started, environment: environment, log: log, in: network)
+      try RunningProcess(
+        started, environment: environment, input: listener, log: log, in: network)
     }
     running.withLock { $0 = process }
     return process
