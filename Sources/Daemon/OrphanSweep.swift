@@ -3,7 +3,6 @@ import DaemonAPI
 import Linux
 import Netlink
 public import PluginKit
-import Synchronization
 
 /// Finds attachments whose namespace has ended without a DEL.
 ///

@@ -2,7 +2,6 @@ import CNI
 import DaemonAPI
 import Linux
 import PluginKit
-import Synchronization
 
 // What the spool reads of its directory, and what it does with what does not belong there.
 extension Spool {

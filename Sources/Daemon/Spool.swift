@@ -2,7 +2,6 @@ import CNI
 public import DaemonAPI
 import Linux
 import PluginKit
-import Synchronization
 
 /// The DELs that shims wrote while no daemon took them, oldest first.
 ///

@@ -1,12 +1,17 @@
-// The one place that says what `Mutex` is: every other file gets it with `import Linux`. The shim has none.
+// The one place that says what `Mutex` is: every other file gets it, and `Atomic`, with `import Linux`.
+// The shim has neither.
 #if !hasFeature(Embedded)
+  @_exported public import Synchronization
+
   #if SANITIZE_THREAD
     import CLinux
 
     /// A value behind a lock of libpthread, for `scripts/test --sanitize thread` only.
     ///
     /// The sanitizer follows pthread mutexes. It does not see into the library that has
-    /// `Synchronization.Mutex`, and would call everything behind one a race.
+    /// `Synchronization.Mutex`, and would call everything behind one a race. A file sees this one as long as
+    /// it does not import Synchronization itself.
+    @safe
     public struct Mutex<Value: ~Copyable>: ~Copyable {
       private let lock: UnsafeMutablePointer<pthread_mutex_t>
       private let value: UnsafeMutablePointer<Value>
@@ -39,7 +44,5 @@
 
     // The lock guards the value.
     extension Mutex: @unchecked Sendable where Value: ~Copyable {}
-  #else
-    @_exported public import Synchronization
   #endif
 #endif
