@@ -16,7 +16,7 @@ struct AddressesFuzzTests {
       var mutator = Mutator(
         seed: seed, corpus: corpus.map { Array($0.utf8) },
         tokens: ["::", ":", ".", "/", "0", "255", "ffff", "%", "1.2.3.4"].map { Array($0.utf8) })
-      for _ in 0..<150_000 {
+      for _ in 0..<Program.rounds(150_000) {
         let text = String(decoding: mutator.next(), as: UTF8.self)
         if let address = IPAddress(text) {
           precondition(IPAddress(address.description) == address, text)
@@ -40,7 +40,7 @@ struct AddressesFuzzTests {
       let seed = UInt64.random(in: .min ... .max)
       print("seed \(seed)")
       var mutator = Mutator(seed: seed, corpus: [])
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         // Groups of zeros are what printing has to get right, so half of them are.
         var bits: UInt128 = 0
         for _ in 0..<8 {

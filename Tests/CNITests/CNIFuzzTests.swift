@@ -23,7 +23,7 @@ struct CNIFuzzTests {
           Array($0.utf8)
         })
       var accepted = 0
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         let bytes = mutator.next()
         guard let configuration = try? NetworkConfiguration(bytes) else { continue }
         accepted += 1
@@ -56,7 +56,7 @@ struct CNIFuzzTests {
         tokens: ["=", ";", " ", "IP=", "IgnoreUnknown=", "\u{85}", "\u{10ffff}", "::1", "\0"].map {
           Array($0.utf8)
         })
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         let text = String(decoding: mutator.next(), as: UTF8.self)
         let readable = CNIArguments(readable: text)
         if let arguments = try? CNIArguments(text) {
@@ -94,7 +94,7 @@ struct CNIFuzzTests {
           Array($0.utf8)
         })
       var accepted = 0
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         let bytes = mutator.next()
         guard let json = try? JSONValue.parse(bytes) else { continue }
         if let error = CNIError(json: json) {

@@ -13,8 +13,12 @@ struct FuzzTests {
     await #expect(processExitsWith: .success) {
       let seed = UInt64.random(in: .min ... .max)
       print("request fuzz seed \(seed)")
-      let read = await onThread(stackSize: 512 << 10) { fuzzRequests(seed, rounds: 100_000) }
-      precondition(read > 1_000, "too few inputs are still requests for the test to mean anything")
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzzRequests(seed, rounds: Program.rounds(100_000))
+      }
+      precondition(
+        read > Program.rounds(1_000),
+        "too few inputs are still requests for the test to mean anything")
     }
   }
 
@@ -23,8 +27,12 @@ struct FuzzTests {
     await #expect(processExitsWith: .success) {
       let seed = UInt64.random(in: .min ... .max)
       print("response fuzz seed \(seed)")
-      let read = await onThread(stackSize: 512 << 10) { fuzzResponses(seed, rounds: 100_000) }
-      precondition(read > 1_000, "too few inputs are still answers for the test to mean anything")
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzzResponses(seed, rounds: Program.rounds(100_000))
+      }
+      precondition(
+        read > Program.rounds(1_000),
+        "too few inputs are still answers for the test to mean anything")
     }
   }
 
@@ -35,8 +43,12 @@ struct FuzzTests {
     await #expect(processExitsWith: .success) {
       let seed = UInt64.random(in: .min ... .max)
       print("spool entry fuzz seed \(seed)")
-      let read = await onThread(stackSize: 512 << 10) { fuzzEntries(seed, rounds: 100_000) }
-      precondition(read > 500, "too few inputs are still entries for the test to mean anything")
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzzEntries(seed, rounds: Program.rounds(100_000))
+      }
+      precondition(
+        read > Program.rounds(500), "too few inputs are still entries for the test to mean anything"
+      )
     }
   }
 
@@ -46,7 +58,7 @@ struct FuzzTests {
     await #expect(processExitsWith: .success) {
       let seed = UInt64.random(in: .min ... .max)
       print("header fuzz seed \(seed)")
-      await onThread(stackSize: 512 << 10) { fuzzTexts(seed, rounds: 100_000) }
+      await onThread(stackSize: 512 << 10) { fuzzTexts(seed, rounds: Program.rounds(100_000)) }
     }
   }
 }

@@ -197,9 +197,12 @@ struct ConfigurationFuzzTests {
     await #expect(processExitsWith: .success) {
       let seed = UInt64.random(in: .min ... .max)
       print("configuration fuzz seed \(seed)")
-      let read = await onThread(stackSize: 512 << 10) { fuzz(seed: seed, rounds: 100_000) }
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzz(seed: seed, rounds: Program.rounds(100_000))
+      }
       print("\(read) files were accepted")
-      precondition(read > 1_000, "too few inputs are accepted for the test to mean anything")
+      precondition(
+        read > Program.rounds(1_000), "too few inputs are accepted for the test to mean anything")
     }
   }
 }

@@ -16,7 +16,7 @@ struct ParserFuzzTests {
       print("HTTP request fuzz seed \(seed)")
       let corpus = (goodRequests + badRequests).map { Array($0.wire.utf8.prefix(300)) }
       var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         let input = mutator.next()
         let cut = mutator.number(below: input.count + 1)
         let whole = parseRequest([input[...]], limits: tight, ends: true)
@@ -34,7 +34,7 @@ struct ParserFuzzTests {
       print("HTTP response fuzz seed \(seed)")
       let corpus = (goodResponses + badResponses).map { Array($0.wire.utf8.prefix(300)) }
       var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<100_000 {
+      for _ in 0..<Program.rounds(100_000) {
         let input = mutator.next()
         let cut = mutator.number(below: input.count + 1)
         let whole = parseResponse([input[...]], limits: tight, ends: true)

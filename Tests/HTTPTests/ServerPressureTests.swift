@@ -194,7 +194,9 @@ struct ServerPressureTests {
     }
   }
 
-  @Test("10 000 silent connections keep nobody from an answer, and memory is bounded")
+  @Test(
+    "10 000 silent connections keep nobody from an answer, and memory is bounded",
+    .shippedPrograms("memory is the sanitizer's"))
   func tenThousand() async {
     let observed: [any PartialKeyPath<ExitTest.Result> & Sendable] = [\.standardOutputContent]
     let result = await #expect(processExitsWith: .success, observing: observed) {

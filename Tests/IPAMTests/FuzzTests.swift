@@ -52,7 +52,7 @@ struct IPAMFuzzTests {
           Array("nameserver 192.0.2.1\nsearch a b\noptions ndots:5\ndomain x # y\n".utf8),
           Array("dummy\r\neth0".utf8), Array("\n \t\r\n".utf8),
         ], tokens: [[0x0A], [0x0D], [0x20], [0], Array("search".utf8), Array("nameserver ".utf8)])
-      for round in 0..<100_000 {
+      for round in 0..<Program.rounds(100_000) {
         let bytes = Array(mutator.next().prefix(400))
         let dns = ResolverConfiguration.parse(bytes)
         let words = dns.nameservers + dns.search + dns.options + [dns.domain]

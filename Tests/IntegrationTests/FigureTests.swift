@@ -4,7 +4,9 @@ import TestSupport
 import Testing
 
 /// The promised sizes of the programs that are shipped, printed as lines that begin with `figure:`.
-@Suite(.daemonLog, .serialized) struct FigureTests {
+@Suite(
+  .daemonLog, .serialized, .shippedPrograms("size and memory are not those of a debug build"))
+struct FigureTests {
   @Test("The stripped shim is at most 1 MB, the stripped daemon at most 12 MB")
   func sizes() async throws {
     let shim = try Files.status(Program.shim).size

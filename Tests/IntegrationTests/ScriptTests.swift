@@ -5,7 +5,7 @@ import Testing
 /// The scripts as a newcomer meets them.
 @Suite struct ScriptTests {
   static let scripts =
-    ["build", "lint", "test", "demo", "bench"].map { "scripts/\($0)" } + [".ci/run"]
+    ["build", "lint", "test", "demo", "bench", "soak"].map { "scripts/\($0)" } + [".ci/run"]
 
   @Test("Every script says what it does", arguments: scripts)
   func help(script: String) async throws {
@@ -14,7 +14,9 @@ import Testing
     #expect(run.text.contains(script), "\(run)")
   }
 
-  @Test("A script that needs root says so to anybody else", arguments: ["test", "demo", "bench"])
+  @Test(
+    "A script that needs root says so to anybody else",
+    arguments: ["test", "demo", "bench", "soak"])
   func withoutRoot(script: String) async throws {
     // From a copy that nobody needs root to reach.
     let directory = try TemporaryDirectory()
@@ -30,7 +32,8 @@ import Testing
     #expect(run.errorText.contains("needs root"), "\(run)")
   }
 
-  @Test("An option that nobody knows is named", arguments: ["build", "lint", "demo", "bench"])
+  @Test(
+    "An option that nobody knows is named", arguments: ["build", "lint", "demo", "bench", "soak"])
   func unknownOption(script: String) async throws {
     let run = try await Program.run(["\(Program.packageDirectory)/scripts/\(script)", "--nope"])
     #expect(run.status == .exited(1))

@@ -10,9 +10,12 @@ struct FuzzTests {
       let seed = UInt64.random(in: .min ... .max)
       print("JSON fuzz seed \(seed)")
       // The daemon's workers have stacks of 512 KiB.
-      let read = await onThread(stackSize: 512 << 10) { fuzz(seed: seed, rounds: 120_000) }
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzz(seed: seed, rounds: Program.rounds(120_000))
+      }
       print("\(read) texts were read")
-      precondition(read > 1_000, "too few inputs are still JSON for the test to mean anything")
+      precondition(
+        read > Program.rounds(1_000), "too few inputs are still JSON for the test to mean anything")
     }
   }
 }

@@ -86,7 +86,7 @@ struct SocketTests {
     }
     let short = try await node.netlink { socket in
       var short = 0
-      for _ in 0..<150 {
+      for _ in 0..<Program.rounds(150) {
         let names = Set(try socket.links(deadline: soon).map(\.name))
         if !names.isSuperset(of: bridges) { short += 1 }
       }

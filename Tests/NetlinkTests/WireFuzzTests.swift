@@ -42,7 +42,7 @@ struct WireFuzzTests {
       let seed = UInt64.random(in: .min ... .max)
       print("seed \(seed)")
       var mutator = Mutator(seed: seed, corpus: WireFuzzTests.corpus, tokens: WireFuzzTests.tokens)
-      for _ in 0..<120_000 {
+      for _ in 0..<Program.rounds(120_000) {
         let bytes = mutator.next()
         var reader = MessageReader(bytes[...])
         // No message is shorter than its header, which bounds the loop.
@@ -70,7 +70,7 @@ struct WireFuzzTests {
         seed: seed, corpus: WireFuzzTests.corpus.map { Array($0.dropFirst(16)) },
         tokens: WireFuzzTests.tokens)
       var read = 0
-      for _ in 0..<120_000 {
+      for _ in 0..<Program.rounds(120_000) {
         let payload = mutator.next()[...]
         let flags = Int32(mutator.number(below: 0x400))
         let message = NetlinkMessage(
@@ -81,7 +81,7 @@ struct WireFuzzTests {
         if (try? Neighbour(message)) != nil { read += 1 }
         if (try? Acknowledgement(message)) != nil { read += 1 }
       }
-      precondition(read > 100_000, "the damage left too little to read: \(read)")
+      precondition(read > Program.rounds(100_000), "the damage left too little to read: \(read)")
     }
   }
 }

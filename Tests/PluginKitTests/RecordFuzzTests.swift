@@ -10,9 +10,13 @@ struct RecordFuzzTests {
       let seed = UInt64.random(in: .min ... .max)
       print("record fuzz seed \(seed)")
       // The daemon's workers have stacks of 512 KiB.
-      let read = await onThread(stackSize: 512 << 10) { fuzz(seed: seed, rounds: 100_000) }
+      let read = await onThread(stackSize: 512 << 10) {
+        fuzz(seed: seed, rounds: Program.rounds(100_000))
+      }
       print("\(read) files were records")
-      precondition(read > 1_000, "too few inputs are still records for the test to mean anything")
+      precondition(
+        read > Program.rounds(1_000),
+        "too few inputs are still records for the test to mean anything")
     }
   }
 }

@@ -30,7 +30,7 @@ struct InputFuzzTests {
         ("CNI_IFNAME", "eth0"), ("CNI_PATH", "/nowhere"),
       ].map { (name: $0.0, value: $0.1) }
       var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<50_000 {
+      for _ in 0..<Program.rounds(50_000) {
         // No daemon is asked: CHECK ends at the version, which is never a supported one.
         let input = mutator.next().map { $0 == UInt8(ascii: "0") ? UInt8(ascii: "7") : $0 }
         try Files.write(file, input, mode: [.write, .create, .truncate])

@@ -69,6 +69,21 @@ public enum Program {
     return result
   }
 
+  /// The sanitizer that tests and programs are built with (`scripts/test --sanitize`), nil for none.
+  public static let sanitizer = environment["CNI_SANITIZER"]
+
+  /// How many times longer than usual something may take.
+  public static let patience = sanitizer == nil ? 1 : 5
+
+  /// A tenth of so many rounds with a sanitizer, which makes everything slow.
+  public static func rounds(_ count: Int) -> Int { sanitizer == nil ? count : count / 10 }
+
+  /// What a program that is built with a sanitizer must have in its environment, so that its reports are found.
+  static let sanitizerEnvironment = environment.filter {
+    ["TSAN_OPTIONS", "ASAN_OPTIONS", "LSAN_OPTIONS", "SWIFT_BACKTRACE"].contains($0.key)
+      && sanitizer != nil
+  }
+
   /// The path of a program: as given if it has a slash, else searched where Debian installs.
   public static func find(_ name: String) -> String {
     if name.contains("/") { return name }
@@ -94,11 +109,12 @@ public enum Program {
     limits.output = 64 << 20
     limits.errorOutput = 1 << 20
     let start = KernelClock.monotonic
+    let environment = environment.merging(sanitizerEnvironment) { given, _ in given }
     do {
       let run = try ProgramRun.run(
         executable: find(name), arguments: command,
         environment: environment.map { "\($0.key)=\($0.value)" }.sorted(), input: input,
-        limits: limits, deadline: .after(milliseconds: milliseconds))
+        limits: limits, deadline: .after(milliseconds: milliseconds * patience))
       return ProgramResult(
         status: run.status, output: run.output, errorOutput: run.errorOutput,
         milliseconds: Int((KernelClock.monotonic - start) / 1_000_000))

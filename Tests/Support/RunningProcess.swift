@@ -32,6 +32,7 @@ public final class RunningProcess: Sendable {
     let state = state
     let started = try Cancellation()
     let path = namespace?.path
+    let environment = environment.merging(Program.sanitizerEnvironment) { given, _ in given }
     let wrapped =
       ["unshare", "--mount", "--", Program.find("setpriv"), "--pdeathsig", "KILL", "--"] + command
     try OSThread.start {

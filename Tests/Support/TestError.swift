@@ -20,7 +20,7 @@ public func eventually(
   within milliseconds: Int = 5000, _ condition: @escaping @Sendable () throws -> Bool
 ) async throws -> Bool {
   try await onThread {
-    let deadline = Deadline.after(milliseconds: milliseconds)
+    let deadline = Deadline.after(milliseconds: milliseconds * Program.patience)
     while true {
       if try condition() { return true }
       if deadline.isOver { return false }
