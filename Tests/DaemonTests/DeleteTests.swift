@@ -75,12 +75,10 @@ struct DeleteTests {
 
   @Test("a failed DEL is an error, keeps the record and can be repeated")
   func failed() async throws {
-    let failures = Watched(1)
+    let isBusy = Watched(true)
     let plugin = RecordingPlugin(others: [
       .delete: { _ throws(CNIError) in
-        guard failures.value > 0 else { return }
-        failures.change { $0 -= 1 }
-        throw CNIError(.kernel, "device busy")
+        if isBusy.value { throw CNIError(.kernel, "device busy") }
       }
     ])
     let daemon = try TestDaemon([plugin])
@@ -88,6 +86,7 @@ struct DeleteTests {
     let answer = try await daemon.send(CNICall("DEL"))
     #expect(answer.code == 100)
     #expect(daemon.record()?.phase == .deleting)
+    isBusy.change { $0 = false }
     #expect(try await daemon.send(CNICall("DEL")).status == 200)
     #expect(daemon.files.isEmpty)
   }
