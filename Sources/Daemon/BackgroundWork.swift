@@ -12,6 +12,7 @@ final class BackgroundWork: Sendable {
   private let handler: CommandHandler
   private let dispatcher: Dispatcher
   private let orphans: OrphanSweep
+  private let metrics: Metrics
   private let log: Log
   private let cancellation: Cancellation
   private let times = Mutex(Times())
@@ -35,12 +36,13 @@ final class BackgroundWork: Sendable {
 
   init(
     backlog: Backlog, handler: CommandHandler, dispatcher: Dispatcher, orphans: OrphanSweep,
-    log: Log
+    metrics: Metrics, log: Log
   ) throws(SystemError) {
     self.backlog = backlog
     self.handler = handler
     self.dispatcher = dispatcher
     self.orphans = orphans
+    self.metrics = metrics
     self.log = log
     cancellation = try Cancellation()
     var socket: NotificationSocket?
@@ -124,6 +126,9 @@ final class BackgroundWork: Sendable {
     }
   }
 
+  /// Changes how long the attachments of dead namespaces stay.
+  func setOrphanGrace(seconds: Int) { orphans.setGrace(seconds: seconds) }
+
   /// Ends what is running; what is left is found again by the next daemon.
   func stop() {
     cancellation.cancel()
@@ -160,12 +165,15 @@ final class BackgroundWork: Sendable {
     let deadline = Deadline.after(
       milliseconds: Self.tryMilliseconds, cancellation: cancellation)
     progress.expectEnd(by: deadline)
+    defer { metrics.steps(progress.finished) }
     do throws(CNIError) {
       let outcome = try attempt(task, deadline, progress)
       switch outcome {
       case .nothing: backlog.remove(task)
       case .done(let action):
         backlog.remove(task)
+        metrics.recovered(action: action.rawValue)
+        if action == .orphan { metrics.orphanRemoved() }
         log.write(.info, "recovered", [("action", action.rawValue)] + fields(of: task))
       case .postponed(let reason):
         let seconds = backlog.putBack(task)

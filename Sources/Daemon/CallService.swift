@@ -10,17 +10,19 @@ final class CallService: Sendable {
   private let decoder: RequestDecoder
   private let dispatcher: Dispatcher
   private let backlog: Backlog
+  private let metrics: Metrics
   private let log: Log
   private let isStopping = Mutex(false)
 
   init(
     decoder: RequestDecoder, handler: CommandHandler, dispatcher: Dispatcher,
-    backlog: Backlog, log: Log
+    backlog: Backlog, metrics: Metrics, log: Log
   ) {
     self.decoder = decoder
     self.handler = handler
     self.dispatcher = dispatcher
     self.backlog = backlog
+    self.metrics = metrics
     self.log = log
   }
 
@@ -47,6 +49,9 @@ final class CallService: Sendable {
       let id = try dispatcher.submit(job)
       exchange.onClientGone { self.dispatcher.clientLeft(id) }
     } catch {
+      metrics.finished(
+        command: nil, plugin: "", code: error.code.rawValue,
+        nanoseconds: KernelClock.monotonic &- began)
       log.write(
         .info, "request refused", [("code", "\(error.code.rawValue)"), ("error", "\(error)")])
       exchange.respond(error.httpResponse())
@@ -62,6 +67,7 @@ final class CallService: Sendable {
       ("network", request.configuration.name), ("plugin", call.decoded.plugin?.name ?? ""),
       ("ms", "\(nanoseconds / 1_000_000)"),
     ]
+    count(call, result, nanoseconds)
     switch result {
     case .success:
       fields.append(("code", "0"))
@@ -70,6 +76,18 @@ final class CallService: Sendable {
       fields += [("code", "\(error.code.rawValue)"), ("error", "\(error)")]
       log.write(.warning, "failed", fields)
     }
+  }
+
+  private func count(_ call: Call, _ result: PodResult, _ nanoseconds: UInt64) {
+    let code: Int
+    switch result {
+    case .success: code = 0
+    case .failure(let error): code = error.code.rawValue
+    }
+    metrics.finished(
+      command: call.decoded.request.command, plugin: call.decoded.plugin?.name ?? "", code: code,
+      nanoseconds: nanoseconds)
+    metrics.steps(call.progress.finished)
   }
 
   /// Has an ADD undone whose result nobody has got.

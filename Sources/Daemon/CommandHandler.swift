@@ -13,6 +13,7 @@ struct CommandHandler: Sendable {
   let spool: Spool
   let backlog: Backlog
   let log: Log
+  var metrics = Metrics()
 
   var registry: PluginRegistry { decoder.registry }
 
@@ -269,6 +270,7 @@ struct CommandHandler: Sendable {
       guard let record = store.record(key), !isValid(record, valid) else { continue }
       do throws(CNIError) {
         try removeInvalid(record, request, progress)
+        metrics.garbageRemoved(plugin: key.plugin)
       } catch {
         errors.append(error)
       }

@@ -47,6 +47,17 @@ public struct CommandLineReader {
     return try reader.action()
   }
 
+  /// Reads the configuration that arguments ask for, with the flags on top.
+  ///
+  /// - Parameter arguments: the arguments after the program's name, which `read` has understood.
+  /// - Returns: the configuration.
+  /// - Throws: `UsageError`, also for a configuration file that is not good.
+  public static func configuration(_ arguments: [String]) throws(UsageError) -> Configuration {
+    var reader = CommandLineReader()
+    try reader.take(arguments)
+    return try reader.merged()
+  }
+
   private mutating func take(_ arguments: [String]) throws(UsageError) {
     var rest = arguments[...]
     while let flag = rest.popFirst() {
@@ -90,11 +101,16 @@ public struct CommandLineReader {
   }
 
   private func action() throws(UsageError) -> CommandLineAction {
+    let configuration = try merged()
+    return isCheck ? .checkConfiguration(file ?? Self.defaultFile) : .run(configuration)
+  }
+
+  private func merged() throws(UsageError) -> Configuration {
     var configuration = try loaded()
     if let socketDirectory { configuration.socketDirectory = socketDirectory }
     if let stateDirectory { configuration.stateDirectory = stateDirectory }
     if let logLevel { configuration.logLevel = logLevel }
-    return isCheck ? .checkConfiguration(file ?? Self.defaultFile) : .run(configuration)
+    return configuration
   }
 
   private func loaded() throws(UsageError) -> Configuration {
@@ -139,7 +155,7 @@ public struct CommandLineReader {
       cnid --socket-dir /tmp/try/run --state-dir /tmp/try/state --log-level debug
       curl --unix-socket /run/cnid/cnid.sock http://cnid/readyz
 
-    SIGTERM and SIGINT stop it: running calls finish first.
+    SIGTERM and SIGINT stop it: running calls finish first. SIGHUP has it read its file again.
 
     """
 }

@@ -10,6 +10,10 @@ public struct Lifecycle: ~Copyable {
   private let log: Log
   private let signals: SignalDescriptor
   private let linkRemover: LinkRemover
+  private let manager: ServiceManager
+  private let activated: ActivatedSockets
+  private let version: String
+  private let readAgain: () throws(UsageError) -> Configuration
 
   /// Time that running calls have after SIGTERM.
   private static let graceMilliseconds = 100_000
@@ -23,11 +27,16 @@ public struct Lifecycle: ~Copyable {
   /// - Parameters:
   ///   - configuration: what to do.
   ///   - plugins: what there is; the caller links them in.
-  ///   - version: for the log.
+  ///   - version: for the log and the metrics.
+  ///   - readAgain: reads the configuration once more, for SIGHUP.
   /// - Throws: `StartError` if it cannot start.
   public static func run(
-    _ configuration: Configuration, plugins: [any NetworkPlugin], version: String
+    _ configuration: Configuration, plugins: [any NetworkPlugin], version: String,
+    readAgain: @escaping () throws(UsageError) -> Configuration
   ) throws(StartError) {
+    // Before anything that a program could inherit is opened, and before there are threads.
+    let manager = ServiceManager.ofThisProcess()
+    let activated = try ActivatedSockets.ofThisProcess(configuration)
     guard Linux.Process.effectiveUser == 0 else {
       throw StartError("cnid must run as root: it makes network interfaces in other namespaces")
     }
@@ -37,11 +46,12 @@ public struct Lifecycle: ~Copyable {
     Signal.ignoreBrokenPipes()
     let log = try Log(configuration)
     let signals = try starting { () throws(SystemError) in
-      try SignalDescriptor([.terminate, .interrupt])
+      try SignalDescriptor([.terminate, .interrupt, .hangUp])
     }
     let lifecycle = Lifecycle(
       configuration: configuration, log: log, signals: signals,
-      linkRemover: try makeLinkRemover(log))
+      linkRemover: try makeLinkRemover(log), manager: manager, activated: activated,
+      version: version, readAgain: readAgain)
     log.write(.info, "cnid \(version) starts", [("socket", configuration.socketPath)])
     try lifecycle.serve(plugins)
   }
@@ -65,19 +75,19 @@ public struct Lifecycle: ~Copyable {
     let store = try AttachmentStore(stateDirectory: configuration.stateDirectory, log: log)
     let registry = try assemble(plugins)
     let server = try Server(
-      configuration: configuration, registry: registry, store: store, log: log)
-    var files: [SocketFile] = []
-    for path in [configuration.socketPath] + configuration.sockets {
-      try server.add(listener: try RunDirectory.listen(path), rootPeersOnly: true)
-      files.append(SocketFile(path))
-    }
+      configuration: configuration, registry: registry, store: store, log: log,
+      version: version)
+    let files = try listenForCalls(server)
     try listenForProbes(server)
     server.recover()
     try startServing(server)
     server.becomeReady()
     log.write(.info, "ready", [("records", "\(store.count)")])
-    waitForEnd(server)
-    stop(server, files)
+    manager.ready(Self.serving)
+    var watchdog = Watchdog(
+      manager, log: log, pulse: { server.pulse() }, isStuck: { server.isStuck })
+    waitForEnd(server, &watchdog)
+    stop(server, files, &watchdog)
     _ = consume lock
   }
 
@@ -89,6 +99,7 @@ public struct Lifecycle: ~Copyable {
       try Files.makeDirectories(directory)
     }
     var hasSaid = false
+    var tries = 0
     while true {
       do throws(SystemError) {
         if let lock = try FileLock.attempt(path) { return lock }
@@ -98,9 +109,13 @@ public struct Lifecycle: ~Copyable {
       if !hasSaid {
         log.write(
           .warning, "another cnid owns the state directory; waiting for its end", [("lock", path)])
+        manager.status("waiting for another cnid that owns \(directory)")
         hasSaid = true
       }
-      if let signal = signals.next() {
+      // The other one may have long to go; whoever waits for this one shall bear with it.
+      if tries % 100 == 0 { manager.extendStart(seconds: 30) }
+      tries += 1
+      if let signal = signals.next(), signal != .hangUp {
         throw StartError("stopped by \(signal) while waiting for \(path)")
       }
       Clock.pause(milliseconds: 100)
@@ -120,23 +135,33 @@ public struct Lifecycle: ~Copyable {
       } catch {
         throw StartError("network plugin \"\(plugin.name)\" failed init: \(error)")
       }
-      guard let podCIDR = configuration.podCIDR else { continue }
-      plugin.event(
-        PluginEvent(
-          name: PluginEvent.podCIDRChange,
-          details: JSONObject([(PluginEvent.podCIDRDetail, .string("\(podCIDR)"))])))
     }
-    if let name = configuration.defaultPlugin, registry.plugin(forType: name) == nil {
-      throw StartError("defaultPlugin: no plugin \"\(name)\"")
-    }
-    for name in configuration.plugins.keys where registry.plugin(named: name) == nil {
-      throw StartError("plugins.\(name): no plugin \"\(name)\"")
-    }
+    registry.announce(podCIDR: configuration.podCIDR)
+    try registry.check(configuration)
     return registry
+  }
+
+  /// Listens where calls come, on the service manager's sockets where there are any.
+  ///
+  /// - Returns: the files of the sockets that were made here.
+  private func listenForCalls(_ server: Server) throws(StartError) -> [SocketFile] {
+    var files: [SocketFile] = []
+    for path in [configuration.socketPath] + configuration.sockets {
+      if let listener = activated.take(path: path, log: log) {
+        try server.add(listener: listener, rootPeersOnly: true)
+      } else {
+        try server.add(listener: try RunDirectory.listen(path), rootPeersOnly: true)
+        files.append(SocketFile(path))
+      }
+    }
+    return files
   }
 
   private func listenForProbes(_ server: Server) throws(StartError) {
     guard let health = configuration.healthAddress else { return }
+    if let listener = activated.take(health) {
+      return try server.add(listener: listener, rootPeersOnly: false)
+    }
     let listener = try starting("healthAddress") { () throws(SystemError) in
       try TCPSocket.listen(health.address, port: health.port)
     }
@@ -158,29 +183,76 @@ public struct Lifecycle: ~Copyable {
     }
   }
 
-  /// Waits for a signal, and looks after what no client waits for.
-  private func waitForEnd(_ server: Server) {
+  /// What the service manager shows while all is well.
+  static let serving = "serving"
+
+  /// Waits for a signal to end, and looks after what no client waits for.
+  private func waitForEnd(_ server: Server, _ watchdog: inout Watchdog) {
+    let pause = min(Self.tickMilliseconds, watchdog.interval ?? .max)
     let descriptors = [signals.descriptor.rawValue] + server.descriptors
     while true {
-      if let signal = signals.next() {
+      switch signals.next() {
+      case nil: break
+      case .hangUp:
+        reload(server)
+        continue
+      case .some(let signal):
         log.write(.info, "stopping", [("signal", "\(signal)")])
         return
       }
       var entries = descriptors.map { PollEntry($0, .read) }
-      let tick = Deadline.after(milliseconds: Self.tickMilliseconds)
+      let tick = Deadline.after(milliseconds: pause)
       // Being over is the usual end of this wait.
       try? tick.wait(&entries, "wait")
       server.lookAfter()
+      manager.flush()
+      watchdog.tick()
     }
   }
 
-  private func stop(_ server: Server, _ files: [SocketFile]) {
+  /// Reads the configuration again; one that is not good changes nothing.
+  private func reload(_ server: Server) {
+    manager.reloading()
+    let fault: String
+    do throws(UsageError) {
+      let new = try readAgain()
+      do throws(StartError) {
+        tell(try server.reload(new))
+        server.noteReload(isGood: true)
+        return manager.ready(Self.serving)
+      } catch {
+        fault = error.description
+      }
+    } catch {
+      fault = error.description
+    }
+    server.noteReload(isGood: false)
+    log.write(
+      .error, "the configuration is not good; the old one stays in force", [("error", fault)])
+    manager.ready("serving; configuration not reloaded: \(fault)")
+  }
+
+  private func tell(_ change: ConfigurationHolder.Change) {
+    func names(_ keys: [Configuration.Key]) -> String {
+      keys.map(\.rawValue).joined(separator: ",")
+    }
+    log.write(.info, "configuration read again", [("changed", names(change.effective))])
+    guard !change.needingRestart.isEmpty else { return }
+    log.write(
+      .warning, "what has changed here takes effect only after a restart",
+      [("keys", names(change.needingRestart))])
+  }
+
+  private func stop(_ server: Server, _ files: [SocketFile], _ watchdog: inout Watchdog) {
+    manager.stopping("waiting for running calls")
     server.beginStopping()
     let grace = Deadline.after(milliseconds: Self.graceMilliseconds)
     while server.load != (running: 0, waiting: 0), !grace.isOver {
       Clock.pause(milliseconds: 10)
+      manager.flush()
+      watchdog.tick()
     }
-    // From here on the shim finds no socket and comes again to the next daemon.
+    // From here on the shim finds no socket and comes again to the next daemon; on the service manager's sockets calls wait.
     for file in files { file.remove() }
     server.stop()
     do throws(NetlinkError) {

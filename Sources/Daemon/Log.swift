@@ -6,7 +6,8 @@ public import PluginKit
 ///
 /// Nothing from outside can forge a line: control characters come out escaped.
 public final class Log: Sendable {
-  private let level: LogLevel
+  /// Lines below are left out.
+  private let threshold: Mutex<LogLevel>
   private let format: Configuration.LogFormat
   private let descriptor: Int32
   private let file: FileHolder?
@@ -19,7 +20,7 @@ public final class Log: Sendable {
 
   /// Opens the log of a configuration.
   public init(_ configuration: Configuration) throws(StartError) {
-    level = configuration.logLevel
+    threshold = Mutex(configuration.logLevel)
     format = configuration.logFormat
     if let path = configuration.logFile {
       let holder = FileHolder(
@@ -34,6 +35,9 @@ public final class Log: Sendable {
     }
   }
 
+  /// Changes which lines are left out.
+  public func setLevel(_ level: LogLevel) { threshold.withLock { $0 = level } }
+
   /// Writes a line.
   ///
   /// - Parameters:
@@ -41,7 +45,7 @@ public final class Log: Sendable {
   ///   - message: one sentence.
   ///   - fields: what it is about, in order.
   public func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)] = []) {
-    guard level <= self.level else { return }
+    guard level <= threshold.withLock({ $0 }) else { return }
     let time = Timestamp(nanoseconds: KernelClock.real).description
     var line: [UInt8]
     switch format {

@@ -25,6 +25,8 @@ extension Metrics {
     public var inFlight = 0
     /// Calls that wait.
     public var queued = 0
+    /// Workers that did not come back from a call, so far.
+    public var lostWorkers = 0
     /// How many attachments are recorded.
     public var attachments: [Group: Int] = [:]
     /// DELs in the spool that are not done yet.
@@ -159,6 +161,9 @@ extension MetricsText {
   mutating func add(_ gauges: Metrics.Gauges) {
     single("cnid_requests_in_flight", .gauge, "Calls that run.", gauges.inFlight)
     single("cnid_requests_queued", .gauge, "Calls that wait for their turn.", gauges.queued)
+    single(
+      "cnid_workers_lost_total", .counter, "Workers that did not come back and were replaced.",
+      gauges.lostWorkers)
     family("cnid_attachments", .gauge, "Recorded attachments, by how far they are.")
     let groups = gauges.attachments.sorted {
       ($0.key.plugin, $0.key.network, $0.key.phase.rawValue)
@@ -194,9 +199,6 @@ extension MetricsText {
     for (plugin, count) in state.garbage.sorted(by: { $0.key < $1.key }) {
       sample("cnid_gc_removed_total", [("plugin", plugin)], "\(count)")
     }
-    single(
-      "cnid_workers_lost_total", .counter, "Workers that did not come back and were replaced.",
-      state.lostWorkers)
     single(
       "cnid_config_last_reload_successful", .gauge,
       "Whether the configuration was good when it was last read.", state.isLastReloadGood ? 1 : 0)

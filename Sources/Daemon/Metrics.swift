@@ -27,7 +27,6 @@ public final class Metrics: Sendable {
     var recovered: [String: UInt64] = [:]
     var garbage: [String: UInt64] = [:]
     var orphans: UInt64 = 0
-    var lostWorkers: UInt64 = 0
     var isLastReloadGood = true
   }
 
@@ -82,9 +81,6 @@ public final class Metrics: Sendable {
   public func garbageRemoved(plugin: String, count: Int = 1) {
     state.withLock { $0.garbage[plugin, default: 0] &+= UInt64(max(0, count)) }
   }
-
-  /// Counts a worker that did not come back in time and was replaced.
-  public func workerLost() { state.withLock { $0.lostWorkers &+= 1 } }
 
   /// Keeps whether the configuration could be read the last time.
   public func reloaded(isGood: Bool) { state.withLock { $0.isLastReloadGood = isGood } }

@@ -12,7 +12,7 @@ public final class OrphanSweep: Sendable {
   /// Says whether an attachment's namespace is still there; true when it could not be found out.
   public typealias Question = @Sendable (AttachmentRecord) -> Bool
 
-  private let grace: UInt64
+  private let grace: Mutex<UInt64>
   private let bootID: String
   private let isAlive: Question
   /// Since when the dead ones are known to be, KernelClock.monotonic.
@@ -25,12 +25,18 @@ public final class OrphanSweep: Sendable {
   ///   - bootID: this boot's.
   ///   - isAlive: looks at one attachment; blocks for as long as that takes.
   public init(graceSeconds: Int, bootID: String, isAlive: @escaping Question) {
-    let seconds = UInt64(clamping: graceSeconds)
-    grace =
-      seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
-      ? .max : seconds * 1_000_000_000
+    grace = Mutex(Self.nanoseconds(graceSeconds))
     self.bootID = bootID
     self.isAlive = isAlive
+  }
+
+  /// Changes the grace, also for those that are known to be dead.
+  public func setGrace(seconds: Int) { grace.withLock { $0 = Self.nanoseconds(seconds) } }
+
+  private static func nanoseconds(_ seconds: Int) -> UInt64 {
+    let (time, overflow) = UInt64(clamping: seconds).multipliedReportingOverflow(
+      by: 1_000_000_000)
+    return overflow ? .max : time
   }
 
   /// Looks at all attachments.
@@ -75,7 +81,8 @@ public final class OrphanSweep: Sendable {
 
   /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is known to be dead.
   public var nextDue: UInt64? {
-    dead.withLock { dead in
+    let grace = grace.withLock { $0 }
+    return dead.withLock { dead in
       guard let first = dead.values.min() else { return nil }
       let (due, overflow) = first.addingReportingOverflow(grace)
       return overflow ? .max : due
@@ -88,8 +95,9 @@ public final class OrphanSweep: Sendable {
   }
 
   private func due(_ dead: [AttachmentKey: UInt64], _ now: UInt64) -> [AttachmentKey] {
+    let grace = grace.withLock { $0 }
     // The clock of a caller that was slow may be behind that of another.
-    dead.filter { now >= $0.value && now - $0.value >= grace }
+    return dead.filter { now >= $0.value && now - $0.value >= grace }
       .sorted { ($0.value, $0.key.description) < ($1.value, $1.key.description) }.map(\.key)
   }
 }

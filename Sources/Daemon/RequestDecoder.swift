@@ -57,12 +57,14 @@ struct DecodedRequest: Sendable {
 
 /// Turns the body of an HTTP request into a `PodRequest`, with the order and texts of the systems that it is compatible with.
 struct RequestDecoder: Sendable {
-  let configuration: Configuration
+  let settings: ConfigurationHolder
   let registry: PluginRegistry
+  /// The configuration by which one request is read from its beginning to its end; nil between requests.
+  private var pinned: Configuration?
   private let bootID = Stamp.now.bootID
 
-  init(configuration: Configuration, registry: PluginRegistry) {
-    self.configuration = configuration
+  init(settings: ConfigurationHolder, registry: PluginRegistry) {
+    self.settings = settings
     self.registry = registry
   }
 
@@ -80,6 +82,8 @@ struct RequestDecoder: Sendable {
     return try decode(try body(message, endpoint), headers, endpoint)
   }
 
+  private var configuration: Configuration { pinned ?? settings.current }
+
   /// Reads a call.
   ///
   /// - Parameters:
@@ -89,6 +93,14 @@ struct RequestDecoder: Sendable {
   /// - Returns: the request.
   /// - Throws: the first thing that is wrong with it.
   func decode(
+    _ call: Request, _ headers: RequestHeaders, _ endpoint: Endpoint
+  ) throws(CNIError) -> DecodedRequest {
+    var steady = self
+    steady.pinned = settings.current
+    return try steady.read(call, headers, endpoint)
+  }
+
+  private func read(
     _ call: Request, _ headers: RequestHeaders, _ endpoint: Endpoint
   ) throws(CNIError) -> DecodedRequest {
     let variables = try Variables(call.env, endpoint)

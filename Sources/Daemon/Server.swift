@@ -16,10 +16,14 @@ public final class Server: Sendable {
     case stopping
   }
 
+  private let settings: ConfigurationHolder
+  private let registry: PluginRegistry
+  private let log: Log
   private let http: HTTPServer
   private let calls: CallService
   private let dispatcher: Dispatcher
   private let background: BackgroundWork
+  private let metrics: Metrics
   private let phase: PhaseHolder
 
   /// What the probes say.
@@ -34,10 +38,14 @@ public final class Server: Sendable {
   ///   - registry: the plugins, initialised.
   ///   - store: the records.
   ///   - log: hears of every call.
+  ///   - version: the program's, for `/metrics`.
   /// - Throws: `StartError` if there are no descriptors left.
   public init(
-    configuration: Configuration, registry: PluginRegistry, store: AttachmentStore, log: Log
+    configuration: Configuration, registry: PluginRegistry, store: AttachmentStore, log: Log,
+    version: String = ""
   ) throws(StartError) {
+    let settings = ConfigurationHolder(configuration)
+    let metrics = Metrics()
     let phase = PhaseHolder()
     let dispatcher = try starting { () throws(SystemError) in
       try Dispatcher(
@@ -47,28 +55,37 @@ public final class Server: Sendable {
     let backlog = try starting { () throws(SystemError) in try Backlog() }
     let spool = try Spool(
       directory: SpoolEntry.directory(socketDirectory: configuration.socketDirectory), log: log)
-    let decoder = RequestDecoder(configuration: configuration, registry: registry)
+    let decoder = RequestDecoder(settings: settings, registry: registry)
     let handler = CommandHandler(
-      store: store, decoder: decoder, spool: spool, backlog: backlog, log: log)
+      store: store, decoder: decoder, spool: spool, backlog: backlog, log: log,
+      metrics: metrics)
     let calls = CallService(
-      decoder: decoder, handler: handler, dispatcher: dispatcher, backlog: backlog, log: log)
+      decoder: decoder, handler: handler, dispatcher: dispatcher, backlog: backlog,
+      metrics: metrics, log: log)
     background = try starting { () throws(SystemError) in
       try BackgroundWork(
         backlog: backlog, handler: handler, dispatcher: dispatcher,
         orphans: OrphanSweep(
           graceSeconds: configuration.orphanGrace, bootID: store.bootID,
           isAlive: OrphanSweep.kernel(log)),
-        log: log)
+        metrics: metrics, log: log)
     }
+    let sources = Metrics.Sources(
+      dispatcher: dispatcher, store: store, spool: spool, registry: registry, version: version)
     http = try starting { () throws(SystemError) in
       try HTTPServer(options: HTTPServer.Options()) { exchange in
         exchange.respondOrHand(
           to: calls,
           readiness: {
             dispatcher.isStuck ? "\(dispatcher.hung) calls do not come back" : phase.readiness
-          })
+          },
+          metrics: { metrics.text(sources.gauges) })
       }
     }
+    self.settings = settings
+    self.registry = registry
+    self.log = log
+    self.metrics = metrics
     self.calls = calls
     self.dispatcher = dispatcher
     self.phase = phase
@@ -112,6 +129,42 @@ public final class Server: Sendable {
     background.lookAround()
   }
 
+  /// When the server's thread last came round, CLOCK_MONOTONIC; wakes it.
+  func pulse() -> UInt64 { http.pulse() }
+
+  /// Whether so many workers hang that the daemon should be replaced.
+  var isStuck: Bool { dispatcher.isStuck }
+
+  /// The configuration in force.
+  var configuration: Configuration { settings.current }
+
+  /// Puts a new configuration in force for the requests to come.
+  ///
+  /// - Parameter new: what was read.
+  /// - Returns: what it changes.
+  /// - Throws: `StartError` if it names plugins that there are not; then the old one stays.
+  public func reload(_ new: Configuration) throws(StartError) -> ConfigurationHolder.Change {
+    try registry.check(new)
+    let change = settings.replace(with: new)
+    let current = settings.current
+    for key in change.effective {
+      switch key {
+      case .maxConcurrent, .maxQueued:
+        dispatcher.setLimits(
+          maximumConcurrent: current.maximumConcurrent, maximumQueued: current.maximumQueued)
+      case .orphanGrace: background.setOrphanGrace(seconds: current.orphanGrace)
+      case .logLevel: log.setLevel(current.logLevel)
+      case .podCIDR: registry.announce(podCIDR: current.podCIDR)
+      // Read anew for each request, or not changeable.
+      default: break
+      }
+    }
+    return change
+  }
+
+  /// Notes for `/metrics` whether the configuration was good when it was last read.
+  public func noteReload(isGood: Bool) { metrics.reloaded(isGood: isGood) }
+
   /// From now on `/readyz` answers 500, and of new calls only DEL is served.
   public func beginStopping() {
     phase.phase.withLock { $0 = .stopping }
@@ -147,7 +200,9 @@ extension Server.PhaseHolder {
 
 extension HTTPExchange {
   /// Answers probes and what no path is for, and hands calls on.
-  fileprivate func respondOrHand(to calls: CallService, readiness: () -> String?) {
+  fileprivate func respondOrHand(
+    to calls: CallService, readiness: () -> String?, metrics: () -> [UInt8]
+  ) {
     switch Endpoint(rawValue: request.path) {
     case .healthz:
       guard allows(["GET", "POST"]) else { return }
@@ -159,6 +214,12 @@ extension HTTPExchange {
       } else {
         respond(HTTPResponse(status: 200))
       }
+    case .metrics:
+      guard allows(["GET"]) else { return }
+      respond(
+        HTTPResponse(
+          status: 200, headers: HTTPHeaders([("Content-Type", Metrics.contentType)]),
+          body: metrics()))
     // Without credentials it came over TCP, where only the probes are served.
     case .some(let endpoint) where Endpoint.calls.contains(endpoint) && peer != nil:
       guard allows(["POST"]) else { return }

@@ -10,6 +10,10 @@ public enum Signal: Int32, Sendable, CaseIterable {
   case kill = 9
   /// A request to end.
   case terminate = 15
+  /// Goes on after `stop`.
+  case resume = 18
+  /// Stops a process until `resume`; it cannot be ignored.
+  case stop = 19
 
   /// Sends this signal to a process, kill(2).
   public func send(to pid: Int32) throws(SystemError) {

@@ -11,15 +11,17 @@ func write(_ text: String, to descriptor: Int32) {
   _ = try? Descriptor.write(descriptor, Array(text.utf8))
 }
 
+let arguments = Array(CommandLine.arguments.dropFirst())
+
 do throws(UsageError) {
-  switch try CommandLineReader.read(
-    Array(CommandLine.arguments.dropFirst()), version: Product.version)
-  {
+  switch try CommandLineReader.read(arguments, version: Product.version) {
   case .print(let text): write(text, to: 1)
   case .checkConfiguration(let file): write("\(file): ok\n", to: 1)
   case .run(let configuration):
     do throws(StartError) {
-      try Lifecycle.run(configuration, plugins: plugins, version: Product.version)
+      try Lifecycle.run(configuration, plugins: plugins, version: Product.version) {
+        () throws(UsageError) in try CommandLineReader.configuration(arguments)
+      }
     } catch {
       write("cnid: \(error)\n", to: 2)
       Linux.Process.exit(1)

@@ -22,10 +22,10 @@ struct MetricsTests {
     metrics.recovered(action: "rolled_back")
     metrics.orphanRemoved()
     metrics.garbageRemoved(plugin: "macvlan", count: 2)
-    metrics.workerLost()
     var gauges = Metrics.Gauges()
     gauges.inFlight = 3
     gauges.queued = 4
+    gauges.lostWorkers = 8
     gauges.attachments = [
       .init(plugin: "macvlan", network: "a", phase: .attached): 5,
       .init(plugin: "macvlan", network: "a", phase: .deleting): 1,
@@ -69,7 +69,7 @@ struct MetricsTests {
     #expect(page.value("cnid_recovered_total", ["action": "rolled_back"]) == 1)
     #expect(page.value("cnid_orphans_removed_total") == 1)
     #expect(page.value("cnid_gc_removed_total", ["plugin": "macvlan"]) == 2)
-    #expect(page.value("cnid_workers_lost_total") == 1)
+    #expect(page.value("cnid_workers_lost_total") == 8)
     #expect(page.value("cnid_requests_in_flight") == 3)
     #expect(page.value("cnid_requests_queued") == 4)
     let attached = ["plugin": "macvlan", "network": "a", "phase": "attached"]

@@ -42,7 +42,8 @@ struct PrivateDisk {
     let registry = PluginRegistry.assemble([plugin]).registry
     self.state = state
     store = try AttachmentStore(stateDirectory: state, log: log)
-    decoder = RequestDecoder(configuration: configuration, registry: registry)
+    decoder = RequestDecoder(
+      settings: ConfigurationHolder(configuration), registry: registry)
     handler = CommandHandler(
       store: store, decoder: decoder,
       spool: try Spool(directory: directory("spool"), log: log), backlog: try Backlog(), log: log)

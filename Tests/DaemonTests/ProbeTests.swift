@@ -32,7 +32,7 @@ struct ProbeTests {
     "other methods get 405 with Go's text",
     arguments: [
       ("GET", "/cni"), ("PUT", "/cni"), ("PUT", "/delegate"), ("GET", "/delegate"), ("GET", "/"),
-      ("DELETE", "/healthz"), ("PUT", "/readyz"),
+      ("DELETE", "/healthz"), ("PUT", "/readyz"), ("POST", "/metrics"), ("PUT", "/metrics"),
     ])
   func methods(method: String, path: String) async throws {
     let answer = try await TestDaemon([]).send(method, path)
@@ -45,7 +45,7 @@ struct ProbeTests {
   @Test(
     "what is not served is 404 with an empty body",
     arguments: [
-      ("GET", "/nope"), ("POST", "/cni/"), ("POST", "//cni"), ("POST", "/CNI"), ("GET", "/metrics"),
+      ("GET", "/nope"), ("POST", "/cni/"), ("POST", "//cni"), ("POST", "/CNI"), ("GET", "/metric"),
       ("POST", "/delegate/x"), ("GET", "/%63ni"),
     ])
   func unknown(method: String, path: String) async throws {

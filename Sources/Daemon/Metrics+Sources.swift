@@ -1,0 +1,30 @@
+import PluginKit
+
+extension Metrics {
+  /// Those who know what is not counted here.
+  struct Sources: Sendable {
+    let dispatcher: Dispatcher
+    let store: AttachmentStore
+    let spool: Spool
+    let registry: PluginRegistry
+    let version: String
+
+    /// What they know now; nobody looks at a disk for it.
+    var gauges: Gauges {
+      var gauges = Gauges()
+      let load = dispatcher.load
+      (gauges.inFlight, gauges.queued) = (load.running, load.waiting)
+      gauges.lostWorkers = dispatcher.givenUp
+      for (key, summary) in store.summaries {
+        let group = Gauges.Group(plugin: key.plugin, network: key.network, phase: summary.phase)
+        gauges.attachments[group, default: 0] += 1
+      }
+      gauges.spoolEntries = spool.count
+      gauges.damagedSpoolEntries = spool.damagedCount
+      // A plugin that cannot begin keeps the daemon from starting.
+      for plugin in registry.plugins { gauges.plugins[plugin.name] = true }
+      gauges.version = version
+      return gauges
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import CNI
+@testable import Daemon
+import Testing
+import TestSupport
+
+@Suite("/metrics of a daemon")
+struct MetricsEndpointTests {
+  @Test("GET answers with the text format, and what the daemon has is in it")
+  func page() async throws {
+    let daemon = try TestDaemon([RecordingPlugin()])
+    #expect(try await daemon.send(CNICall("ADD")).status == 200)
+    #expect(try await daemon.send(CNICall("NOPE")).status == 400)
+    let answer = try await daemon.send("GET", "/metrics")
+    #expect(answer.status == 200)
+    #expect(answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8")
+    let page = try PrometheusText(answer.body)
+    let add = ["command": "ADD", "plugin": "recorder"]
+    #expect(page.value("cnid_requests_total", add.merging(["code": "0"]) { $1 }) == 1)
+    #expect(page.value("cnid_request_duration_seconds_count", add) == 1)
+    #expect(page.samples("cnid_requests_total").contains { $0.labels["code"] == "4" })
+    #expect(
+      page.value("cnid_step_duration_seconds_count", ["plugin": "recorder", "step": "make"]) == 1)
+    let group = ["plugin": "recorder", "network": "net", "phase": "attached"]
+    #expect(page.value("cnid_attachments", group) == 1)
+    #expect(page.value("cnid_plugin_ready", ["plugin": "recorder"]) == 1)
+    #expect(page.value("cnid_spool_entries") == 0)
+  }
+
+  @Test("running and waiting calls are shown, and the page comes although all workers are busy")
+  func busy() async throws {
+    let door = Watched()
+    let plugin = RecordingPlugin(add: { call throws(CNIError) in
+      _ = door.pass()
+      return try RecordingPlugin.make(call)
+    })
+    let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 2 }
+    let calls = (0..<5).map { daemon.start(CNICall("ADD", container: "c\($0)")) }
+    var page: PrometheusText?
+    for _ in 0..<500 where page?.value("cnid_requests_queued") != 3 {
+      page = try PrometheusText(try await daemon.send("GET", "/metrics").body)
+    }
+    #expect(page?.value("cnid_requests_in_flight") == 2)
+    #expect(page?.value("cnid_requests_queued") == 3)
+    door.open()
+    for call in calls { #expect(try await call.value.status == 200) }
+  }
+
+  @Test("what GC removes is counted for the plugin that had made it")
+  func garbage() async throws {
+    let daemon = try TestDaemon([RecordingPlugin()])
+    for name in ["a", "b", "c"] {
+      #expect(try await daemon.send(CNICall("ADD", container: name)).status == 200)
+    }
+    let collected = try await daemon.send(CNICall.garbageCollection([("a", "eth0")]))
+    #expect(collected.status == 200, "\(collected)")
+    let page = try PrometheusText(try await daemon.send("GET", "/metrics").body)
+    #expect(page.value("cnid_gc_removed_total", ["plugin": "recorder"]) == 2)
+  }
+}
