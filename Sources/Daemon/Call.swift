@@ -86,6 +86,10 @@ final class Call: DispatchedWork {
     case .overtaken: fail("cancelled: a DEL of the attachment came")
     case .clientGone: fail("the client hung up before its turn")
     case .overdue:
+      if let failure = progress.failure {
+        answer(.failure(failure))
+        return
+      }
       let step = progress.current
       fail("deadline passed" + (step.isEmpty ? "" : " in step \(step)"))
     }

@@ -117,6 +117,7 @@ struct CommandHandler: Sendable {
       }
       return bytes
     } catch {
+      progress.fail(error)
       if let record = call.recorded { rollBack(plugin, record, progress) }
       throw error
     }

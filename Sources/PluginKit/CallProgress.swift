@@ -1,3 +1,4 @@
+public import CNI
 public import Linux
 
 /// What a running call is doing, for deadline errors, metrics and those who watch; and the way to fence it.
@@ -16,6 +17,7 @@ public final class CallProgress: Sendable {
     var limit = UInt64.max
     var isFenced = false
     var mustKeepRecord = false
+    var failure: CNIError?
   }
 
   private let state = Mutex(State())
@@ -49,6 +51,18 @@ public final class CallProgress: Sendable {
 
   /// Whether the record must stay.
   public var mustKeepRecord: Bool { state.withLock { $0.mustKeepRecord } }
+
+  /// Says why the call has failed, before what it made is undone.
+  ///
+  /// Whoever loses patience meanwhile hears of this, and not of the undo. The first failure counts.
+  public func fail(_ error: CNIError) {
+    state.withLock { state in
+      if state.failure == nil { state.failure = error }
+    }
+  }
+
+  /// Why the call has failed; nil while it has not.
+  public var failure: CNIError? { state.withLock { $0.failure } }
 
   /// - Returns: false if the step must not begin.
   func begin(_ name: String) -> Bool {
