@@ -96,7 +96,8 @@ if !embedded {
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "TestSupport",
+        "MacvlanPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses",
+        "TestSupport",
       ]),
   ]
 }

@@ -1,0 +1,269 @@
+import JSON
+import Linux
+import MacvlanPlugin
+import TestSupport
+import Testing
+
+/// What of a plugin the kill tests have to reach.
+struct KilledPlugin: Sendable {
+  let name: String
+  /// Its steps, from its own list.
+  let steps: [String]
+  /// Fewer steps would mean that effects have lost their place in the journal.
+  let minimum: Int
+
+  /// Every plugin of cnid.
+  static let all = [
+    KilledPlugin(
+      name: "macvlan", steps: MacvlanPlugin.Step.allCases.map(\.rawValue), minimum: 13),
+    KilledPlugin(name: "kubernetes.io/no-op", steps: [], minimum: 0),
+  ]
+}
+
+/// One way to a step after which the daemon dies.
+struct KillScenario: Sendable, CustomTestStringConvertible {
+  /// The call during which it dies.
+  enum Verb: String, Sendable {
+    case add = "ADD"
+    case failingAdd = "failing ADD"
+    case delete = "DEL"
+    case update = "UPDATE"
+    case failingUpdate = "failing UPDATE"
+    case collect = "GC"
+
+    var command: String { rawValue.split(separator: " ").last.map(String.init) ?? rawValue }
+    /// Whether the call ends with an error when nobody dies.
+    var fails: Bool { self == .failingAdd || self == .failingUpdate }
+  }
+
+  /// The network of the attachment.
+  enum Network: String, Sendable {
+    case local = "host-local"
+    case routes
+    case ipv6 = "IPv6"
+    case disk = "IPAM on disk"
+  }
+
+  let plugin: String
+  let step: String
+  let verb: Verb
+  let network: Network
+
+  var point: String { "\(plugin).\(step)" }
+  var testDescription: String { "\(point) in \(verb.rawValue), \(network.rawValue)" }
+
+  /// All of them: each step of each plugin in each verb that has it.
+  static let all = macvlan
+
+  private static let macvlan = ways.map {
+    KillScenario(plugin: "macvlan", step: $0.0, verb: $0.1, network: $0.2)
+  }
+
+  private static let ways: [(String, Verb, Network)] = [
+    ("record", .add, .local), ("record", .add, .disk),
+    ("takeLease", .add, .local), ("createLink", .add, .local), ("createLink", .add, .disk),
+    ("markLink", .add, .disk), ("runIPAM", .add, .disk), ("configureLink", .add, .local),
+    ("configureLink", .add, .disk), ("awaitAddresses", .add, .ipv6), ("addRoutes", .add, .routes),
+    ("deleteLink", .failingAdd, .local), ("releaseLease", .failingAdd, .local),
+    ("runIPAMDelete", .delete, .disk), ("deleteLink", .delete, .local),
+    ("deleteLink", .delete, .disk), ("releaseLease", .delete, .local),
+    ("updateLink", .update, .local), ("restoreLink", .failingUpdate, .local),
+    ("runIPAMDelete", .collect, .disk), ("deleteLink", .collect, .local),
+    ("releaseLease", .collect, .local), ("collectLeases", .collect, .local),
+  ]
+}
+
+/// One scenario on a node: its pods, its configuration and its calls.
+struct KillDrill {
+  let node: TestNode
+  let scenario: KillScenario
+  let pod: TestPod
+  /// Another pod, which GC keeps.
+  let kept: TestPod
+  private let before: Snapshot
+
+  /// Starts the daemon that will die, and has it make what the call needs.
+  init(_ node: TestNode, _ scenario: KillScenario) async throws {
+    self.node = node
+    self.scenario = scenario
+    pod = try await TestPod()
+    kept = try await TestPod("kept")
+    try Files.makeDirectories(node.directory("bin"))
+    try Files.write(
+      node.directory("bin/on-disk"), Array(Self.script(node.directory("disk")).utf8),
+      mode: [.write, .create], permissions: 0o755)
+    try await node.launch(through: "export CNID_KILL_AFTER=\(scenario.point)")
+    try await node.waitUntilReady()
+    before = try await node.snapshot([pod, kept])
+    switch scenario.verb {
+    case .add, .failingAdd: break
+    case .delete, .update, .failingUpdate: try await add(pod)
+    case .collect:
+      try await add(pod)
+      try await add(kept)
+      if scenario.network == .local {
+        // A lease without a record.
+        try Files.write(
+          "\(node.dataDirectory)/pods/10.1.2.77", Array("long-gone\r\neth0".utf8),
+          mode: [.write, .create])
+      }
+    }
+  }
+
+  /// An IPAM plugin that keeps its leases as files.
+  private static func script(_ leases: String) -> String {
+    """
+    #!/bin/sh
+    mkdir -p \(leases)
+    case $CNI_COMMAND in
+    ADD) echo $CNI_IFNAME > \(leases)/$CNI_CONTAINERID
+      echo '{"cniVersion": "1.1.0", "ips": [{"address": "10.7.0.2/16"}]}' ;;
+    DEL) rm -f \(leases)/$CNI_CONTAINERID ;;
+    esac
+    """
+  }
+
+  private func configuration(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
+    let ipam: JSONValue =
+      switch scenario.network {
+      case .local: ["type": "host-local", "subnet": "10.1.2.0/24"]
+      case .routes:
+        [
+          "type": "host-local", "subnet": "10.1.2.0/24", "routes": [["dst": "198.51.100.0/24"]],
+        ]
+      case .ipv6: ["type": "host-local", "subnet": "2001:db8:1::/64"]
+      case .disk: ["type": "on-disk"]
+      }
+    return node.macvlan(["ipam": ipam]).changed(changes)
+  }
+
+  /// The configuration of the call during which the daemon dies.
+  private var given: JSONValue {
+    switch scenario.verb {
+    case .add, .delete: configuration()
+    case .failingAdd:
+      configuration([
+        "ipam": [
+          "type": "host-local", "subnet": "10.1.2.0/24",
+          "routes": [["dst": "15.5.6.0/24", "gw": "192.0.2.1"]],
+        ]
+      ])
+    case .update: configuration(["mtu": 1400])
+    // The kernel refuses it.
+    case .failingUpdate: configuration(["mode": "passthru"])
+    case .collect:
+      configuration([
+        "cni.dev/valid-attachments": [["containerID": .string(kept.containerID), "ifname": "eth0"]]
+      ])
+    }
+  }
+
+  private var paths: [String: String?] { ["CNI_PATH": node.directory("bin")] }
+
+  private func add(_ pod: TestPod) async throws {
+    try await node.add(pod, configuration(), paths)
+  }
+
+  private func delete(_ pod: TestPod) async throws {
+    try await node.delete(pod, configuration(), paths)
+  }
+
+  /// The call during which the daemon dies; the shim waits for the next one.
+  func call() async throws -> ProgramResult {
+    try await node.shim(scenario.verb.command, pod, given, paths)
+  }
+
+  /// The same call by a runtime that can be killed with its shim.
+  func callWithoutWaiting() async throws -> RunningProcess {
+    let input = node.directory("input")
+    try Files.write(input, given.bytes, mode: [.write, .create, .truncate])
+    var environment = pod.environment(scenario.verb.command, paths)
+    environment["PATH"] = "/usr/bin:/bin"
+    let (variables, log, network) = (environment, node.directory("shim.log"), node.network)
+    return try await onThread {
+      try RunningProcess(
+        ["/bin/sh", "-c", "exec \(Program.shim) < \(input)"], environment: variables, log: log,
+        in: network)
+    }
+  }
+
+  /// Waits until the daemon has died of its own SIGKILL.
+  func died() async throws -> Bool {
+    let daemon = node.daemon
+    return try await daemon?.ended(within: 30_000) == .signalled(9)
+  }
+
+  // MARK: Afterwards
+
+  /// Leases of every kind, and records.
+  private var held: [String] {
+    node.leases + TemporaryDirectory.files(below: node.directory("disk")) + node.records
+  }
+
+  /// What differs from the beginning, once the recovery has had its time.
+  func leftovers() async throws -> [String] {
+    let left = try await node.leftovers(since: before, [pod, kept], within: 15_000)
+    return left + TemporaryDirectory.files(below: node.directory("disk")).map { "disk: \($0)" }
+  }
+
+  /// The state after the next daemon has recovered, when nobody has come again with the call.
+  func expectRecovered() async throws {
+    switch scenario.verb {
+    case .add, .failingAdd, .delete:
+      let left = try await leftovers()
+      #expect(left == [])
+    case .update, .failingUpdate:
+      // What was attached stays so, and the call can be repeated.
+      #expect(try await pod.network.links() == ["eth0"])
+      #expect(held.count == 2)
+      try await expectAnswer(try await call())
+    case .collect:
+      try await expectAnswer(try await call())
+    }
+  }
+
+  /// The answer of the call, and what is then there; with `detached` it is all gone again.
+  func expectAnswer(_ run: ProgramResult) async throws {
+    #expect(run.succeeded == !scenario.verb.fails, "\(run)")
+    switch scenario.verb {
+    case .add:
+      #expect(run.json?["ips"]?.array?.count == 1)
+      #expect(try await pod.network.links() == ["eth0"])
+      #expect(held.count == 2)
+      try await delete(pod)
+    case .failingAdd: #expect(run.message?.contains("15.5.6.0/24") == true, "\(run)")
+    case .delete: break
+    case .update, .failingUpdate:
+      let mtu = scenario.verb == .update ? 1400 : 1500
+      #expect(try await pod.network.link("eth0")?["mtu"]?.int == mtu)
+      #expect(held.count == 2)
+      try await delete(pod)
+    case .collect:
+      #expect(try await pod.network.links() == [])
+      #expect(try await kept.network.links() == ["eth0"])
+      #expect(held.count == 2, "\(held)")
+      try await delete(kept)
+    }
+  }
+
+  /// ADD and DEL work as if nothing had been, and nothing is left at the end.
+  func expectUsable() async throws {
+    let left = try await leftovers()
+    #expect(left == [])
+    try await add(pod)
+    #expect(try await pod.network.links() == ["eth0"])
+    #expect(held.count == 2)
+    try await delete(pod)
+    let leftAtEnd = try await leftovers()
+    #expect(leftAtEnd == [])
+  }
+}
+
+extension JSONValue {
+  /// With some members set; nil removes one.
+  fileprivate func changed(_ changes: [String: JSONValue?]) -> JSONValue {
+    var value = self
+    for key in changes.keys.sorted() { value = value.setting(key, changes[key] ?? nil) }
+    return value
+  }
+}
