@@ -59,7 +59,7 @@ final class BackgroundWork: Sendable {
   private var spool: Spool { handler.spool }
 
   /// Readable when there is something to do; -1 stands for none.
-  var descriptors: [Int32] { [backlog.descriptor, spool.descriptor, announcementDescriptor] }
+  var descriptors: [Int32] { [backlog.descriptor, announcementDescriptor] + spool.descriptors }
 
   /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's call can be there.
   func recover() {
@@ -81,7 +81,7 @@ final class BackgroundWork: Sendable {
       if sweep { times.sweep = now }
       return (spool: spool, sweep: sweep)
     }
-    if isTime.spool || isReadable(spool.descriptor) { readSpool() }
+    if isTime.spool || spool.descriptors.contains(where: isReadable) { readSpool() }
     if isTime.sweep { backlog.add(.sweep(namespaceID: nil)) }
     readAnnouncements()
     submitDue()

@@ -53,8 +53,7 @@ public final class Server: Sendable {
         maximumQueued: configuration.maximumQueued)
     }
     let backlog = try starting { () throws(SystemError) in try Backlog() }
-    let spool = try Spool(
-      directory: SpoolEntry.directory(socketDirectory: configuration.socketDirectory), log: log)
+    let spool = try Spool(directories: configuration.spoolDirectories, log: log)
     let decoder = RequestDecoder(settings: settings, registry: registry)
     let handler = CommandHandler(
       store: store, decoder: decoder, spool: spool, backlog: backlog, log: log,

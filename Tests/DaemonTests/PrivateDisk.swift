@@ -46,7 +46,8 @@ struct PrivateDisk {
       settings: ConfigurationHolder(configuration), registry: registry)
     handler = CommandHandler(
       store: store, decoder: decoder,
-      spool: try Spool(directory: directory("spool"), log: log), backlog: try Backlog(), log: log)
+      spool: try Spool(directories: [directory("spool")], log: log), backlog: try Backlog(),
+      log: log)
   }
 
   /// Handles a call; the error if it failed.

@@ -24,7 +24,7 @@ struct SpoolFixture {
   func open() throws(StartError) -> Spool {
     var configuration = Configuration()
     configuration.logFile = outer("log")
-    return try Spool(directory: directory, log: try Log(configuration))
+    return try Spool(directories: [directory], log: try Log(configuration))
   }
 
   /// The error of opening it.
@@ -69,7 +69,7 @@ extension Spool {
   }
 
   fileprivate var isReadable: Bool {
-    (try? Deadline.after(milliseconds: 0).wait(descriptor, for: .read, "wait")) != nil
+    (try? Deadline.after(milliseconds: 0).wait(descriptors[0], for: .read, "wait")) != nil
   }
 }
 
@@ -86,7 +86,7 @@ struct SpoolTests {
     #expect(try Files.status(spool.directory).permissions == 0o700)
     #expect(opened.scan() == [])
     #expect(opened.count == 0)
-    #expect(opened.descriptor >= 0)
+    #expect(opened.descriptors.count == 1)
     #expect(!opened.isReadable)
   }
 
@@ -267,7 +267,7 @@ struct SpoolTests {
   @Test("a directory that is removed is made again, and entries in the new one are found")
   func removedDirectory() throws {
     let opened = try spool.open()
-    let descriptor = opened.descriptor
+    let descriptors = opened.descriptors
     for number in 1...3 {
       try Files.removeDirectory(spool.directory)
       #expect(opened.isReadable)
@@ -281,7 +281,7 @@ struct SpoolTests {
       opened.remove(item)
       _ = opened.scan()
     }
-    #expect(opened.descriptor == descriptor)
+    #expect(opened.descriptors == descriptors)
   }
 
   @Test("a directory that a shim makes anew before the daemon has seen that it went")
@@ -311,6 +311,43 @@ struct SpoolTests {
     #expect(spool.log.split(separator: "insecure permissions").count == 2)
     try Files.setPermissions(spool.directory, 0o700)
     #expect(opened.scan().count == 1)
+  }
+
+  @Test("several directories are one spool: one order, and each entry leaves its own")
+  func directories() throws {
+    let other = try SpoolFixture()
+    var configuration = Configuration()
+    configuration.logFile = spool.outer("log")
+    let log = try Log(configuration)
+    let opened = try Spool(directories: [spool.directory, other.directory], log: log)
+    #expect(opened.descriptors.count == 2)
+    try spool.put(try spool.entry(1, id: "1"))
+    try other.put(try other.entry(2, id: "2"))
+    try spool.put(try spool.entry(3, id: "3"))
+    try other.put("", as: "README")
+    let items = opened.scan()
+    #expect(items.map(\.entry.requestID) == ["1", "2", "3"])
+    #expect(opened.items("c") == items)
+    #expect(opened.count == 3)
+    #expect(opened.damagedCount == 1)
+    opened.remove(items[1])
+    #expect(other.files == ["README.damaged"])
+    opened.setAside(items[2], reason: "no")
+    #expect(spool.files == [items[0].name, items[2].name + ".refused"])
+    #expect(opened.count == 1)
+  }
+
+  @Test(
+    "there is a spool beside each socket that shims use",
+    arguments: [
+      ([], ["/run/cnid/spool"]), (["/run/multus/multus.sock"], ["/run/cnid/spool"]),
+      (["/a/cnid.sock", "/b/x.sock"], ["/run/cnid/spool", "/a/spool"]),
+      (["/run/cnid/cnid.sock", "/cnid.sock"], ["/run/cnid/spool", "/spool"]),
+    ])
+  func sockets(sockets: [String], directories: [String]) {
+    var configuration = Configuration()
+    configuration.sockets = sockets
+    #expect(configuration.spoolDirectories == directories)
   }
 
   @Test("five thousand entries are read, found by attachment and removed")

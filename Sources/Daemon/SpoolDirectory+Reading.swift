@@ -3,8 +3,8 @@ import DaemonAPI
 import Linux
 import PluginKit
 
-// What the spool reads of its directory, and what it does with what does not belong there.
-extension Spool {
+// What is read of a directory, and what it does with what does not belong there.
+extension SpoolDirectory {
   /// Makes the directory if it is missing and checks that it is root's alone; a symbolic link is not followed.
   static func prepare(_ directory: String) throws(StartError) -> Identity {
     let status = try starting("spool directory") { () throws(SystemError) in
@@ -126,7 +126,7 @@ extension Spool {
       }
     }
     do throws(CNIError) {
-      return .success(try Self.item(name, try SpoolEntry(parsing: bytes)))
+      return .success(try item(name, try SpoolEntry(parsing: bytes)))
     } catch {
       return .failure(.damaged(error.message))
     }
@@ -143,7 +143,7 @@ extension Spool {
     return nil
   }
 
-  private static func item(_ name: String, _ entry: SpoolEntry) throws(CNIError) -> Item {
+  private func item(_ name: String, _ entry: SpoolEntry) throws(CNIError) -> Item {
     guard name == entry.fileName else {
       throw CNIError(.decodingFailure, "its name does not fit its content")
     }
@@ -154,6 +154,7 @@ extension Spool {
     let (containerID, ifName) = (variables["CNI_CONTAINERID"] ?? "", variables["CNI_IFNAME"] ?? "")
     try CNIValidation.containerID(containerID)
     try CNIValidation.interfaceName(ifName)
-    return Item(name: name, entry: entry, containerID: containerID, ifName: ifName)
+    return Item(
+      directory: directory, name: name, entry: entry, containerID: containerID, ifName: ifName)
   }
 }

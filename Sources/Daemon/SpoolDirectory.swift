@@ -1,0 +1,135 @@
+import CNI
+import DaemonAPI
+import Linux
+import PluginKit
+
+/// One directory of the spool.
+final class SpoolDirectory: Sendable {
+  typealias Item = Spool.Item
+
+  struct Interface: Hashable {
+    let containerID: String
+    let ifName: String
+  }
+
+  struct Identity: Equatable {
+    let device: UInt64
+    let inode: UInt64
+  }
+
+  struct State: ~Copyable {
+    var watch: DirectoryWatch?
+    /// What the watch is on; nil if it has to be set anew.
+    var watched: Identity?
+    var items: [String: Item] = [:]
+    var names: [Interface: Set<String>] = [:]
+    /// Damaged files that could not be renamed.
+    var stuck: Set<String> = []
+    /// What was last said of the directory or of a file that could not be read yet, to say it once.
+    var complaint = ""
+  }
+
+  /// Readable when something has changed; -1 if the directory cannot be watched, so that only `scan` finds entries.
+  let descriptor: Int32
+
+  let directory: String
+  let log: Log
+  private let state: Mutex<State>
+  // Read by the thread that serves the metrics, which must not wait for a disk.
+  private let known = Atomic<Int>(0)
+  let damaged = Atomic<Int>(0)
+
+  /// How long a shim may take from its temporary file to the entry.
+  static let temporaryNanoseconds: UInt64 = 300 * 1_000_000_000
+
+  /// Makes the directory if it is missing, and begins to watch it.
+  init(_ directory: String, log: Log) throws(StartError) {
+    self.directory = directory
+    self.log = log
+    let identity = try Self.prepare(directory)
+    var watch: DirectoryWatch?
+    do throws(SystemError) {
+      watch = try DirectoryWatch(directory)
+    } catch {
+      log.write(
+        .warning, "the spool is not watched, only looked at now and then", [("error", "\(error)")])
+    }
+    descriptor = watch?.descriptor ?? -1
+    state = Mutex(State(watch: watch, watched: identity))
+    _ = scan()
+  }
+
+  var count: Int { known.load(ordering: .relaxed) }
+
+  var damagedCount: Int { damaged.load(ordering: .relaxed) }
+
+  /// Looks what is there.
+  ///
+  /// - Returns: every entry that can be read, in no order.
+  func scan() -> [Item] {
+    state.withLock { state in
+      // Before the look: what comes after it wakes again.
+      if state.watch?.drain().contains(.gone) == true { state.watched = nil }
+      refresh(&state)
+      return Array(state.items.values)
+    }
+  }
+
+  /// The entries of one attachment, in no order; what came a moment ago included.
+  func items(containerID: String, ifName: String) -> [Item] {
+    state.withLock { state in
+      // Not drained here: whoever waits for the descriptor has not seen it yet.
+      if state.watched == nil || state.watch?.hasChanges != false { refresh(&state) }
+      let names = state.names[Interface(containerID: containerID, ifName: ifName)] ?? []
+      return names.compactMap { state.items[$0] }
+    }
+  }
+
+  func remove(_ item: Item) {
+    do throws(SystemError) {
+      try Files.removeIfPresent(path(item.name))
+    } catch {
+      log.write(
+        .error, "a spool entry cannot be removed and will be done again", fields(item, "\(error)"))
+      return
+    }
+    state.withLock { forget(item.name, &$0) }
+  }
+
+  func setAside(_ item: Item, reason: String) {
+    log.write(.error, "a spool entry was refused and set aside", fields(item, reason))
+    do throws(SystemError) {
+      try Files.rename(path(item.name), path(item.name + ".refused"))
+    } catch {
+      if error.errno != .noEntry {
+        log.write(.error, "a spool entry cannot be set aside", fields(item, "\(error)"))
+        return
+      }
+    }
+    state.withLock { forget(item.name, &$0) }
+  }
+
+  private func fields(_ item: Item, _ error: String) -> [(String, String)] {
+    [
+      ("file", path(item.name)), ("container", item.containerID), ("ifname", item.ifName),
+      ("error", error),
+    ]
+  }
+
+  func path(_ name: String) -> String { "\(directory)/\(name)" }
+
+  func remember(_ item: Item, _ state: inout State) {
+    let interface = Interface(containerID: item.containerID, ifName: item.ifName)
+    state.items[item.name] = item
+    state.names[interface, default: []].insert(item.name)
+    known.store(state.items.count, ordering: .relaxed)
+  }
+
+  func forget(_ name: String, _ state: inout State) {
+    guard let item = state.items.removeValue(forKey: name) else { return }
+    let interface = Interface(containerID: item.containerID, ifName: item.ifName)
+    state.names[interface]?.remove(name)
+    if state.names[interface]?.isEmpty == true { state.names[interface] = nil }
+    known.store(state.items.count, ordering: .relaxed)
+  }
+}
