@@ -80,8 +80,9 @@ final class Call: DispatchedWork {
     switch reason {
     case .stopping:
       guard isAnswered.withLock({ $0.take() }) else { return }
-      exchange.respond(
-        CNIError(.tryAgainLater, "cnid is stopping; try again").httpResponse(retry: true))
+      let error = CNIError(.tryAgainLater, "cnid is stopping; try again")
+      exchange.respond(error.httpResponse(retry: true))
+      service.count(self, .failure(error), nanoseconds: KernelClock.monotonic &- began)
     case .expired: fail("deadline passed while waiting for other calls")
     case .overtaken: fail("cancelled: a DEL of the attachment came")
     case .clientGone: fail("the client hung up before its turn")

@@ -67,7 +67,7 @@ final class CallService: Sendable {
       ("network", request.configuration.name), ("plugin", call.decoded.plugin?.name ?? ""),
       ("ms", "\(nanoseconds / 1_000_000)"),
     ]
-    count(call, result, nanoseconds)
+    count(call, result, nanoseconds: nanoseconds)
     switch result {
     case .success:
       fields.append(("code", "0"))
@@ -78,7 +78,8 @@ final class CallService: Sendable {
     }
   }
 
-  private func count(_ call: Call, _ result: PodResult, _ nanoseconds: UInt64) {
+  /// Counts how a call was answered.
+  func count(_ call: Call, _ result: PodResult, nanoseconds: UInt64) {
     let code: Int
     switch result {
     case .success: code = 0

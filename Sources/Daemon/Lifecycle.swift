@@ -249,12 +249,16 @@ public struct Lifecycle: ~Copyable {
     let grace = Deadline.after(milliseconds: Self.graceMilliseconds)
     while server.load != (running: 0, waiting: 0), !grace.isOver {
       Clock.pause(milliseconds: 10)
+      server.lookAfterCalls()
       manager.flush()
       watchdog.tick()
     }
     // From here on the shim finds no socket and comes again to the next daemon; on the service manager's sockets calls wait.
     for file in files { file.remove() }
     server.stop()
+    if !server.waitForEnd(.after(milliseconds: 2000)) {
+      log.write(.warning, "answers are still being sent")
+    }
     do throws(NetlinkError) {
       try linkRemover.drain(deadline: .after(milliseconds: 5000))
     } catch {

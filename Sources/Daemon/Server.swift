@@ -24,6 +24,8 @@ public final class Server: Sendable {
   private let dispatcher: Dispatcher
   private let background: BackgroundWork
   private let metrics: Metrics
+  /// Readable once ``run()`` has returned.
+  private let ended: EventDescriptor
   private let phase: PhaseHolder
 
   /// What the probes say.
@@ -81,6 +83,7 @@ public final class Server: Sendable {
           metrics: { metrics.text(sources.gauges) })
       }
     }
+    ended = try starting { () throws(SystemError) in try EventDescriptor() }
     self.settings = settings
     self.registry = registry
     self.log = log
@@ -107,7 +110,17 @@ public final class Server: Sendable {
   }
 
   /// Serves until `stop`; on the calling thread.
-  public func run() throws(SystemError) { try http.run() }
+  public func run() throws(SystemError) {
+    defer { ended.signal() }
+    try http.run()
+  }
+
+  /// Waits until ``run()`` has returned, so that every answer is on its way.
+  ///
+  /// - Returns: whether it has in time.
+  public func waitForEnd(_ deadline: Deadline) -> Bool {
+    (try? deadline.wait(ended.descriptor.rawValue, for: .read, "wait")) != nil
+  }
 
   /// Begins with what a daemon that died has left, before the first call of a client; returns at once.
   ///
@@ -124,7 +137,7 @@ public final class Server: Sendable {
   ///
   /// To be called when one of ``descriptors`` is readable, and several times a second.
   public func lookAfter() {
-    dispatcher.lookAfter()
+    lookAfterCalls()
     background.lookAround()
   }
 
@@ -163,6 +176,9 @@ public final class Server: Sendable {
 
   /// Notes for `/metrics` whether the configuration was good when it was last read.
   public func noteReload(isGood: Bool) { metrics.reloaded(isGood: isGood) }
+
+  /// Answers late calls only; what has to be done once the daemon is stopping.
+  func lookAfterCalls() { dispatcher.lookAfter() }
 
   /// From now on `/readyz` answers 500, and of new calls only DEL is served.
   public func beginStopping() {

@@ -45,6 +45,16 @@ struct MetricsEndpointTests {
     for call in calls { #expect(try await call.value.status == 200) }
   }
 
+  @Test("calls that are sent away because the daemon stops are counted too")
+  func stopping() async throws {
+    let daemon = try TestDaemon([RecordingPlugin()])
+    daemon.server.beginStopping()
+    #expect(try await daemon.send(CNICall("ADD")).code == 11)
+    let page = try PrometheusText(try await daemon.send("GET", "/metrics").body)
+    let labels = ["command": "ADD", "plugin": "recorder", "code": "11"]
+    #expect(page.value("cnid_requests_total", labels) == 1)
+  }
+
   @Test("what GC removes is counted for the plugin that had made it")
   func garbage() async throws {
     let daemon = try TestDaemon([RecordingPlugin()])

@@ -1,5 +1,8 @@
+import CNI
 @testable import Daemon
+import DaemonAPI
 import Linux
+import PluginKit
 import Testing
 import TestSupport
 
@@ -63,6 +66,35 @@ struct WatchdogTests {
     var late = watchdog(microseconds: "60000000", pulse: { now - 31_000_000_000 })
     late.tick()
     #expect(receiver.receive() == ["STATUS=not healthy: the server does not answer\n"])
+  }
+
+  @Test("a daemon with four calls that hang does not feed it, and feeds it when they are back")
+  func hangingCalls() async throws {
+    let door = Watched()
+    let plugin = RecordingPlugin(add: { call throws(CNIError) in
+      let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
+      _ = try journal.perform(.make) { _ throws(CNIError) in door.pass() }
+      return RecordingPlugin.result
+    })
+    let daemon = try TestDaemon([plugin])
+    let server = daemon.server
+    let calls = (0..<4).map { number in
+      daemon.start(CNICall(container: "c\(number)").with(RequestHeaders.timeLeftName, "200"))
+    }
+    for call in calls { #expect(try await call.value.code == 105) }
+    #expect(try await becomes { server.isStuck })
+    // The first question wakes the server's thread, the answer may be an old one.
+    #expect(try await becomes { KernelClock.monotonic &- server.pulse() < 1_000_000_000 })
+    var watchdog = watchdog(
+      microseconds: "600000000", pulse: { server.pulse() }, isStuck: { server.isStuck })
+    watchdog.tick()
+    #expect(receiver.receive() == ["STATUS=not healthy: calls do not come back\n"])
+    let page = try PrometheusText(try await daemon.send("GET", "/metrics").body)
+    #expect(page.value("cnid_workers_lost_total") == 4)
+    door.open()
+    #expect(try await becomes { !server.isStuck })
+    watchdog.tick()
+    #expect(receiver.receive() == ["STATUS=serving\n", "WATCHDOG=1\n"])
   }
 
   @Test("nobody who watches, nobody who is asked")
