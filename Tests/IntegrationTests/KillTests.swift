@@ -64,6 +64,33 @@ import Testing
     }
   }
 
+  @Test(
+    "A daemon that is killed again and again while it recovers comes to the end of it at last",
+    arguments: [
+      KillScenario(plugin: "macvlan", step: "addRoutes", verb: .add, network: .routes),
+      KillScenario(plugin: "macvlan", step: "configureLink", verb: .add, network: .disk),
+      KillScenario(plugin: "macvlan", step: "deleteLink", verb: .delete, network: .local),
+    ])
+  func killedAgain(scenario: KillScenario) async throws {
+    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
+      let drill = try await KillDrill(node, scenario)
+      let call = try await drill.callWithoutWaiting()
+      #expect(try await drill.died())
+      call.signal(.kill)
+      _ = try await call.ended()
+      let undo =
+        scenario.network == .disk
+        ? ["runIPAMDelete", "deleteLink"] : ["deleteLink", "releaseLease"]
+      for step in undo {
+        try await node.launch(through: "export CNID_KILL_AFTER=macvlan.\(step)")
+        #expect(try await drill.died(), "\(step) was not reached while recovering")
+      }
+      try await node.start()
+      try await drill.expectRecovered()
+      try await drill.expectUsable()
+    }
+  }
+
   @Test("A program that the dead daemon had started is killed before its work is undone")
   func child() async throws {
     try await withTestNode { node in

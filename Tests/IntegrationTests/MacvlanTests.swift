@@ -76,6 +76,7 @@ import Testing
 
       // The runtime has closed the namespace before it comes again, as containerd does.
       try await node.delete(other, node.macvlan(), ["CNI_NETNS": ""])
+      #expect(try await other.network.links() == [])
       #expect(node.leases == [] && node.records == [])
       try await node.delete(other, node.macvlan(), ["CNI_NETNS": nil])
       try await node.delete(other, node.macvlan(), ["CNI_NETNS": "/var/run/netns/gone"])
@@ -92,6 +93,8 @@ import Testing
       let result = try await Program.run(
         [Program.shim], environment: environment, input: node.macvlan().bytes)
       #expect(result.succeeded, "\(result)")
+      // It lives on by a descriptor of the test's, and is found without a path.
+      #expect(try await pod.network.links() == [])
       #expect(node.leases == [] && node.records == [])
     }
   }

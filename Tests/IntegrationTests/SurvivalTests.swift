@@ -129,6 +129,8 @@ import Testing
       #expect(try await living.network.links() == ["eth0"])
       #expect(try await hidden.network.links() == ["eth0"])
       #expect(node.log.contains("action=orphan"))
+      let metrics = try await node.http("GET", "/metrics").text
+      #expect(metrics.contains("\ncnid_orphans_removed_total 1\n"), "\(metrics)")
       try await node.delete(hidden, node.macvlan())
       try await node.delete(living, node.macvlan())
       #expect(node.leases == [] && node.records == [])
