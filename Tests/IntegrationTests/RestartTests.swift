@@ -163,9 +163,6 @@ extension Load {
 @Suite(.daemonLog) struct RestartTests {
   @Test("no call fails while cnid is killed and upgraded, the shim tries again")
   func plain() async throws { try await restartUnderLoad(isActivated: false) }
-
-  @Test("no call fails while cnid is killed and upgraded, calls wait in systemd's socket")
-  func activated() async throws { try await restartUnderLoad(isActivated: true) }
 }
 
 /// The same with a socket that outlives the daemon.
