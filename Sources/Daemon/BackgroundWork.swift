@@ -154,7 +154,10 @@ final class BackgroundWork: Sendable {
   private func network(of task: Backlog.Task) -> String {
     switch task {
     case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key): key.network
-    case .spooled, .sweep: ""
+    case .spooled(let name, let containerID, let ifName):
+      spool.items(containerID: containerID, ifName: ifName).first { $0.name == name }
+        .flatMap { try? NetworkConfiguration($0.entry.request.config).name } ?? ""
+    case .sweep: ""
     }
   }
 

@@ -95,14 +95,12 @@ public struct Lifecycle: ~Copyable {
   private func takeLock() throws(StartError) -> FileLock {
     let directory = configuration.stateDirectory
     let path = directory + "/lock"
-    _ = try starting("state directory") { () throws(SystemError) in
-      try Files.makeDirectories(directory)
-    }
+    try RunDirectory.prepareState(directory)
     var hasSaid = false
     var tries = 0
     while true {
       do throws(SystemError) {
-        if let lock = try FileLock.attempt(path) { return lock }
+        if let lock = try Self.attempt(path) { return lock }
       } catch {
         throw StartError("state directory: \(error)")
       }
@@ -119,6 +117,16 @@ public struct Lifecycle: ~Copyable {
         throw StartError("stopped by \(signal) while waiting for \(path)")
       }
       Clock.pause(milliseconds: 100)
+    }
+  }
+
+  /// Also takes the lock of a disk that has become read-only: DEL works on it.
+  private static func attempt(_ path: String) throws(SystemError) -> FileLock? {
+    do throws(SystemError) {
+      return try FileLock.attempt(path)
+    } catch {
+      guard error.errno == .readOnly else { throw error }
+      return try FileLock.attempt(path, .read)
     }
   }
 

@@ -11,6 +11,8 @@ public final class Log: Sendable {
   private let format: Configuration.LogFormat
   private let descriptor: Int32
   private let file: FileHolder?
+  /// Lines that could not be written since the last one that could.
+  private let lost = Mutex(0)
 
   /// Keeps an open log file.
   private final class FileHolder: Sendable {
@@ -58,8 +60,32 @@ public final class Log: Sendable {
       line = JSONValue.object(JSONObject(members.map { ($0.0, JSONValue.string($0.1)) })).encoded()
     }
     line.append(0x0A)
-    // A log that cannot be written must not stop the work.
-    _ = try? Descriptor.write(descriptor, line)
+    put(line)
+  }
+
+  /// Writes a line if that needs no waiting: what nobody reads must not stop the work, nor the thread that answers probes.
+  private func put(_ line: [UInt8]) {
+    let (missing, isReady) = lost.withLock { lost in
+      let isReady = takesBytes
+      defer { lost = isReady ? 0 : lost &+ 1 }
+      return (lost, isReady)
+    }
+    guard isReady else { return }
+    let note = missing == 0 ? [] : Array("(\(missing) lines were lost, nobody read them)\n".utf8)
+    let bytes = note + line
+    var sent = 0
+    // A pipe that can be written to takes a page without waiting.
+    while sent < bytes.count, sent == 0 || takesBytes {
+      let part = Array(bytes[sent..<min(bytes.count, sent + 4096)])
+      guard let count = try? Descriptor.write(descriptor, part), count > 0 else { return }
+      sent += count
+    }
+  }
+
+  private var takesBytes: Bool {
+    let now = Deadline.after(milliseconds: 0)
+    guard let seen = try? now.wait(descriptor, for: .write, "log") else { return false }
+    return seen.contains(.write)
   }
 
   /// A value that cannot be mistaken for something else on its line.

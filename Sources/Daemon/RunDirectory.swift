@@ -29,6 +29,20 @@ public enum RunDirectory {
     return nil
   }
 
+  /// Makes the state directory if it is missing, and checks that only root can change what is in it.
+  public static func prepareState(_ directory: String) throws(StartError) {
+    let status = try starting("state directory") { () throws(SystemError) in
+      try Files.makeDirectories(directory)
+      return try Files.status(directory)
+    }
+    guard status.owner == 0, status.permissions & 0o022 == 0 else {
+      throw StartError(
+        "insecure state directory \(directory): uid \(status.owner), mode "
+          + "0\(String(status.permissions & 0o777, radix: 8)); it must be root's, and nobody else "
+          + "may write to it")
+    }
+  }
+
   /// Listens at a path whose directory was prepared.
   ///
   /// An old socket is removed only if nobody answers behind it.

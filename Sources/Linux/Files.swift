@@ -313,11 +313,15 @@ public struct FileLock: ~Copyable, Sendable {
 
   /// Takes the exclusive lock, or tells that somebody else holds it.
   ///
-  /// - Parameter path: the file, made (0600) if missing.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - mode: how it is opened; it is made (0600) if missing unless told otherwise.
   /// - Throws: the error of open(2) or flock(2).
   /// - Returns: the lock, or nil if another open file has it or the path leads elsewhere by now.
-  public static func attempt(_ path: String) throws(SystemError) -> FileLock? {
-    let file = try Files.open(path, [.readWrite, .create])
+  public static func attempt(
+    _ path: String, _ mode: OpenMode = [.readWrite, .create]
+  ) throws(SystemError) -> FileLock? {
+    let file = try Files.open(path, mode)
     let number = file.rawValue
     do throws(SystemError) {
       _ = try retrying("flock", path) { flock(number, LOCK_EX | LOCK_NB) }

@@ -1,4 +1,5 @@
 @testable import Daemon
+import Glibc
 import JSON
 import Linux
 import PluginKit
@@ -44,6 +45,29 @@ struct LogTests {
   func quoted() throws {
     try log().write(.info, "m", [("a", "b c"), ("d", #"e"f\g"#), ("h", "i=j"), ("k", "é☃")])
     #expect(try text().hasSuffix(#"m a="b c" d="e\"f\\g" h="i=j" k=é☃"# + "\n"))
+  }
+
+  @Test("a log that nobody reads keeps nobody waiting; what was lost is told when it is read again")
+  func unread() async throws {
+    let path = directory("log")
+    #expect(unsafe mkfifo(path, 0o600) == 0)
+    let reader = try Files.open(path, [.readWrite, .nonBlocking])
+    let log = try log()
+    let milliseconds = await onThread {
+      let began = KernelClock.monotonic
+      for _ in 0..<2000 { log.write(.info, "m", [("filler", String(repeating: "x", count: 100))]) }
+      return (KernelClock.monotonic - began) / 1_000_000
+    }
+    #expect(milliseconds < 10_000)
+    var bytes: [UInt8] = []
+    while let count = try? Descriptor.read(reader.rawValue, into: &bytes), count > 0 {}
+    log.write(.info, "next")
+    while let count = try? Descriptor.read(reader.rawValue, into: &bytes), count > 0 {}
+    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    let note = try #require(lines.firstIndex { $0.hasSuffix("lines were lost, nobody read them)") })
+    let lost = Int(lines[note].dropFirst().prefix { $0.isNumber })
+    #expect(lost == 2000 - note)
+    #expect(lines.last?.hasSuffix(" info next") == true)
   }
 
   @Test("no text from outside can make or forge a line", arguments: hostile)
