@@ -73,8 +73,13 @@ public final class Server: Sendable {
     }
     let sources = Metrics.Sources(
       dispatcher: dispatcher, store: store, spool: spool, registry: registry, version: version)
+    var options = HTTPServer.Options()
+    // The other half of the descriptors is for what calls open.
+    let descriptors = Int(clamping: ProcessFigures()?.maximumDescriptors ?? 1024)
+    options.maximumConnections = min(options.maximumConnections, max(16, descriptors / 2))
+    let granted = options
     http = try starting { () throws(SystemError) in
-      try HTTPServer(options: HTTPServer.Options()) { exchange in
+      try HTTPServer(options: granted) { exchange in
         exchange.respondOrHand(
           to: calls,
           readiness: {

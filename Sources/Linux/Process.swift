@@ -67,12 +67,20 @@ public struct Semaphore: ~Copyable, Sendable {
   /// Adds one; wakes one of those who wait.
   public func signal() {
     var one: UInt64 = 1
-    _ = unsafe write(descriptor.rawValue, &one, 8)
+    Self.insist { unsafe write(descriptor.rawValue, &one, 8) }
   }
 
   /// Takes one, waiting until there is one.
   public func wait() {
     var value: UInt64 = 0
-    while unsafe CLinux.read(descriptor.rawValue, &value, 8) < 0, Errno.current == .interrupted {}
+    Self.insist { unsafe CLinux.read(descriptor.rawValue, &value, 8) }
+  }
+
+  /// Tries until it succeeds: a call that failed has neither added nor taken one, and who counts on it would
+  /// wait for ever.
+  private static func insist(_ call: () -> Int) {
+    while call() < 0 {
+      if Errno.current != .interrupted { Clock.pause(milliseconds: 1) }
+    }
   }
 }

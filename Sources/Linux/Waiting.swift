@@ -117,8 +117,12 @@ public struct EventDescriptor: ~Copyable, Sendable {
   /// Adds one to the counter.
   public func signal() {
     var one: UInt64 = 1
-    // A full counter (EAGAIN) is a signalled one.
-    _ = unsafe write(descriptor.rawValue, &one, 8)
+    // Somebody waits for it: a call that failed is made again. A full counter is a signalled one.
+    while unsafe write(descriptor.rawValue, &one, 8) < 0 {
+      let errno = Errno.current
+      if errno == .again, isSignalled { return }
+      if errno != .interrupted { Clock.pause(milliseconds: 1) }
+    }
   }
 
   /// Sets the counter back to zero.

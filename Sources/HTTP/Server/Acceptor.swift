@@ -59,6 +59,11 @@
       return true
     }
 
+    /// Takes a spare descriptor again as soon as there is one.
+    func regainSpare() {
+      if spare == nil { spare = try? EventDescriptor() }
+    }
+
     /// Stops watching the listeners; who connects meanwhile waits in the kernel.
     func pause(_ epoll: borrowing Epoll) {
       isPaused = true
@@ -68,7 +73,7 @@
     /// Goes on if there is room again and a spare descriptor.
     func resume(_ epoll: borrowing Epoll, hasRoom: Bool) {
       guard hasRoom else { return }
-      if spare == nil { spare = try? EventDescriptor() }
+      regainSpare()
       if spare == nil { return }
       isPaused = false
       for (token, listener) in listeners {

@@ -41,7 +41,11 @@
         handleMail()
         let now = KernelClock.monotonic
         if now >= nextSweep { sweep(now) }
-        if acceptor.isPaused { acceptor.resume(epoll, hasRoom: hasRoom) }
+        if acceptor.isPaused {
+          acceptor.resume(epoll, hasRoom: hasRoom)
+        } else {
+          acceptor.regainSpare()
+        }
         if let stopAt, connections.isEmpty || now >= stopAt { return }
       }
     }
@@ -126,6 +130,8 @@
 
     private func admit(_ socket: consuming FileDescriptor, rootPeersOnly: Bool) {
       let peer = Self.peer(of: socket)
+      // The kernel did not say who it is: it may come again, a refusal would be final.
+      if rootPeersOnly, peer == nil { return }
       let now = KernelClock.monotonic
       let connection = Connection(
         id: acceptor.nextToken(), socket: socket, peer: peer, accepted: now,
