@@ -75,7 +75,8 @@ final class SpoolDirectory: Sendable {
     }
   }
 
-  /// The entries of one attachment, in no order; what came a moment ago included.
+  /// The entries of one attachment, in no order; what came a moment ago included, and perhaps what a shim has just
+  /// removed: doing that DEL again changes nothing.
   func items(containerID: String, ifName: String) -> [Item] {
     state.withLock { state in
       // Not drained here: whoever waits for the descriptor has not seen it yet.

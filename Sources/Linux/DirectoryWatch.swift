@@ -1,9 +1,9 @@
 import CLinux
 
-/// Tells when files came into a directory or left it, inotify(7).
+/// Tells when files have come into a directory, inotify(7).
 ///
-/// Only whole files count: what is renamed into the directory, not what is made or written there. Nobody needs to look
-/// at names: whoever is woken lists the directory.
+/// Only whole files count: what is renamed into the directory, not what is made or written there, nor what leaves. Nobody
+/// needs to look at names: whoever is woken lists the directory.
 public struct DirectoryWatch: ~Copyable, Sendable {
   /// What has happened.
   public struct Changes: OptionSet, Sendable {
@@ -11,7 +11,7 @@ public struct DirectoryWatch: ~Copyable, Sendable {
     public let rawValue: UInt8
     /// Wraps bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// An entry came by a rename, or left (IN_MOVED_TO, IN_MOVED_FROM, IN_DELETE).
+    /// An entry came by a rename (IN_MOVED_TO).
     public static let entries = Changes(rawValue: 1)
     /// The directory itself was removed, moved or unmounted, so nothing is watched until `renew`
     /// (IN_DELETE_SELF, IN_MOVE_SELF, IN_UNMOUNT, IN_IGNORED).
@@ -68,7 +68,7 @@ public struct DirectoryWatch: ~Copyable, Sendable {
   }
 
   private static func add(_ path: String, to inotify: Int32) throws(SystemError) -> Int32 {
-    let mask = cl_IN_ENTRIES | cl_IN_GONE_SELF | cl_IN_DIRECTORY
+    let mask = cl_IN_ARRIVED | cl_IN_GONE_SELF | cl_IN_DIRECTORY
     return try retrying("inotify_add_watch", path) {
       unsafe inotify_add_watch(inotify, path, mask)
     }
@@ -85,7 +85,7 @@ public struct DirectoryWatch: ~Copyable, Sendable {
       let (own, mask) = (Int32(bitPattern: word(0)), word(4))
       if mask & cl_IN_OVERFLOW != 0 { changes.insert(.overflow) }
       if own == watch {
-        if mask & cl_IN_ENTRIES != 0 { changes.insert(.entries) }
+        if mask & cl_IN_ARRIVED != 0 { changes.insert(.entries) }
         if mask & cl_IN_GONE != 0 { changes.insert(.gone) }
       }
       let rest = bytes.count - at - headSize

@@ -13,9 +13,10 @@ extension TestNode {
 
   /// Puts an entry into the spool as a shim does.
   fileprivate func put(
-    _ pod: TestPod, _ configuration: JSONValue, stamp: Stamp, id: String? = nil
+    _ pod: TestPod, _ configuration: JSONValue, stamp: Stamp, id: String? = nil,
+    _ changes: [String: String?] = [:]
   ) throws {
-    let request = Request(env: pod.environment("DEL"), config: configuration.bytes)
+    let request = Request(env: pod.environment("DEL", changes), config: configuration.bytes)
     let entry = try #require(
       SpoolEntry(request, requestID: try id ?? RequestID.random(), stamp: stamp))
     try Files.makeDirectories(spool)
@@ -215,6 +216,34 @@ extension TestNode {
       #expect(try await pod.network.link("eth0") == nil)
       #expect(TemporaryDirectory.files(below: node.spool) == ["\(name).damaged"])
       #expect(node.log.contains("is no entry"))
+    }
+  }
+
+  @Test("Two thousand entries hold up neither readiness nor the ADD of another pod")
+  func many() async throws {
+    try await withTestNode { node in
+      let (pod, configuration) = (try await TestPod(), node.macvlan())
+      try await node.kill()
+      for index in 0..<2000 {
+        try node.put(
+          pod, configuration, stamp: .now, id: "\(index)",
+          ["CNI_CONTAINERID": "gone-\(index)", "CNI_NETNS": ""])
+      }
+      let began = KernelClock.monotonic
+      try await node.start()
+      let ready = KernelClock.monotonic
+      let run = try await node.shim("ADD", pod, configuration)
+      let added = KernelClock.monotonic
+      #expect(run.succeeded, "\(run)")
+      let isDone = try await eventually(within: 60_000) { node.entries.isEmpty }
+      #expect(isDone)
+      let done = KernelClock.monotonic
+      print(
+        "figure: 2000 spooled DELs: ready after \((ready - began) / 1_000_000) ms, an ADD took "
+          + "\((added - ready) / 1_000_000) ms, all done after \((done - began) / 1_000_000) ms")
+      // Not behind all of them.
+      #expect(added - ready < 5_000_000_000)
+      try await node.delete(pod, configuration)
     }
   }
 

@@ -33,21 +33,17 @@ struct DirectoryWatchTests {
     #expect(again == [])
   }
 
-  @Test("a file that leaves counts, one that is being written does not")
-  func leaving() throws {
+  @Test("what is being written, and what leaves, wakes nobody")
+  func others() throws {
     try put("a")
     try put("b")
     let watch = try DirectoryWatch(path)
     try Files.write("\(path)/c", [1], mode: [.write, .create])
     try Files.setPermissions("\(path)/c", 0o400)
-    let writing = watch.hasChanges
-    #expect(!writing)
     try Files.remove("\(path)/a")
-    let removed = watch.drain()
-    #expect(removed == .entries)
     try Files.rename("\(path)/b", outer("b"))
-    let moved = watch.drain()
-    #expect(moved == .entries)
+    let changes = watch.hasChanges
+    #expect(!changes)
   }
 
   @Test("a directory that goes is told once, and what comes in its place is watched after `renew`")
@@ -101,7 +97,7 @@ struct DirectoryWatchTests {
     guard limit <= 40_000 else { return }
     // Two names in turn: equal events that follow each other count as one.
     try put("a")
-    for _ in 0...limit {
+    for _ in 0...limit / 2 {
       try Files.rename("\(path)/a", "\(path)/b")
       try Files.rename("\(path)/b", "\(path)/a")
     }
