@@ -81,8 +81,8 @@ final class Call: DispatchedWork {
     case .stopping:
       guard isAnswered.withLock({ $0.take() }) else { return }
       let error = CNIError(.tryAgainLater, "cnid is stopping; try again")
-      exchange.respond(error.httpResponse(retry: true))
       service.count(self, .failure(error), nanoseconds: KernelClock.monotonic &- began)
+      exchange.respond(error.httpResponse(retry: true))
     case .expired: fail("deadline passed while waiting for other calls")
     case .overtaken: fail("cancelled: a DEL of the attachment came")
     case .clientGone: fail("the client hung up before its turn")
@@ -110,13 +110,16 @@ final class Call: DispatchedWork {
     _ result: PodResult, whenDone: (@Sendable (HTTPExchange.Delivery) -> Void)? = nil
   ) -> Bool {
     guard isAnswered.withLock({ $0.take() }) else { return false }
+    let time = KernelClock.monotonic &- began
+    // Before the answer, so that who has it finds the call in the metrics; the log can wait.
+    service.count(self, result, nanoseconds: time)
     switch result {
     case .success(let bytes):
       exchange.respond(
         Response(result: bytes).httpResponse(for: decoded.endpoint), whenDone: whenDone)
     case .failure(let error): exchange.respond(error.httpResponse())
     }
-    service.finished(self, result, nanoseconds: KernelClock.monotonic &- began)
+    service.note(self, result, nanoseconds: time)
     return true
   }
 }

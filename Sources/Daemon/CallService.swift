@@ -58,8 +58,8 @@ final class CallService: Sendable {
     }
   }
 
-  /// Notes how a call was answered.
-  func finished(_ call: Call, _ result: PodResult, nanoseconds: UInt64) {
+  /// Writes into the log how a call was answered.
+  func note(_ call: Call, _ result: PodResult, nanoseconds: UInt64) {
     let request = call.decoded.request
     var fields = [
       ("command", request.command.rawValue), ("pod", request.title),
@@ -67,7 +67,6 @@ final class CallService: Sendable {
       ("network", request.configuration.name), ("plugin", call.decoded.plugin?.name ?? ""),
       ("ms", "\(nanoseconds / 1_000_000)"),
     ]
-    count(call, result, nanoseconds: nanoseconds)
     switch result {
     case .success:
       fields.append(("code", "0"))

@@ -53,6 +53,20 @@ struct OrphanSweepTests {
     #expect(test.look(all, at: 15) == ["b"])
   }
 
+  @Test("another grace counts at once, also for those that are known to be dead")
+  func otherGrace() {
+    let test = Namespaces()
+    test.end("b")
+    #expect(test.look(all, at: 5) == [])
+    test.sweep.setGrace(seconds: 3)
+    #expect(test.sweep.nextDue == 8 * second)
+    #expect(test.look(all, at: 8) == ["b"])
+    test.sweep.setGrace(seconds: 100)
+    #expect(test.look(all, at: 9) == [])
+    test.sweep.setGrace(seconds: .max)
+    #expect(test.sweep.nextDue == .max)
+  }
+
   @Test("it stays due until its record is gone, and is then forgotten")
   func forgotten() {
     let test = Namespaces()

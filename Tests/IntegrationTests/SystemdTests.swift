@@ -239,7 +239,7 @@ import Testing
       try await node.launch(listener: listener.rawValue)
       #expect(try await serves(node))
       #expect(try await node.stop() == .exited(0))
-      let answer = Task { try await node.http("GET", "/readyz", within: 60_000) }
+      let answer = Task { try await node.http("GET", "/healthz", within: 60_000) }
       // It has connected when its connection waits.
       let number = listener.rawValue
       try await onThread {
