@@ -24,6 +24,8 @@ public final class AttachmentStore: AttachmentRecording {
   }
 
   private let directory: String
+  /// What the programs of this directory's daemons have in their environment.
+  let daemonMark: String
   /// This boot's.
   let bootID: String
   private let log: Log
@@ -39,6 +41,7 @@ public final class AttachmentStore: AttachmentRecording {
   /// - Throws: `StartError` if the directory cannot be used or a record was written by a newer program.
   public init(stateDirectory: String, log: Log) throws(StartError) {
     directory = stateDirectory + "/attachments"
+    daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     self.log = log
     let directory = directory
@@ -205,6 +208,31 @@ enum AttachmentMark {
     var hash = FNV1a()
     for part in [key.network, key.containerID, key.ifName, key.plugin] { hash.combine(part) }
     return hash.text
+  }
+}
+
+/// The variable by which every program that a daemon started is found when the daemon was killed.
+///
+/// A state directory has one daemon at a time, so its path is what is common to all of its daemons and to no others.
+enum DaemonMark {
+  /// The variable's name.
+  static let variable = "CNID_DAEMON"
+
+  /// 32 hexadecimal digits.
+  static func value(stateDirectory: String) -> String {
+    var hash = FNV1a()
+    hash.combine(stateDirectory)
+    return hash.text
+  }
+
+  /// Ends what the last daemon's programs were about to do, before anything is looked at or undone.
+  ///
+  /// - Returns: how many processes were killed.
+  static func endPrograms(
+    stateDirectory: String, deadline: Deadline
+  ) throws(SystemError) -> Int {
+    try Processes.kill(
+      withEnvironment: "\(variable)=\(value(stateDirectory: stateDirectory))", deadline: deadline)
   }
 }
 

@@ -58,6 +58,7 @@ extension CommandHandler {
     var environment = record.environment
     environment["CNI_COMMAND"] = CNICommand.delete.rawValue
     environment[AttachmentMark.variable] = AttachmentMark.value(of: record.key)
+    environment[DaemonMark.variable] = store.daemonMark
     // What the path leads to in this boot is another's.
     if store.isOfAnotherBoot(record) { environment["CNI_NETNS"] = "" }
     return PodRequest(

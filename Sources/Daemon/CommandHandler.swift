@@ -28,6 +28,8 @@ struct CommandHandler: Sendable {
   /// - Returns: the result's bytes for ADD and UPDATE, in the configuration's version; nothing for other verbs.
   /// - Throws: what the caller is told.
   func handle(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) -> [UInt8] {
+    var decoded = decoded
+    decoded.request.environment[DaemonMark.variable] = store.daemonMark
     let request = decoded.request
     switch request.command {
     case .add:

@@ -72,6 +72,7 @@ public struct Lifecycle: ~Copyable {
       [configuration.socketDirectory] + configuration.sockets.map { Self.directory(of: $0) }
     for directory in directories { try RunDirectory.prepare(directory) }
     let lock = try takeLock()
+    endPrograms()
     let store = try AttachmentStore(stateDirectory: configuration.stateDirectory, log: log)
     let registry = try assemble(plugins)
     let server = try Server(
@@ -89,6 +90,22 @@ public struct Lifecycle: ~Copyable {
     waitForEnd(server, &watchdog)
     stop(server, files, &watchdog)
     _ = consume lock
+  }
+
+  /// Ends what programs of a daemon that was killed were about to do, GC's too, which no record names.
+  private func endPrograms() {
+    do throws(SystemError) {
+      let count = try DaemonMark.endPrograms(
+        stateDirectory: configuration.stateDirectory, deadline: .after(seconds: 10))
+      guard count > 0 else { return }
+      log.write(
+        .warning, "programs that the last cnid had left running were killed",
+        [("count", "\(count)")])
+    } catch {
+      log.write(
+        .error, "programs that the last cnid had left running may act yet",
+        [("error", "\(error)")])
+    }
   }
 
   /// One daemon owns a state directory; a second one waits, says so, and touches nothing meanwhile.

@@ -26,13 +26,13 @@ public struct PluginInvocation: Sendable {
     self.deadline = deadline
   }
 
-  /// Variables that a plugin may see besides `CNI_*` and ``attachmentVariable``: the trace context of OpenTelemetry.
+  /// Variables that a plugin may see besides `CNI_*` and ``ownerVariables``: the trace context of OpenTelemetry.
   static let traceContext = ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]
 
-  /// The variable by which the programs of an attachment are found when the process that started them was killed.
+  /// The variables by which the programs of an attachment, and all of a daemon's, are found when who started them was killed.
   ///
-  /// Whoever sets it in ``environment`` chooses its value; it is passed on with `CNI_*`.
-  public static let attachmentVariable = "CNID_ATTACHMENT"
+  /// Whoever sets them in ``environment`` chooses their values; they are passed on with `CNI_*`.
+  public static let ownerVariables = ["CNID_ATTACHMENT", "CNID_DAEMON"]
 
   /// The program's whole environment, `KEY=value` each.
   ///
@@ -59,7 +59,7 @@ public struct PluginInvocation: Sendable {
       return false
     }
     return name.utf8.starts(with: "CNI_".utf8) || traceContext.contains(name)
-      || name == attachmentVariable
+      || ownerVariables.contains(name)
   }
 }
 

@@ -52,10 +52,10 @@ struct CallTests {
     let request = try #require(plugin.calls(.add).first?.request)
     #expect(request.title == "shop/web-0")
     #expect(request.podUID == "u1")
-    // Only the variables of CNI and the attachment's mark reach a plugin's children.
-    #expect(
-      request.environment.keys.allSatisfy { $0.hasPrefix("CNI_") || $0 == "CNID_ATTACHMENT" })
-    #expect(request.environment.count == 7)
+    // Only the variables of CNI and the owners' marks reach a plugin's children.
+    let others = request.environment.keys.filter { !$0.hasPrefix("CNI_") }.sorted()
+    #expect(others == ["CNID_ATTACHMENT", "CNID_DAEMON"])
+    #expect(request.environment.count == 8)
   }
 
   @Test("the client of DaemonAPI gets the same bytes")

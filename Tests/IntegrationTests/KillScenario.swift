@@ -68,7 +68,8 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     ("runIPAMDelete", .delete, .disk), ("deleteLink", .delete, .local),
     ("deleteLink", .delete, .disk), ("releaseLease", .delete, .local),
     ("updateLink", .update, .local), ("restoreLink", .failingUpdate, .local),
-    ("runIPAMDelete", .collect, .disk), ("deleteLink", .collect, .local),
+    ("runIPAMDelete", .collect, .disk), ("collectLeases", .collect, .disk),
+    ("deleteLink", .collect, .local),
     ("releaseLease", .collect, .local), ("collectLeases", .collect, .local),
   ]
 }
@@ -175,16 +176,7 @@ struct KillDrill {
 
   /// The same call by a runtime that can be killed with its shim.
   func callWithoutWaiting() async throws -> RunningProcess {
-    let input = node.directory("input")
-    try Files.write(input, given.bytes, mode: [.write, .create, .truncate])
-    var environment = pod.environment(scenario.verb.command, paths)
-    environment["PATH"] = "/usr/bin:/bin"
-    let (variables, log, network) = (environment, node.directory("shim.log"), node.network)
-    return try await onThread {
-      try RunningProcess(
-        ["/bin/sh", "-c", "exec \(Program.shim) < \(input)"], environment: variables, log: log,
-        in: network)
-    }
+    try await node.startShim(scenario.verb.command, pod, given, paths)
   }
 
   /// Waits until the daemon has died of its own SIGKILL.
@@ -265,5 +257,23 @@ extension JSONValue {
     var value = self
     for key in changes.keys.sorted() { value = value.setting(key, changes[key] ?? nil) }
     return value
+  }
+}
+
+extension TestNode {
+  /// Calls the real shim and does not wait for its end.
+  func startShim(
+    _ command: String, _ pod: TestPod, _ configuration: JSONValue, _ changes: [String: String?]
+  ) async throws -> RunningProcess {
+    let input = directory("input-\(try Unique.word())")
+    try Files.write(input, configuration.bytes, mode: [.write, .create])
+    var environment = pod.environment(command, changes)
+    environment["PATH"] = "/usr/bin:/bin"
+    let (variables, log, network) = (environment, directory("shim.log"), network)
+    return try await onThread {
+      try RunningProcess(
+        ["/bin/sh", "-c", "exec \(Program.shim) < \(input)"], environment: variables, log: log,
+        in: network)
+    }
   }
 }

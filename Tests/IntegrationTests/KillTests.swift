@@ -90,55 +90,6 @@ import Testing
       try await drill.expectUsable()
     }
   }
-
-  @Test("A program that the dead daemon had started is killed before its work is undone")
-  func child() async throws {
-    try await withTestNode { node in
-      let (pod, started) = (try await TestPod(), node.directory("started"))
-      let leases = node.directory("disk")
-      try Files.makeDirectories(node.directory("bin"))
-      try Files.makeDirectory(leases)
-      // It ignores signals, sleeps, and then acts, whoever has died meanwhile.
-      try Files.write(
-        node.directory("bin/slow"),
-        Array(
-          """
-          #!/bin/sh
-          trap '' TERM HUP INT PIPE
-          [ $CNI_COMMAND = ADD ] || { rm -f \(leases)/$CNI_CONTAINERID; exit 0; }
-          [ ! -e \(started) ] || exec echo '{"ips": [{"address": "10.7.0.2/16"}]}'
-          echo $$ > \(started).new && mv \(started).new \(started)
-          sleep 5
-          echo $CNI_IFNAME > \(leases)/$CNI_CONTAINERID
-          echo '{"ips": [{"address": "10.7.0.2/16"}]}'
-          """.utf8), mode: [.write, .create], permissions: 0o755)
-      let before = try await node.snapshot([pod])
-      let configuration = node.macvlan(["ipam": ["type": "slow"]])
-      let paths = ["CNI_PATH": node.directory("bin")] as [String: String?]
-      async let called = node.shim("ADD", pod, configuration, paths)
-      #expect(try await eventually(within: 20_000) { (try? Files.status(started)) != nil })
-      let child = String(decoding: try Files.read(started), as: UTF8.self)
-        .split(separator: "\n")[0]
-      try await node.kill()
-      #expect(isRunning(child))
-      try await node.start()
-      // The call that waited is done after the old one was undone.
-      let run = try await called
-      #expect(run.succeeded, "\(run)")
-      #expect(!isRunning(child))
-      #expect(TemporaryDirectory.files(below: leases) == [])
-      #expect(node.log.contains("programs that a call had left running were killed"))
-      try await node.delete(pod, configuration, paths)
-      let left = try await node.leftovers(since: before, [pod])
-      #expect(left == [])
-    }
-  }
-
-  private func isRunning(_ pid: Substring) -> Bool {
-    guard let bytes = try? Files.read("/proc/\(pid)/stat") else { return false }
-    let state = String(decoding: bytes, as: UTF8.self).split(separator: ")").last ?? ""
-    return !state.hasPrefix(" Z") && !state.hasPrefix(" X")
-  }
 }
 
 extension String {

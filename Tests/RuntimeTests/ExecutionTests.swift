@@ -32,7 +32,7 @@ struct ExecutionTests {
     #expect(try await scripts.run("deaf", input: input).get().text == "done\n")
   }
 
-  @Test("Its environment is CNI_*, attachment, trace context, verb and PATH, and nothing else")
+  @Test("Its environment is CNI_*, owner, trace context, verb and PATH, and nothing else")
   func environment() async throws {
     try scripts.write("env", "exec /usr/bin/env")
     let output = try await scripts.run(
@@ -41,15 +41,17 @@ struct ExecutionTests {
         ("CNI_COMMAND", "ADD"), ("CNI_CONTAINERID", "old"), ("CNI_CONTAINERID", "id"),
         ("CNI_ARGS", "A=b;C=d e"), ("TRACEPARENT", "00-1"), ("TRACESTATE", "s"), ("BAGGAGE", "b"),
         ("PATH", "/evil"), ("LD_PRELOAD", "/evil.so"), ("HOME", "/root"), ("CNI_A=B", "c"),
-        ("CNI_ZERO", "a\0b"), ("CNID_ATTACHMENT", "0123"), ("CNID_KILL_AFTER", "x"),
+        ("CNI_ZERO", "a\0b"), ("CNID_ATTACHMENT", "0123"), ("CNID_DAEMON", "45"),
+        ("CNID_KILL_AFTER", "x"),
       ]
     ).get()
     // dash adds PWD by itself.
     let lines = output.text.split(separator: "\n").filter { !$0.hasPrefix("PWD=") }.sorted()
     #expect(
       lines == [
-        "BAGGAGE=b", "CNID_ATTACHMENT=0123", "CNI_ARGS=A=b;C=d e", "CNI_COMMAND=DEL",
-        "CNI_CONTAINERID=id", "PATH=/usr/bin:/bin", "TRACEPARENT=00-1", "TRACESTATE=s",
+        "BAGGAGE=b", "CNID_ATTACHMENT=0123", "CNID_DAEMON=45", "CNI_ARGS=A=b;C=d e",
+        "CNI_COMMAND=DEL", "CNI_CONTAINERID=id", "PATH=/usr/bin:/bin", "TRACEPARENT=00-1",
+        "TRACESTATE=s",
       ])
   }
 
