@@ -1,0 +1,196 @@
+import JSON
+import Linux
+import TestSupport
+import Testing
+
+/// A system call that the daemon makes, and how it may fail.
+struct Seam: Sendable, CustomTestStringConvertible {
+  let call: String
+  let errors: [String]
+
+  init(_ call: String, _ errors: String...) { (self.call, self.errors) = (call, errors) }
+
+  var testDescription: String { call }
+
+  /// Every seam; one that no call of the daemon reaches fails its test.
+  ///
+  /// close(2) is none: strace would keep the descriptor open, which no kernel does.
+  static let all = [
+    Seam("openat", "EMFILE", "ENOMEM", "EINTR", "ENOSPC"),
+    Seam("read", "EIO", "EINTR", "ENOMEM"),
+    Seam("write", "ENOSPC", "EINTR", "EIO"),
+    Seam("renameat2", "ENOSPC", "EIO"),
+    Seam("link", "ENOSPC", "ENOMEM"),
+    Seam("unlink", "EIO", "ENOMEM"),
+    Seam("flock", "ENOLCK", "EINTR", "EAGAIN"),
+    Seam("newfstatat", "ENOMEM", "EIO"),
+    Seam("utimensat", "EIO", "ENOMEM"),
+    Seam("getdents64", "EIO", "ENOMEM"),
+    Seam("ioctl", "EINTR", "ENOMEM"),
+    Seam("socket", "EMFILE", "ENOMEM", "ENOBUFS"),
+    Seam("bind", "ENOMEM"),
+    Seam("setsockopt", "ENOMEM", "ENOBUFS"),
+    Seam("getsockopt", "ENOMEM", "ENOBUFS"),
+    Seam("sendto", "ENOBUFS", "ENOMEM", "EINTR", "EAGAIN"),
+    Seam("recvfrom", "ENOBUFS", "ENOMEM", "EINTR", "EAGAIN"),
+    Seam("poll", "EINTR", "ENOMEM"),
+    Seam("setns", "ENOMEM", "EPERM"),
+    Seam("clone3", "EAGAIN", "ENOMEM"),
+    Seam("eventfd2", "EMFILE", "ENOMEM"),
+    Seam("getrandom", "EINTR", "EAGAIN"),
+    Seam("accept4", "EMFILE", "ENOMEM", "EINTR", "ECONNABORTED"),
+    Seam("epoll_ctl", "ENOMEM", "ENOSPC"),
+    Seam("epoll_wait", "EINTR"),
+  ]
+}
+
+/// Every system call of the shipped daemon fails in turn, once at each place where it is made.
+///
+/// `when=N` of strace counts for each thread and call. Calls come one at a time, so the same worker has them all,
+/// and N goes up until nothing was hit. Each place gets the next of the seam's errors; all of them at every place
+/// with `CNI_TEST_ALL_FAULTS=1`.
+@Suite(
+  .daemonLog,
+  .shippedPrograms("a sanitizer makes system calls of its own, and does not bear to fail"))
+struct FaultTests {
+  @Test(
+    "A system call fails: an honest answer, nothing left, and the daemon is as before",
+    arguments: Seam.all)
+  func systemCall(seam: Seam) async throws {
+    try await withTestNode { node in
+      let pod = try await TestPod()
+      let calls = node.calls
+      // What is started and made once.
+      for call in calls + calls { _ = try await node.shim(call.command, pod, call.input) }
+      let before = try await node.quiet(pod)
+      let threads = node.daemon?.usage.threads ?? 0
+      let all = Program.environment["CNI_TEST_ALL_FAULTS"] != nil
+      var hits = 0
+      for place in 1...200 {
+        let errors = all ? seam.errors : [seam.errors[(place - 1) % seam.errors.count]]
+        var wasHit = false
+        for error in errors {
+          let fault = "\(seam.call) \(error) at \(place)"
+          let strace = try await Strace(node, inject: "\(seam.call):error=\(error):when=\(place)")
+          var answers: [String] = []
+          for call in calls {
+            let run = try await node.shim(call.command, pod, call.input)
+            answers.append("\(call.command): \(run)")
+            if !run.succeeded {
+              let code = run.code
+              #expect(code != nil && code != 999, "\(fault): \(call.command): \(run)")
+            }
+          }
+          let trace = try await strace.end()
+          wasHit = wasHit || trace.contains("INJECTED")
+          // Nothing fails any more.
+          try #require(node.daemon?.status == nil, "\(fault): the daemon died: \(answers)")
+          for command in ["DEL", "ADD", "DEL"] {
+            let run = try await node.shim(command, pod, node.macvlan())
+            #expect(run.succeeded, "\(fault): \(command) afterwards: \(run); before: \(answers)")
+          }
+          let after = try await node.settled(pod, to: before)
+          #expect(after == before, "\(fault): \(answers)\n\(trace)")
+          // Up to four workers stay idle; calls one at a time had one.
+          #expect(node.daemon?.usage.threads ?? 0 <= threads + 3, "\(fault): \(answers)")
+          if after != before { return }
+        }
+        if !wasHit { break }
+        hits += 1
+      }
+      #expect(hits > 0, "no call of the daemon reaches \(seam.call)")
+      print("figure: \(seam.call) failed at \(hits) places")
+    }
+  }
+}
+
+/// What a fault must not change.
+private struct State: Equatable, Sendable {
+  var podLinks: [String]
+  var nodeLinks: [String]
+  var leases: [String]
+  var records: [String]
+  var descriptors: Int
+  /// The signals that the main thread blocks, as /proc shows them.
+  var blockedSignals: String
+}
+
+extension TestNode {
+  /// ADD, UPDATE, GC that keeps the attachment, and DEL.
+  fileprivate var calls: [(command: String, input: JSONValue)] {
+    // A daemon that does not answer shall not take long.
+    let input = macvlan(["daemonTimeout": 5])
+    return [
+      ("ADD", input), ("UPDATE", input.setting("mtu", 1400)),
+      ("GC", input.setting("cni.dev/valid-attachments", [])), ("ADD", input), ("DEL", input),
+    ]
+  }
+
+  fileprivate func state(_ pod: TestPod) async throws -> State {
+    let usage = daemon?.usage
+    let status = try Files.read("/proc/\(daemon?.pid ?? 0)/status")
+    let blocked = String(decoding: status, as: UTF8.self).split(separator: "\n")
+      .first { $0.hasPrefix("SigBlk:") }
+    return State(
+      podLinks: try await pod.network.links(), nodeLinks: try await network.links(),
+      leases: leases, records: records, descriptors: usage?.descriptors ?? 0,
+      blockedSignals: String(blocked ?? ""))
+  }
+
+  /// The state when nothing is closed or ended any more.
+  fileprivate func quiet(_ pod: TestPod) async throws -> State {
+    var last = try await state(pod)
+    for _ in 0..<20 {
+      await onThread { Clock.pause(milliseconds: 400) }
+      let state = try await state(pod)
+      if state == last { break }
+      last = state
+    }
+    return last
+  }
+
+  /// The state as soon as it is the expected one, or after 3 s.
+  fileprivate func settled(_ pod: TestPod, to expected: State) async throws -> State {
+    let deadline = Deadline.after(seconds: 3)
+    while true {
+      let state = try await state(pod)
+      if state == expected || deadline.isOver { return state }
+      await onThread { Clock.pause(milliseconds: 20) }
+    }
+  }
+}
+
+/// strace at work on a node's daemon.
+struct Strace: Sendable {
+  private let process: RunningProcess
+  private let output: String
+
+  /// Attaches to every thread of the daemon.
+  init(_ node: TestNode, inject: String) async throws {
+    let (output, log) = (node.directory("trace"), node.directory("strace.log"))
+    let call = inject.split(separator: ":")[0]
+    for file in [output, log] { _ = try? Files.remove(file) }
+    guard let pid = node.daemon?.pid else { throw TestError("no daemon to trace") }
+    process = try await onThread {
+      try RunningProcess(
+        [
+          Program.find("strace"), "-f", "-p", "\(pid)", "-o", output, "-e", "trace=\(call)", "-e",
+          "inject=\(inject)",
+        ], log: log)
+    }
+    self.output = output
+    let attached = try await eventually {
+      String(decoding: (try? Files.read(log)) ?? [], as: UTF8.self).contains(" attached")
+    }
+    guard attached else {
+      throw TestError("strace did not attach: \(process.status.map { "\($0)" } ?? "runs")")
+    }
+  }
+
+  /// Lets the daemon go, and tells what was traced.
+  func end() async throws -> String {
+    process.signal(.terminate)
+    guard try await process.ended() != nil else { throw TestError("strace does not end") }
+    return String(decoding: try Files.read(output), as: UTF8.self)
+  }
+}
