@@ -11,8 +11,12 @@
 
     private final class Slot<T> { var value: T? }
 
-    /// Stack of every thread, virtual memory only: Swift code needs more than 16 KiB.
-    private static let stackBytes = 512 << 10
+    /// Stack of every thread, virtual memory only: Swift code needs more than 16 KiB, with a sanitizer far more.
+    #if SANITIZE_THREAD || SANITIZE_ADDRESS
+      private static let stackBytes = 8 << 20
+    #else
+      private static let stackBytes = 512 << 10
+    #endif
 
     /// Starts a thread that nobody waits for.
     public static func start(_ body: @escaping @Sendable () -> Void) throws(SystemError) {

@@ -20,7 +20,7 @@ public func onThread<Value: Sendable, Failure: Error>(
   let outcome = await withCheckedContinuation {
     (continuation: CheckedContinuation<Result<Value, Failure>?, Never>) in
     let thread = Thread { continuation.resume(returning: perform(held)) }
-    thread.stackSize = stackSize
+    thread.stackSize = stackSize * (Program.sanitizer == nil ? 1 : 16)
     thread.start()
   }
   guard let outcome else { preconditionFailure("a body runs once") }

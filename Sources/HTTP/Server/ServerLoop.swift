@@ -129,9 +129,14 @@
     }
 
     private func admit(_ socket: consuming FileDescriptor, rootPeersOnly: Bool) {
-      let peer = Self.peer(of: socket)
-      // The kernel did not say who it is: it may come again, a refusal would be final.
-      if rootPeersOnly, peer == nil { return }
+      let peer: PeerCredentials?
+      do throws(SystemError) {
+        peer = try Self.peer(of: socket)
+      } catch {
+        // The kernel did not say who it is: it may come again, a refusal would be final.
+        if rootPeersOnly { return }
+        peer = nil
+      }
       let now = KernelClock.monotonic
       let connection = Connection(
         id: acceptor.nextToken(), socket: socket, peer: peer, accepted: now,
@@ -154,9 +159,11 @@
     }
 
     /// Who is at the other end; nil on a TCP socket, for which the kernel says user -1.
-    private static func peer(of socket: borrowing FileDescriptor) -> PeerCredentials? {
-      guard let peer = try? UnixSocket.peer(of: socket), peer.uid != .max else { return nil }
-      return peer
+    private static func peer(
+      of socket: borrowing FileDescriptor
+    ) throws(SystemError) -> PeerCredentials? {
+      let peer = try UnixSocket.peer(of: socket)
+      return peer.uid == .max ? nil : peer
     }
 
     /// The connection that has been without a complete request for longest.
