@@ -114,7 +114,11 @@ struct DispatcherState: Sendable {
 
   /// The first call that may run now.
   private func next() -> Int? {
-    if waiting.isEmpty { return nil }
+    // Without a place for those who wait it is not worth a look: there may be thousands after a crash.
+    let hasWork =
+      waitingForClients > 0 && runningForClients < maximumConcurrent
+      || waitingInBackground > 0 && runningInBackground < maximumInBackground
+    if !hasWork { return nil }
     var busy = attachments
     var blockedNetworks = exclusive
     let hanging = Set(hung.values.compactMap(\.attachment))
