@@ -53,6 +53,8 @@ extension Metrics {
     let state = snapshot
     text.add(calls: state.calls)
     text.add(steps: state.steps)
+    var gauges = gauges
+    for plugin in state.unready { gauges.plugins[plugin] = false }
     text.add(gauges)
     text.add(state)
     text.add(process: ProcessFigures(), startTime: startTime)
@@ -179,7 +181,7 @@ extension MetricsText {
     single(
       "cnid_spool_damaged_total", .counter, "Spool entries set aside because they were unreadable.",
       gauges.damagedSpoolEntries)
-    family("cnid_plugin_ready", .gauge, "Whether a plugin can serve an ADD.")
+    family("cnid_plugin_ready", .gauge, "0 after a STATUS said that a plugin cannot serve an ADD.")
     for (plugin, isReady) in gauges.plugins.sorted(by: { $0.key < $1.key }) {
       sample("cnid_plugin_ready", [("plugin", plugin)], isReady ? "1" : "0")
     }

@@ -28,6 +28,8 @@ public final class Metrics: Sendable {
     var garbage: [String: UInt64] = [:]
     var orphans: UInt64 = 0
     var isLastReloadGood = true
+    /// The plugins whose last STATUS said that they cannot serve an ADD.
+    var unready: Set<String> = []
   }
 
   private let state = Mutex(State())
@@ -56,7 +58,15 @@ public final class Metrics: Sendable {
   public func finished(command: CNICommand?, plugin: String, code: Int, nanoseconds: UInt64) {
     let verb = command.flatMap { $0.isKnown ? $0.rawValue : nil } ?? ""
     let service = Service(command: verb, plugin: plugin)
-    state.withLock { $0.calls[service, default: Calls()].count(code, nanoseconds) }
+    state.withLock { state in
+      state.calls[service, default: Calls()].count(code, nanoseconds)
+      guard !plugin.isEmpty else { return }
+      switch (verb, code) {
+      case ("STATUS", 0), ("ADD", 0): state.unready.remove(plugin)
+      case ("STATUS", 50), ("STATUS", 51): state.unready.insert(plugin)
+      default: return
+      }
+    }
   }
 
   /// Times the steps of a call, finished or not.

@@ -26,6 +26,26 @@ struct MetricsEndpointTests {
     #expect(page.value("cnid_spool_entries") == 0)
   }
 
+  @Test("a plugin whose STATUS failed is not ready until one is good again")
+  func readiness() async throws {
+    let fault = Locked<CNIError?>(CNIError(.notAvailable, "no database"))
+    let plugin = RecordingPlugin(others: [
+      .status: { _ throws(CNIError) in if let fault = fault.value { throw fault } }
+    ])
+    let daemon = try TestDaemon([plugin])
+    func isReady() async throws -> Double? {
+      try PrometheusText(try await daemon.send("GET", "/metrics").body)
+        .value("cnid_plugin_ready", ["plugin": "recorder"])
+    }
+    let status = CNICall("STATUS", container: nil, ifName: nil, netns: nil, args: nil)
+    #expect(try await isReady() == 1)
+    #expect(try await daemon.send(status).code == 50)
+    #expect(try await isReady() == 0)
+    fault.withLock { $0 = nil }
+    #expect(try await daemon.send(status).status == 200)
+    #expect(try await isReady() == 1)
+  }
+
   @Test("running and waiting calls are shown, and the page comes although all workers are busy")
   func busy() async throws {
     let door = Watched()
