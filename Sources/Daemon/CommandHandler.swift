@@ -111,7 +111,7 @@ struct CommandHandler: Sendable {
       let result = try plugin.add(call)
       // A result that the configuration's version cannot say is a failed ADD.
       let bytes = try result.printed(as: version)
-      if progress.isFenced { throw CNIError(.deadline, "given up after the last step") }
+      try progress.check()
       if var record = call.recorded {
         record.phase = .attached
         record.result = result
@@ -181,6 +181,7 @@ struct CommandHandler: Sendable {
   func detach<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
   ) throws(CNIError) -> String? {
+    try progress.check()
     var record = record
     record.phase = .deleting
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
@@ -254,6 +255,8 @@ struct CommandHandler: Sendable {
   ) throws(CNIError) -> CNIResult {
     let result = try plugin.update(
       PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+    // Others may have removed the attachment meanwhile: no record must come back.
+    try progress.check()
     if var record {
       record.configuration = request.configuration.bytes
       record.result = result

@@ -69,6 +69,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let timedOut = Errno(rawValue: ETIMEDOUT)
   /// The wait was cancelled; what every wait throws when its `Cancellation` was used.
   public static let cancelled = Errno(rawValue: ECANCELED)
+  /// There is nothing behind a special file; also what opening a socket's file gives.
+  public static let noDeviceOrAddress = Errno(rawValue: ENXIO)
   /// There is no such process.
   public static let noProcess = Errno(rawValue: ESRCH)
   /// The operation is not supported.

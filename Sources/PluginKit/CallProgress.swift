@@ -45,6 +45,13 @@ public final class CallProgress: Sendable {
   /// Whether the call was given up.
   public var isFenced: Bool { state.withLock { $0.isFenced } }
 
+  /// Throws if the call was given up: then it must not write anything either.
+  ///
+  /// - Throws: code 105.
+  public func check() throws(CNIError) {
+    if isFenced { throw CNIError(.deadline, "given up after step \(current)") }
+  }
+
   /// Says that an earlier call of the attachment hangs in a step: what is removed now may appear once more, so the record must
   /// stay until that call has come back.
   public func keepRecord() { state.withLock { $0.mustKeepRecord = true } }

@@ -31,13 +31,14 @@ public final class AddCall<Step: PluginStep>: Sendable {
   ///   - plan: what the ADD makes, in order.
   ///   - namespace: where, if it is in a namespace.
   /// - Returns: the journal for the effects.
-  /// - Throws: code 5 if the record cannot be written.
+  /// - Throws: code 5 if the record cannot be written, 105 if the call was given up.
   public func record(
     plan: [PlannedResource], namespace: NamespaceIdentity?
   ) throws(CNIError) -> Journal<Step> {
     var record = draft
     record.plan = plan
     record.namespace = namespace
+    try progress.check()
     try store.write(record)
     written.set(record)
     KillPoint.reached("\(draft.key.plugin).record")

@@ -16,7 +16,9 @@ struct DeleteTests {
     let pod = try await TestPod()
     let file = node.directory("once-a-mount-point")
     try Files.write(file, [], mode: [.write, .create])
-    for path in [pod.netns, "", "/nope", "/proc/self/ns/nope", file, "\(file)/below"] {
+    let socket = node.directory("socket")
+    _ = try UnixSocket.listen(socket)
+    for path in [pod.netns, "", "/nope", "/proc/self/ns/nope", file, "\(file)/below", socket] {
       var options = CallOptions()
       options.netns = path
       for _ in 0..<2 { try await node.delete(pod, try node.configuration(), options) }

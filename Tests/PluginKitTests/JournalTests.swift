@@ -143,3 +143,30 @@ struct RecordingTests {
     #expect(call.recorded == nil)
   }
 }
+
+@Suite("A call that was given up")
+struct FencedCallTests {
+  @Test("begins no further step, and says after which one it was given up")
+  func steps() throws {
+    let progress = CallProgress()
+    let journal = try journal(progress)
+    try journal.perform(.first) { _ throws(CNIError) in progress.fence() }
+    let isDone = Locked(false)
+    let error = failure { () throws(CNIError) in
+      try journal.perform(.second) { _ throws(CNIError) in isDone.withLock { $0 = true } }
+    }
+    #expect(error?.code == .deadline && error?.message == "given up before step p.second")
+    #expect(!isDone.value && progress.current == "p.first")
+  }
+
+  @Test("writes no record")
+  func record() throws {
+    let progress = CallProgress()
+    let call: AddCall<NamedPlugin.Step> = addCall(
+      request(.add, try configuration()), plugin: "p", progress: progress)
+    progress.fence()
+    let error = failure { () throws(CNIError) in try call.record(plan: [], namespace: nil) }
+    #expect(error?.code == .deadline)
+    #expect(call.recorded == nil)
+  }
+}
