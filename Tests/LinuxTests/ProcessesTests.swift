@@ -20,7 +20,7 @@ struct ProcessesTests {
     let log = directory("log")
     let process = try await onThread {
       try RunningProcess(
-        ["/bin/sh", "-c", "\(script)\n: > \(ready)\nwhile :; do sleep 100; done"],
+        ["/bin/sh", "-c", "\(script)\nsleep 1000 &\n: > \(ready)\nwait"],
         environment: environment, log: log)
     }
     let runs = try await eventually { (try? Files.status(ready)) != nil }

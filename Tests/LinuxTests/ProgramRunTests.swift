@@ -114,7 +114,7 @@ struct ProgramRunTests {
       func children() throws -> String {
         let run = try ProgramRun.run(
           executable: "/bin/sh", arguments: ["sh", "-c", "echo /proc/$$/fd/*"], environment: [],
-          deadline: .after(seconds: 10))
+          deadline: .after(seconds: 100))
         return String(decoding: run.output, as: UTF8.self)
       }
       let held = try Files.open("/dev/null", [.read])
