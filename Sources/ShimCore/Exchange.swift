@@ -14,6 +14,8 @@ struct Exchange {
   var log: ShimLog
   /// Whether an answer that was cut has been asked for once more.
   private var hasRepeated = false
+  /// Why the daemon did not serve the last try; nil before the first.
+  private var absence: DaemonClientError?
 
   init(
     _ command: CNICommand, _ request: Request, _ configuration: ShimConfiguration,
@@ -51,22 +53,29 @@ struct Exchange {
   /// answered: it then returns what it had finished, or does the work anew.
   private mutating func runWaiting() throws(CNIError) -> Response {
     while true {
+      let begun = KernelClock.monotonic
       do throws(DaemonClientError) {
         try client.waitUntilAPIReady(.readyz, deadline: deadline)
         return try send()
       } catch {
-        try mayComeAgain(after: error)
+        try mayComeAgain(after: error, begun: begun)
       }
       Clock.pause(milliseconds: min(100, deadline.remainingMilliseconds))
     }
   }
 
   /// Throws unless another try is right.
-  private mutating func mayComeAgain(after error: DaemonClientError) throws(CNIError) {
+  private mutating func mayComeAgain(
+    after error: DaemonClientError, begun: UInt64
+  ) throws(CNIError) {
     switch error.reason {
     case .unreachable, .stopping, .noAnswer:
       log.write(.info, error.description)
       if deadline.isOver { throw unreachable(error) }
+      absence = error
+    // Where no try was served, one that began in the last second tells nothing new.
+    case .deadline where KernelClock.monotonic &- begun < 1_000_000_000:
+      throw absence.map { unreachable($0) } ?? failure(error)
     case .cut where !hasRepeated:
       hasRepeated = true
       log.write(.warning, error.description)

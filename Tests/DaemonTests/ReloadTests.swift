@@ -102,6 +102,7 @@ struct ReloadTests {
     let plugin = RecordingPlugin()
     let daemon = try TestDaemon([plugin])
     let isDone = Locked(false)
+    defer { isDone.withLock { $0 = true } }
     let reloads = Task {
       var number = 0
       while !isDone.value {

@@ -65,6 +65,8 @@ private struct Load {
       }
       group.addTask { await restart() }
     }
+    // What failed first is what has to be seen.
+    if !tally.value.failures.isEmpty { throw TestError("\(tally.value.failures)") }
     try await node.waitUntilReady()
   }
 
