@@ -107,8 +107,11 @@ private struct Load {
           tally.withLock { $0.kills += 1 }
         } else {
           try await install()
-          guard try await node.stop(within: 30_000) == .exited(0) else {
-            throw TestError("cnid did not stop by itself")
+          let status = try await node.stop(within: 30_000)
+          // One that is not waited for may not have come to its first line yet.
+          let isYoung = (round - 1) % 5 == 0 && status == .signalled(15)
+          guard status == .exited(0) || isYoung else {
+            throw TestError("cnid did not stop by itself: \(status.map { "\($0)" } ?? "killed")")
           }
           tally.withLock { $0.upgrades += 1 }
         }
