@@ -60,7 +60,7 @@ if !embedded {
     .testTarget(name: "CNITests", dependencies: ["CNI", "JSON", "Addresses", "TestSupport"]),
     .testTarget(
       name: "NetlinkTests",
-      dependencies: ["Netlink", "Linux", "CLinux", "Addresses", "TestSupport"]),
+      dependencies: ["Netlink", "JSON", "Linux", "CLinux", "Addresses", "TestSupport"]),
     .testTarget(
       name: "DaemonAPITests",
       dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),

@@ -73,6 +73,28 @@ enum Kernel {
     }
   }
 
+  /// Exchanges one value with a link's driver, `ethtool_value` of linux/ethtool.h.
+  ///
+  /// - Parameters:
+  ///   - socket: any socket of the link's namespace.
+  ///   - command: `ETHTOOL_…`.
+  ///   - link: the link's name, at most 15 bytes.
+  ///   - value: what is given; a command that only asks does not look at it.
+  /// - Returns: what came back.
+  /// - Throws: the error number of ioctl(2).
+  static func ethtool(
+    _ socket: Int32, _ command: Int32, link: String, value: UInt32 = 0
+  ) throws(Errno) -> UInt32 {
+    while true {
+      var value = value
+      if unsafe cl_ethtool_value(socket, link, UInt32(bitPattern: command), &value) == 0 {
+        return value
+      }
+      let errno = Errno.last
+      if errno != .interrupted { throw errno }
+    }
+  }
+
   /// What one receive gave.
   enum Received {
     /// Nothing is there.

@@ -14,18 +14,26 @@ public struct NewLink: Sendable {
   }
 
   /// The other end of a veth link.
+  ///
+  /// Only the near end can come up in the message that makes the pair: the kernel refuses a far end that is up before
+  /// the ends are tied together (`ENOTCONN`).
   public struct Peer: Sendable {
     /// Its name.
     public var name: String
     /// Its hardware address; nil is a random one.
     public var mac: MACAddress?
+    /// Its MTU in bytes, which is not taken from the near end; nil is the kernel's choice.
+    public var mtu: UInt32?
     /// A descriptor of its namespace; nil is the socket's own.
     public var namespace: Int32?
 
     /// Describes the other end.
-    public init(name: String, mac: MACAddress? = nil, namespace: Int32? = nil) {
+    public init(
+      name: String, mac: MACAddress? = nil, mtu: UInt32? = nil, namespace: Int32? = nil
+    ) {
       self.name = name
       self.mac = mac
+      self.mtu = mtu
       self.namespace = namespace
     }
   }
@@ -193,6 +201,7 @@ extension MessageBuilder {
           other.append(ifinfomsg())
           other.attribute(Int(IFLA_IFNAME), text: peer.name)
           if let mac = peer.mac { other.attribute(Int(IFLA_ADDRESS), bytes: mac.bytes) }
+          if let mtu = peer.mtu { other.attribute(Int(IFLA_MTU), mtu) }
           if let namespace = peer.namespace { other.attribute(Int(IFLA_NET_NS_FD), namespace) }
         }
       }

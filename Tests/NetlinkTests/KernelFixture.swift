@@ -4,7 +4,7 @@ import Netlink
 import TestSupport
 
 /// A deadline that only a broken test reaches.
-var soon: Deadline { .after(seconds: 20) }
+var soon: Deadline { .after(seconds: 20 * Program.patience) }
 
 extension TestNamespace {
   /// Runs a body with a socket of the namespace.

@@ -34,21 +34,24 @@ struct LinkTests {
     #expect(names == ["uplink", "wire"])
   }
 
-  @Test("A veth pair spans two namespaces, with an address and a name at each end")
+  @Test("A veth pair spans two namespaces, with name, address and MTU of each end, in one message")
   func veth() async throws {
     let (node, pod) = (try await TestNamespace(), try await TestNamespace())
     let mac = try #require(MACAddress("c2:00:00:00:00:01"))
     let other = try #require(MACAddress("c2:00:00:00:00:02"))
     let here = try await node.netlink { socket in
       let target = try pod.opened()
-      let peer = NewLink.Peer(name: "eth0", mac: other, namespace: target.descriptor.rawValue)
+      let peer = NewLink.Peer(
+        name: "eth0", mac: other, mtu: 1400, namespace: target.descriptor.rawValue)
       try socket.apply(
-        .createLink(NewLink(name: "port", kind: .veth(peer: peer), mac: mac, isUp: true)))
+        .createLink(
+          NewLink(name: "port", kind: .veth(peer: peer), mac: mac, mtu: 1300, isUp: true)))
       return try socket.existing("port")
     }
     let there = try await pod.netlink { try $0.existing("eth0") }
     #expect(here.kind == "veth" && here.mac == mac && here.flags.contains(.up))
     #expect(there.mac == other && there.parent == here.index && here.parent == there.index)
+    #expect(here.mtu == 1300 && there.mtu == 1400)
   }
 
   @Test("A bridge takes a port and lets it go")

@@ -33,19 +33,21 @@ struct MessageBuilderTests {
 
   @Test("A veth link carries its other end inside")
   func veth() throws {
-    let link = NewLink(name: "a", kind: .veth(peer: .init(name: "b", namespace: 5)))
+    let peer = NewLink.Peer(name: "b", mtu: 1400, namespace: 5)
+    let link = NewLink(name: "a", kind: .veth(peer: peer))
     let bytes = try NetlinkChange.createLink(link).finished(sequence: 1)
     let expected = hex(
       """
-      60000000 1000 0506 01000000 00000000
+      68000000 1000 0506 01000000 00000000
       00 00 0000 00000000 00000000 00000000
       0600 0300 6100 0000                    ; IFLA_IFNAME "a"
-      3800 1200                              ; IFLA_LINKINFO of
+      4000 1200                              ; IFLA_LINKINFO of
         0900 0100 76657468 00 000000         ;   IFLA_INFO_KIND "veth"
-        2800 0200                            ;   IFLA_INFO_DATA of
-          2400 0100                          ;     VETH_INFO_PEER of
+        3000 0200                            ;   IFLA_INFO_DATA of
+          2c00 0100                          ;     VETH_INFO_PEER of
             00000000 00000000 00000000 00000000 ;    ifinfomsg
             0600 0300 6200 0000              ;       IFLA_IFNAME "b"
+            0800 0400 78050000               ;       IFLA_MTU 1400
             0800 1c00 05000000               ;       IFLA_NET_NS_FD 5
       """)
     #expect(bytes == expected, "\(dump(bytes))")
@@ -125,6 +127,54 @@ struct MessageBuilderTests {
         0800 0800 50050000                   ;   RTAX_ADVMSS 1360
       """)
     #expect(bytes == expected, "\(dump(bytes))")
+  }
+
+  @Test("A token bucket, its rate in 32 bits and, from 2^32 on, in 64")
+  func tokenBucket() throws {
+    let bucket = TokenBucket(rate: 1_250_000, burst: 32_768, latency: 25)
+    let bytes = try NetlinkChange.setTokenBucket(index: 2, bucket).finished(sequence: 1)
+    let expected = hex(
+      """
+      60000000 2400 0505 01000000 00000000   ; RTM_NEWQDISC, REQUEST|ACK|REPLACE|CREATE
+      00 00 0000 02000000 00000000 ffffffff 00000000 ; tcmsg: index 2, any handle, parent root
+      0800 0100 74626600                     ; TCA_KIND "tbf"
+      3400 0200                              ; TCA_OPTIONS of
+        2800 0100                            ;   TCA_TBF_PARMS, a tc_tbf_qopt of
+          00 01 0000 0000 0000 d0121300      ;     rate: linklayer Ethernet, 1250000 bytes/s
+          00 00 0000 0000 0000 00000000      ;     no peak rate
+          12fa0000 00000000 00000000         ;     limit 64018 bytes, no buffer in ticks, no mtu
+        0800 0600 00800000                   ;   TCA_TBF_BURST 32768
+      """)
+    #expect(bytes == expected, "\(dump(bytes))")
+
+    let fast = TokenBucket(rate: 1 << 32, burst: 1 << 20, limit: 1 << 21)
+    let wide = try NetlinkChange.setTokenBucket(index: 2, fast).finished(sequence: 1)
+    let rest = hex(
+      """
+      0800 0600 00001000                     ; TCA_TBF_BURST 2^20
+      0c00 0400 0000000001000000             ; TCA_TBF_RATE64 2^32
+      """)
+    #expect(wide.suffix(rest.count) == rest[...], "\(dump(wide))")
+    #expect(wide[60..<64] == [0xFF, 0xFF, 0xFF, 0xFF], "\(dump(wide))")
+  }
+
+  @Test("A queue is removed, of whatever kind or of one kind only")
+  func removedQueue() throws {
+    #expect(
+      try NetlinkChange.removeRootQueue(index: 2).finished(sequence: 1)
+        == hex(
+          """
+          24000000 2500 0500 01000000 00000000 ; RTM_DELQDISC, REQUEST|ACK
+          00 00 0000 02000000 00000000 ffffffff 00000000
+          """))
+    #expect(
+      try NetlinkChange.removeRootQueue(index: 2, kind: "tbf").finished(sequence: 1)
+        == hex(
+          """
+          2c000000 2500 0500 01000000 00000000
+          00 00 0000 02000000 00000000 ffffffff 00000000
+          0800 0100 74626600                   ; TCA_KIND "tbf"
+          """))
   }
 
   @Test("A value that does not fit is an error of the whole message, and no trap")

@@ -32,6 +32,9 @@ struct WireFuzzTests {
       eaffffff 20000000 1000 0506 03000000 00000000
       """),
   ]
+  /// One of each kind that traffic control sends.
+  static let traffic =
+    TrafficReaderTests.buckets + [TrafficReaderTests.htb, TrafficReaderTests.police]
   static let tokens: [[UInt8]] = [
     [0, 0], [3, 0], [4, 0], [0xFF, 0xFF], [0, 0, 0, 0], [16, 0, 0, 0], [8, 0, 4, 0],
   ]
@@ -82,6 +85,28 @@ struct WireFuzzTests {
         if (try? Acknowledgement(message)) != nil { read += 1 }
       }
       precondition(read > Program.rounds(100_000), "the damage left too little to read: \(read)")
+    }
+  }
+
+  @Test("No payload traps or loops in a reader of traffic control")
+  func trafficControl() async {
+    await #expect(processExitsWith: .success) {
+      let seed = UInt64.random(in: .min ... .max)
+      print("seed \(seed)")
+      var mutator = Mutator(
+        seed: seed, corpus: WireFuzzTests.traffic.map { Array($0.dropFirst(16)) },
+        tokens: WireFuzzTests.tokens)
+      var (buckets, classes, policers) = (0, 0, 0)
+      for _ in 0..<Program.rounds(120_000) {
+        let message = NetlinkMessage(
+          type: Int(RTM_NEWQDISC), flags: 0, sequence: 1, portID: 0, payload: mutator.next()[...])
+        if (try? QueueDiscipline(message))?.tokenBucket != nil { buckets += 1 }
+        if (try? TrafficClass(message))?.hierarchical != nil { classes += 1 }
+        let filter = try? TrafficFilter(message)
+        if let filter, filter.actions.contains(where: { $0.police != nil }) { policers += 1 }
+      }
+      let least = min(buckets, classes, policers)
+      precondition(least > Program.rounds(500), "\((buckets, classes, policers)) were readable")
     }
   }
 }

@@ -72,11 +72,18 @@ public enum Program {
   /// The sanitizer that tests and programs are built with (`scripts/test --sanitize`), nil for none.
   public static let sanitizer = environment["CNI_SANITIZER"]
 
-  /// How many times longer than usual something may take.
-  public static let patience = sanitizer == nil ? 1 : 5
+  /// Whether the tests run on Debian's kernel in a virtual machine (`scripts/test --kernel`), which can do everything
+  /// that Open vSwitch wants of one.
+  public static let hasFullKernel = environment["CNI_KERNEL"] == "1"
 
-  /// A tenth of so many rounds with a sanitizer, which makes everything slow.
-  public static func rounds(_ count: Int) -> Int { sanitizer == nil ? count : count / 10 }
+  /// How many times slower the machine is than others (`$CNI_TEST_SLOWNESS`): an emulated one is.
+  private static let slowness = environment["CNI_TEST_SLOWNESS"].flatMap { Int($0) } ?? 1
+
+  /// How many times longer than usual something may take.
+  public static let patience = (sanitizer == nil ? 1 : 5) * max(slowness, 1)
+
+  /// So many rounds, or a tenth where everything is slow.
+  public static func rounds(_ count: Int) -> Int { patience == 1 ? count : count / 10 }
 
   /// What a program that is built with a sanitizer must have in its environment, so that its reports are found.
   static let sanitizerEnvironment = environment.filter {

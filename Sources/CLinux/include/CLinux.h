@@ -37,6 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/ethtool.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -44,7 +45,10 @@
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <linux/veth.h>
 
 // sched.h, sys/socket.h and unistd.h hide these without _GNU_SOURCE.
@@ -107,6 +111,18 @@ static inline int cl_fcntl(int fd, int command, int argument) {
   return fcntl(fd, command, argument);
 }
 static inline int cl_namespace_type(int fd) { return ioctl(fd, NS_GET_NSTYPE); }
+// One of ethtool's commands that take and give one value, through any socket of the link's namespace.
+// name has at most 15 bytes; 0 with *value filled in, -1 with errno.
+static inline int cl_ethtool_value(int fd, const char *name, uint32_t command, uint32_t *value) {
+  struct ethtool_value exchange = {.cmd = command, .data = *value};
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
+  request.ifr_data = (void *)&exchange;
+  if (ioctl(fd, SIOCETHTOOL, &request) != 0) return -1;
+  *value = exchange.data;
+  return 0;
+}
 static inline int cl_pidfd_open(pid_t pid) {
   return (int)syscall(SYS_pidfd_open, pid, 0);
 }
@@ -154,3 +170,8 @@ _Static_assert(sizeof(struct ifinfomsg) == 16 && sizeof(struct rtmsg) == 12, "li
 _Static_assert(sizeof(struct rtnexthop) == 8 && sizeof(struct rtgenmsg) == 1, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct ifaddrmsg) == 8, "linux/if_addr.h");
 _Static_assert(sizeof(struct ndmsg) == 12, "linux/neighbour.h");
+_Static_assert(sizeof(struct tcmsg) == 20, "linux/rtnetlink.h");
+_Static_assert(sizeof(struct tc_ratespec) == 12, "linux/pkt_sched.h");
+_Static_assert(sizeof(struct tc_tbf_qopt) == 36, "linux/pkt_sched.h");
+_Static_assert(sizeof(struct tc_htb_opt) == 44, "linux/pkt_sched.h");
+_Static_assert(sizeof(struct tc_police) == 56, "linux/pkt_cls.h");
