@@ -75,6 +75,37 @@ debian_file() {
   say "$file"
 }
 
+# debian_tree NAME PACKAGE ...: prints a directory, .build/tools/NAME, that has the files of Debian packages and of
+# those of their dependencies that this machine lacks. Installing them would start their services and write to
+# /etc and /run; programs from the tree run with LD_LIBRARY_PATH=TREE/usr/lib/x86_64-linux-gnu.
+debian_tree() {
+  local tree=$root/.build/tools/$1 scratch
+  shift
+  # The list of packages is what the tree was made of.
+  if [ "$(cat "$tree/packages" 2>/dev/null)" != "$*" ]; then
+    command -v apt-get >/dev/null || die "no apt-get to get $* with"
+    mkdir -p "$root/.build/tools"
+    scratch=$(mktemp -d "$root/.build/tools/XXXXXX")
+    chmod 0755 "$scratch"
+    (
+      download() {
+        apt_install --download-only --reinstall -o "Dir::Cache::archives=$scratch/archives" "$@"
+      }
+      mkdir -p "$scratch/archives/partial" "$scratch/tree"
+      download "$@" || { apt-get update -qq && download "$@"; } || exit 1
+      for archive in "$scratch"/archives/*.deb; do dpkg -x "$archive" "$scratch/tree" || exit 1; done
+      printf '%s\n' "$*" >"$scratch/tree/packages"
+    ) >/dev/null 2>&1 || {
+      rm -rf "$scratch"
+      die "could not get from Debian (is the network there?): $*"
+    }
+    rm -rf "$tree"
+    mv "$scratch/tree" "$tree"
+    rm -rf "$scratch"
+  fi
+  say "$tree"
+}
+
 # True if the programs in .build/dist are older than something that they are made of.
 stale() {
   [ -x "$dist/cnid" ] && [ -x "$dist/cni-shim" ] || return 0
