@@ -29,6 +29,7 @@ if !embedded {
   package.products.append(.executable(name: "cnid-bench", targets: ["cnid-bench"]))
   package.targets += [
     .target(name: "Netlink", dependencies: ["Linux", "Addresses", "CLinux"]),
+    .target(name: "OVSDB", dependencies: ["Linux", "Addresses", "JSON"]),
     .target(name: "Runtime", dependencies: ["CNI", "JSON", "Linux"]),
     .target(
       name: "PluginKit",
@@ -61,6 +62,9 @@ if !embedded {
     .testTarget(
       name: "NetlinkTests",
       dependencies: ["Netlink", "JSON", "Linux", "CLinux", "Addresses", "TestSupport"]),
+    .testTarget(
+      name: "OVSDBTests",
+      dependencies: ["OVSDB", "Linux", "Addresses", "JSON", "TestSupport"]),
     .testTarget(
       name: "DaemonAPITests",
       dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),

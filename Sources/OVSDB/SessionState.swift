@@ -1,0 +1,88 @@
+import Linux
+
+extension Session {
+  /// A thread that waits: for an answer, a connection or an update.
+  final class Waiter: Sendable {
+    private let event: EventDescriptor
+
+    init() throws(SystemError) { event = try EventDescriptor() }
+
+    func signal() { event.signal() }
+    func reset() { event.reset() }
+
+    func wait(_ deadline: Deadline) throws(SystemError) {
+      try deadline.wait(event.descriptor.rawValue, for: .read, "wait")
+    }
+  }
+
+  /// A request whose answer is awaited.
+  struct Call {
+    let waiter: Waiter
+    var outcome: Outcome?
+  }
+
+  /// What has become of a request.
+  enum Outcome {
+    case answer(Message.Answer)
+    case lost(cause: String)
+    case closed
+  }
+
+  enum Phase { case down, up, breaking, closed }
+
+  struct State: ~Copyable {
+    var phase = Phase.down
+    /// Open while up or breaking.
+    var socket: FileDescriptor?
+    /// What the socket did not take yet.
+    var output: [UInt8] = []
+    var lastID = 0
+    var calls: [Int: Call] = [:]
+    /// Those that want to know of a connection made or lost, a failed try or an update.
+    var waiters: [ObjectIdentifier: Waiter] = [:]
+    var isThreadRunning = false
+    /// A call came while there was no connection: a try is due at once.
+    var isTryWanted = false
+    /// How many tries have failed.
+    var failures = 0
+    /// Why there is no connection.
+    var cause = ""
+    /// CLOCK_MONOTONIC when the connection was lost, or the first try failed.
+    var downSince: UInt64?
+  }
+}
+
+extension Session.State {
+  /// Writes what waited and then a message, as much as the socket takes; the rest waits.
+  ///
+  /// - Returns: whether the connection lives, as far as can be seen.
+  mutating func write(_ message: [UInt8]) -> Bool {
+    guard let descriptor = socket?.rawValue else { return false }
+    output += message
+    var sent = 0
+    do throws(SystemError) {
+      while sent < output.count {
+        sent += try Descriptor.write(descriptor, output, from: sent)
+      }
+    } catch {
+      if error.errno != .again {
+        // The thread will see the same and end the connection.
+        phase = .breaking
+        return sent > 0
+      }
+    }
+    if sent == output.count { output = [] } else { output.removeFirst(sent) }
+    return true
+  }
+
+  mutating func finishCalls(_ outcome: Session.Outcome) {
+    for id in calls.keys { finish(id, outcome) }
+  }
+
+  /// Wakes the thread that waits for an answer; nobody does after it has given up.
+  mutating func finish(_ id: Int, _ outcome: Session.Outcome) {
+    guard let call = calls[id], call.outcome == nil else { return }
+    calls[id]?.outcome = outcome
+    call.waiter.signal()
+  }
+}
