@@ -37,8 +37,13 @@ if !embedded {
     .target(
       name: "IPAM", dependencies: ["Runtime", "CNI", "JSON", "Linux", "Addresses"]),
     .target(
+      name: "PodLinks",
+      dependencies: ["PluginKit", "IPAM", "CNI", "Netlink", "Linux", "Addresses"]),
+    .target(
       name: "MacvlanPlugin",
-      dependencies: ["PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+      dependencies: [
+        "PodLinks", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
+      ]),
     .target(
       name: "Daemon",
       dependencies: [

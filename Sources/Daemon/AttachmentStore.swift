@@ -235,25 +235,3 @@ enum DaemonMark {
       withEnvironment: "\(variable)=\(value(stateDirectory: stateDirectory))", deadline: deadline)
   }
 }
-
-/// The FNV-1a hash of 128 bits.
-struct FNV1a {
-  private var value: UInt128 = 0x6C62_272E_07BB_0142_62B8_2175_6295_C58D
-
-  /// Adds a text and an end mark, so that `ab`, `c` differs from `a`, `bc`.
-  mutating func combine(_ text: String) {
-    for byte in text.utf8 { add(byte) }
-    add(0)
-  }
-
-  private mutating func add(_ byte: UInt8) {
-    value ^= UInt128(byte)
-    value = value &* 0x0000_0000_0100_0000_0000_0000_0000_013B
-  }
-
-  /// 32 hexadecimal digits.
-  var text: String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: max(0, 32 - digits.count)) + digits
-  }
-}

@@ -2,6 +2,7 @@ import Addresses
 import CNI
 import JSON
 import Netlink
+import PodLinks
 
 /// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as no link is needed.
 struct MacvlanConfiguration: Sendable {
@@ -42,7 +43,7 @@ struct MacvlanConfiguration: Sendable {
     isParentInContainer = try Self.flag("linkInContainer", reader)
     let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
-    skipsDAD = try Self.skipsDAD(try reader.string("dad") ?? "")
+    skipsDAD = try reader.skipsDAD()
     mac = try Self.mac(reader, configuration, arguments)
   }
 
@@ -76,16 +77,6 @@ struct MacvlanConfiguration: Sendable {
     }
   }
 
-  private static func skipsDAD(_ text: String) throws(CNIError) -> Bool {
-    switch text {
-    case "", "wait": return false
-    case "skip": return true
-    default:
-      throw CNIError(
-        .invalidConfiguration, "unknown dad: \(goQuoted(text)), must be \"wait\" or \"skip\"")
-    }
-  }
-
   private static func mac(
     _ reader: MemberReader, _ configuration: NetworkConfiguration, _ arguments: CNIArguments
   ) throws(CNIError) -> MACAddress? {
@@ -96,12 +87,7 @@ struct MacvlanConfiguration: Sendable {
       if let wanted = try inner.string("mac"), !wanted.isEmpty { given = wanted }
     }
     if given.isEmpty { return nil }
-    guard let mac = MACAddress(given), !mac.isMulticast, mac.bytes.contains(where: { $0 != 0 })
-    else {
-      throw CNIError(
-        .invalidConfiguration, "invalid args \(given) for MAC addr: no address of one interface")
-    }
-    return mac
+    return try MACAddress(ofOneInterface: given)
   }
 
   /// The MTU for a link on a parent; nil for the parent's own.

@@ -5,6 +5,7 @@ import JSON
 import Linux
 import Netlink
 public import PluginKit
+import PodLinks
 
 extension MacvlanPlugin {
   /// Makes the link in the pod's namespace and gives it its addresses.
@@ -62,7 +63,7 @@ private struct Attaching: ~Copyable {
   static func prepared(_ request: PodRequest) throws(CNIError) -> Attaching {
     let deadline = request.deadline
     let configuration = try MacvlanConfiguration(request.configuration, request.arguments)
-    var node = try netlink { () throws(NetlinkError) in try NetlinkSocket() }
+    var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
     var parent: Link?
     if !configuration.isParentInContainer {
       let found = try configuration.parent(&node, deadline: deadline)
@@ -71,49 +72,21 @@ private struct Attaching: ~Copyable {
       parent = found
     }
     let namespace = try request.openNamespace()
-    var pod = try netlink { () throws(NetlinkError) in
+    var pod = try mapped { () throws(NetlinkError) in
       try NamespaceAccess(namespace, listeningTo: .ipv6Addresses)
     }
-    try refuseOwnNamespace(node, pod.socket, request)
+    try request.refuseOwnNamespace(node, pod.socket)
     let found: Link
     if let parent {
       found = parent
     } else {
       found = try configuration.parent(&pod.socket, deadline: deadline)
     }
-    let existing: Link?
-    do throws(NetlinkError) {
-      existing = try pod.socket.link(named: request.ifName, deadline: deadline)
-    } catch {
-      throw CNIError(error)
-    }
-    if existing != nil { throw exists(request) }
+    try request.refuseExistingLink(&pod.socket)
     return Attaching(
       request: request, configuration: configuration, deadline: deadline, namespace: namespace,
       node: node, pod: pod, parent: found, mtu: try configuration.mtu(on: found),
       mac: try mac(configuration, found))
-  }
-
-  /// A link in the node's own namespace is never a pod's.
-  private static func refuseOwnNamespace(
-    _ node: borrowing NetlinkSocket, _ pod: borrowing NetlinkSocket, _ request: PodRequest
-  ) throws(CNIError) {
-    let isSame: Bool
-    do throws(NetlinkError) {
-      isSame = try node.namespaceCookie() == pod.namespaceCookie()
-    } catch {
-      throw CNIError(error)
-    }
-    if isSame, !request.allowsOwnNamespace {
-      throw CNIError(
-        .invalidNamespace, "plugin's netns and netns from CNI_NETNS should not be the same")
-    }
-  }
-
-  private static func exists(_ request: PodRequest) -> CNIError {
-    CNIError(
-      .invalidEnvironment,
-      "interface \(goQuoted(request.ifName)) already exists in \(request.netns)")
   }
 
   /// The requested address, else the parent's for a link that takes it over, else a random one.
@@ -122,11 +95,7 @@ private struct Attaching: ~Copyable {
   ) throws(CNIError) -> MACAddress {
     if let wanted = configuration.mac { return wanted }
     if configuration.mode == .passthru, let mac = parent.mac { return mac }
-    let random = try mapped { () throws(SystemError) in try Random.bytes(6) }
-    guard let mac = MACAddress.locallyAdministered(random: random) else {
-      throw CNIError(.internal, "no hardware address could be made")
-    }
-    return mac
+    return try .random()
   }
 
   /// What the ADD makes, with what `delete` needs to know it again.
@@ -172,7 +141,7 @@ private struct Attaching: ~Copyable {
       }
       link = try pod.socket.link(named: request.ifName, deadline: deadline)
     } catch {
-      if error.errno == .exists { throw Attaching.exists(request) }
+      if error.errno == .exists { throw request.linkExists }
       throw CNIError(error, doing: "failed to create macvlan")
     }
   }
@@ -208,8 +177,7 @@ private struct Attaching: ~Copyable {
       self.link?.mac = mac
     }
     let setup = LinkSetup(
-      link: link, settings: settings, addresses: leased.ips, routes: leased.routes,
-      skipsDAD: configuration.skipsDAD, deadline: deadline)
+      link, settings, leased, skipsDAD: configuration.skipsDAD, deadline: deadline)
     try journal.perform(.configureLink) { permit throws(CNIError) in
       try setup.configure(&pod, permit)
     }

@@ -1,9 +1,8 @@
-import Addresses
 public import CNI
 import IPAM
-import Linux
 import Netlink
 public import PluginKit
+import PodLinks
 
 extension MacvlanPlugin {
   /// Compares the link, its addresses and the routes with the result of ADD.
@@ -19,118 +18,24 @@ extension MacvlanPlugin {
     let expected = try ExpectedLink(result, request)
     let deadline = request.deadline
     let namespace = try request.openNamespace()
-    var pod = try netlink { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
+    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
     if configuration.isParentInContainer {
       _ = try configuration.mtu(on: try configuration.parent(&pod, deadline: deadline))
     } else {
-      var node = try netlink { () throws(NetlinkError) in try NetlinkSocket() }
+      var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
       _ = try configuration.mtu(on: try configuration.parent(&node, deadline: deadline))
     }
-    let link = try expected.checkLink(&pod, configuration.mode, deadline)
+    let link = try expected.checkLink(&pod, kind: "macvlan", deadline)
+    try checkMode(link, configuration.mode)
     try expected.checkAddresses(&pod, link, deadline)
     try expected.checkRoutes(&pod, deadline)
   }
-}
-
-/// What ADD's result says of the pod's link.
-private struct ExpectedLink {
-  private let interface: CNIResult.Interface
-  private let addresses: [CNIResult.IP]
-  private let routes: [CNIResult.Route]
-
-  init(_ result: CNIResult, _ request: PodRequest) throws(CNIError) {
-    let named = result.interfaces.filter { $0.name.utf8.elementsEqual(request.ifName.utf8) }
-    let found = named.last { $0.sandbox.utf8.elementsEqual(request.netns.utf8) }
-    guard let found else {
-      throw CNIError(
-        .invalidConfiguration,
-        "sandbox in prevResult \(named.last?.sandbox ?? "") doesn't match configured netns: "
-          + request.netns)
-    }
-    interface = found
-    // Addresses of other links of the chain are the business of the plugins that made them.
-    addresses = result.ips.filter { ip in
-      guard let owner = result.interface(of: ip) else { return true }
-      return owner == found
-    }
-    routes = result.routes
-  }
-
-  func checkLink(
-    _ socket: inout NetlinkSocket, _ mode: MacvlanMode, _ deadline: Deadline
-  ) throws(CNIError) -> Link {
-    let name = interface.name
-    let found = try netlink { () throws(NetlinkError) in
-      try socket.link(named: name, deadline: deadline)
-    }
-    guard let link = found else {
-      throw CNIError(.kernel, "container interface name in prevResult: \(name) not found")
-    }
-    guard let macvlan = link.macvlan else {
-      throw CNIError(.kernel, "error: Container interface \(name) not of type macvlan")
-    }
-    if macvlan.mode != mode {
+  private func checkMode(_ link: Link, _ mode: MacvlanMode) throws(CNIError) {
+    if link.macvlan?.mode != mode {
       throw CNIError(
         .kernel,
-        "container macvlan mode \(macvlan.mode?.rawValue ?? "unknown") does not match expected "
+        "container macvlan mode \(link.macvlan?.mode?.rawValue ?? "unknown") does not match expected "
           + "value: \(mode.rawValue)")
-    }
-    if !interface.mac.isEmpty, MACAddress(interface.mac) != link.mac {
-      throw CNIError(
-        .kernel,
-        "interface \(name) Mac \(interface.mac) doesn't match container Mac: "
-          + (link.mac?.description ?? ""))
-    }
-    return link
-  }
-
-  func checkAddresses(
-    _ socket: inout NetlinkSocket, _ link: Link, _ deadline: Deadline
-  ) throws(CNIError) {
-    if addresses.isEmpty { return }
-    let present = try netlink { () throws(NetlinkError) in
-      try socket.addresses(of: link.index, deadline: deadline)
-    }
-    for ip in addresses where !present.contains(where: { $0.network == ip.address }) {
-      throw CNIError(
-        .kernel, "Failed to match addr \(ip.address) on interface \(link.name)")
-    }
-    let connected = try table(&socket, deadline)
-    for ip in addresses where !connected.contains(where: { $0.destination == ip.address.masked }) {
-      // The kernel keeps no such route for an address that is its whole network.
-      if ip.address.masked.first == ip.address.masked.last { continue }
-      throw CNIError(
-        .kernel,
-        "Failed to find Gateway \(ip.gateway?.description ?? "<nil>") for interface \(link.name)",
-        details: "no route to \(ip.address.masked)")
-    }
-  }
-
-  func checkRoutes(_ socket: inout NetlinkSocket, _ deadline: Deadline) throws(CNIError) {
-    if routes.isEmpty { return }
-    let present = try table(&socket, deadline)
-    for route in routes {
-      let isThere = present.contains { candidate in
-        guard candidate.destination == route.dst.masked,
-          candidate.table == route.table ?? Route.Table.main
-        else { return false }
-        // A default route is compared without its gateway, as the reference does.
-        guard let gateway = route.gw, route.dst.prefixLength > 0 else { return true }
-        return candidate.gateway == gateway || candidate.nextHops.contains { $0.gateway == gateway }
-      }
-      if !isThere {
-        throw CNIError(.kernel, "expected Route \(route.dst) not found in routing table")
-      }
-    }
-  }
-
-  private func table(
-    _ socket: inout NetlinkSocket, _ deadline: Deadline
-  ) throws(CNIError) -> [Route] {
-    do throws(NetlinkError) {
-      return try socket.routes(.v4, deadline: deadline) + socket.routes(.v6, deadline: deadline)
-    } catch {
-      throw CNIError(error)
     }
   }
 }

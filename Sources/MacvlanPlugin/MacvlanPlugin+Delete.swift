@@ -4,6 +4,7 @@ import IPAM
 import Linux
 import Netlink
 public import PluginKit
+import PodLinks
 
 extension MacvlanPlugin {
   /// Removes the link, if it is the attachment's, and gives its addresses back.

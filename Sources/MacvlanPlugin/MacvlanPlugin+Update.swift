@@ -3,6 +3,7 @@ public import CNI
 import Linux
 import Netlink
 public import PluginKit
+import PodLinks
 
 extension MacvlanPlugin {
   /// Changes MTU, mode and hardware address of the link to what a new configuration says.
@@ -22,13 +23,13 @@ extension MacvlanPlugin {
         "UPDATE of \(goQuoted(request.ifName)) needs an attachment of ADD, or prevResult")
     }
     let namespace = try request.openNamespace()
-    var pod = try netlink { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
+    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
     let link = try ownLink(call, &pod)
     let parent: Link
     if configuration.isParentInContainer {
       parent = try configuration.parent(&pod, deadline: deadline)
     } else {
-      var node = try netlink { () throws(NetlinkError) in try NetlinkSocket() }
+      var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
       parent = try configuration.parent(&node, deadline: deadline)
     }
     let isElsewhere = link.parentNamespaceID != nil

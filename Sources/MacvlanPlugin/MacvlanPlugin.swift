@@ -5,6 +5,7 @@ import JSON
 import Linux
 import Netlink
 public import PluginKit
+import PodLinks
 
 /// Attaches pods with macvlan links, compatible with the reference plugin's configuration.
 ///
@@ -80,54 +81,7 @@ public final class MacvlanPlugin: NetworkPlugin {
 
   /// Address management by the request's configuration; nil means no addresses (L2).
   func addressManagement(for request: PodRequest) throws(CNIError) -> IPAMDriver? {
-    let host = try requireHost()
-    return IPAMDriver(
-      for: IPAMCall(
-        containerID: request.sandboxID, ifName: request.ifName, arguments: request.arguments,
-        knownArguments: MacvlanConfiguration.knownArguments, configuration: request.configuration,
-        environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
-        searchPath: request.searchPath, dataDirectory: host.dataDirectory,
-        deadline: request.deadline))
-  }
-}
-
-extension PodRequest {
-  /// The mark of this request's attachment.
-  var mark: OwnerMark { OwnerMark(containerID: sandboxID, ifName: ifName) }
-
-  /// Whether the caller insists on the node's own namespace (`CNI_NETNS_OVERRIDE`).
-  var allowsOwnNamespace: Bool {
-    let value = environment["CNI_NETNS_OVERRIDE", default: ""].lowercased()
-    return value == "1" || value == "true"
-  }
-
-  /// Opens the request's namespace, which must be there.
-  ///
-  /// - Throws: code 4 `failed to open netns …`.
-  func openNamespace() throws(CNIError) -> NetworkNamespace {
-    do throws(SystemError) {
-      return try NetworkNamespace(path: netns)
-    } catch {
-      throw CNIError(
-        .invalidEnvironment, "failed to open netns \(goQuoted(netns)): \(error.errno)",
-        details: "\(error)")
-    }
-  }
-}
-
-/// Runs a body that speaks to the kernel, with its error as a CNI error.
-///
-/// - Parameters:
-///   - message: what failed, in the error; nil: the kernel's refusal is all of it.
-///   - body: what to run.
-/// - Returns: what the body returns.
-/// - Throws: code 100, or 105 when a wait was over.
-func netlink<T: ~Copyable>(
-  _ message: @autoclosure () -> String? = nil, _ body: () throws(NetlinkError) -> T
-) throws(CNIError) -> T {
-  do throws(NetlinkError) {
-    return try body()
-  } catch {
-    throw CNIError(error, doing: message())
+    request.addressManagement(
+      try requireHost(), knownArguments: MacvlanConfiguration.knownArguments)
   }
 }

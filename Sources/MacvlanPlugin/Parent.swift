@@ -1,6 +1,7 @@
 import CNI
 import Linux
 import Netlink
+import PluginKit
 
 extension MacvlanConfiguration {
   /// The link on which the pod's link sits.
@@ -15,7 +16,7 @@ extension MacvlanConfiguration {
   ) throws(CNIError) -> Link {
     if master.isEmpty { return try defaultParent(&socket, deadline) }
     let name = goQuoted(master)
-    let found = try netlink("failed to lookup master \(name)") { () throws(NetlinkError) in
+    let found = try mapped("failed to lookup master \(name)") { () throws(NetlinkError) in
       try socket.link(named: master, deadline: deadline)
     }
     guard let found else {
@@ -27,7 +28,7 @@ extension MacvlanConfiguration {
   private func defaultParent(
     _ socket: inout NetlinkSocket, _ deadline: Deadline
   ) throws(CNIError) -> Link {
-    let found = try netlink("failed to look up the default route") {
+    let found = try mapped("failed to look up the default route") {
       () throws(NetlinkError) -> Link? in
       guard let index = try socket.defaultRouteLink(deadline: deadline) else { return nil }
       return try socket.link(index: index, deadline: deadline)

@@ -1,23 +1,37 @@
 import Addresses
-import CNI
-import Linux
-import Netlink
+package import CNI
+package import Linux
+package import Netlink
 import PluginKit
 
 /// Gives a pod's link its settings, addresses and routes and brings it up.
-struct LinkSetup: Sendable {
-  /// The link.
-  let link: Link
-  /// What is changed with the first message, besides announcing addresses.
-  let settings: LinkSettings
-  /// The addresses.
-  let addresses: [CNIResult.IP]
-  /// The routes.
-  let routes: [CNIResult.Route]
-  /// Whether IPv6 addresses are used at once.
-  let skipsDAD: Bool
-  /// When to give up.
-  let deadline: Deadline
+package struct LinkSetup: Sendable {
+  private let link: Link
+  private let settings: LinkSettings
+  private let addresses: [CNIResult.IP]
+  private let routes: [CNIResult.Route]
+  private let skipsDAD: Bool
+  private let deadline: Deadline
+
+  /// Plans the setup.
+  ///
+  /// - Parameters:
+  ///   - link: the link, in the pod's namespace.
+  ///   - settings: what is changed with the first message, besides announcing addresses.
+  ///   - leased: its addresses and routes.
+  ///   - skipsDAD: whether IPv6 addresses are used at once.
+  ///   - deadline: when to give up.
+  package init(
+    _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false,
+    deadline: Deadline
+  ) {
+    self.link = link
+    self.settings = settings
+    addresses = leased.ips
+    routes = leased.routes
+    self.skipsDAD = skipsDAD
+    self.deadline = deadline
+  }
 
   /// How long a hardware address may be held by a link that is being removed.
   private static let addressInUseMilliseconds = 1000
@@ -29,12 +43,12 @@ struct LinkSetup: Sendable {
   }
 
   /// Whether addresses cannot be used yet when the link is up.
-  var needsWait: Bool { !skipsDAD && !ipv6.isEmpty }
+  package var needsWait: Bool { !skipsDAD && !ipv6.isEmpty }
 
   // MARK: Settings, addresses, up
 
   /// Does everything up to the link being up, in two round trips.
-  func configure(
+  package func configure(
     _ pod: inout NamespaceAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
     try writeSettings(pod.ipv6, permit)
@@ -122,7 +136,7 @@ struct LinkSetup: Sendable {
   /// Waits until the kernel has found that nobody else has the IPv6 addresses.
   ///
   /// - Throws: code 100 if somebody has, or if the kernel does not know after five seconds.
-  func awaitAddresses(_ pod: inout NamespaceAccess) throws(CNIError) {
+  package func awaitAddresses(_ pod: inout NamespaceAccess) throws(CNIError) {
     var waiting = Set(ipv6.map(\.address))
     if pod.listener == nil { return }
     try look(&pod.socket, &waiting)
@@ -185,7 +199,7 @@ struct LinkSetup: Sendable {
   // MARK: Routes
 
   /// Adds the routes; exactly the same one twice is one.
-  func addRoutes(
+  package func addRoutes(
     _ socket: inout NetlinkSocket, _ permit: borrowing Permit
   ) throws(CNIError) {
     let changes = routes.map { NetlinkChange.addRoute(route($0)).tolerating(.exists) }

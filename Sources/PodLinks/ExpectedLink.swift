@@ -1,0 +1,111 @@
+import Addresses
+package import CNI
+package import Linux
+package import Netlink
+package import PluginKit
+
+/// What ADD's result says of the pod's link.
+package struct ExpectedLink {
+  private let interface: CNIResult.Interface
+  private let addresses: [CNIResult.IP]
+  private let routes: [CNIResult.Route]
+
+  /// Finds the link's part of a result.
+  ///
+  /// - Throws: code 7 if the result has no such link in the request's namespace.
+  package init(_ result: CNIResult, _ request: PodRequest) throws(CNIError) {
+    let named = result.interfaces.filter { $0.name.utf8.elementsEqual(request.ifName.utf8) }
+    let found = named.last { $0.sandbox.utf8.elementsEqual(request.netns.utf8) }
+    guard let found else {
+      throw CNIError(
+        .invalidConfiguration,
+        "sandbox in prevResult \(named.last?.sandbox ?? "") doesn't match configured netns: "
+          + request.netns)
+    }
+    interface = found
+    // Addresses of other links of the chain are the business of the plugins that made them.
+    addresses = result.ips.filter { ip in
+      guard let owner = result.interface(of: ip) else { return true }
+      return owner == found
+    }
+    routes = result.routes
+  }
+
+  /// Finds the link and compares kind and hardware address.
+  ///
+  /// - Returns: the link.
+  /// - Throws: code 100 if it is not there or has another address.
+  package func checkLink(
+    _ socket: inout NetlinkSocket, kind: String, _ deadline: Deadline
+  ) throws(CNIError) -> Link {
+    let name = interface.name
+    let found = try mapped { () throws(NetlinkError) in
+      try socket.link(named: name, deadline: deadline)
+    }
+    guard let link = found else {
+      throw CNIError(.kernel, "container interface name in prevResult: \(name) not found")
+    }
+    if link.kind != kind {
+      throw CNIError(.kernel, "error: Container interface \(name) not of type \(kind)")
+    }
+    if !interface.mac.isEmpty, MACAddress(interface.mac) != link.mac {
+      throw CNIError(
+        .kernel,
+        "interface \(name) Mac \(interface.mac) doesn't match container Mac: "
+          + (link.mac?.description ?? ""))
+    }
+    return link
+  }
+
+  /// Compares the addresses and the routes to their networks.
+  package func checkAddresses(
+    _ socket: inout NetlinkSocket, _ link: Link, _ deadline: Deadline
+  ) throws(CNIError) {
+    if addresses.isEmpty { return }
+    let present = try mapped { () throws(NetlinkError) in
+      try socket.addresses(of: link.index, deadline: deadline)
+    }
+    for ip in addresses where !present.contains(where: { $0.network == ip.address }) {
+      throw CNIError(
+        .kernel, "Failed to match addr \(ip.address) on interface \(link.name)")
+    }
+    let connected = try table(&socket, deadline)
+    for ip in addresses where !connected.contains(where: { $0.destination == ip.address.masked }) {
+      // The kernel keeps no such route for an address that is its whole network.
+      if ip.address.masked.first == ip.address.masked.last { continue }
+      throw CNIError(
+        .kernel,
+        "Failed to find Gateway \(ip.gateway?.description ?? "<nil>") for interface \(link.name)",
+        details: "no route to \(ip.address.masked)")
+    }
+  }
+
+  /// Compares the routes.
+  package func checkRoutes(_ socket: inout NetlinkSocket, _ deadline: Deadline) throws(CNIError) {
+    if routes.isEmpty { return }
+    let present = try table(&socket, deadline)
+    for route in routes {
+      let isThere = present.contains { candidate in
+        guard candidate.destination == route.dst.masked,
+          candidate.table == route.table ?? Route.Table.main
+        else { return false }
+        // A default route is compared without its gateway, as the reference does.
+        guard let gateway = route.gw, route.dst.prefixLength > 0 else { return true }
+        return candidate.gateway == gateway || candidate.nextHops.contains { $0.gateway == gateway }
+      }
+      if !isThere {
+        throw CNIError(.kernel, "expected Route \(route.dst) not found in routing table")
+      }
+    }
+  }
+
+  private func table(
+    _ socket: inout NetlinkSocket, _ deadline: Deadline
+  ) throws(CNIError) -> [Route] {
+    do throws(NetlinkError) {
+      return try socket.routes(.v4, deadline: deadline) + socket.routes(.v6, deadline: deadline)
+    } catch {
+      throw CNIError(error)
+    }
+  }
+}
