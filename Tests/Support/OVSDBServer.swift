@@ -12,12 +12,9 @@ public final class OVSDBServer: Sendable {
     case ovnSouthbound = "usr/share/ovn/ovn-sb.ovsschema"
   }
 
-  /// Where its files are.
-  public let directory: TemporaryDirectory
-  private let name: String
-  private let remotes: [String]
-  private let network: TestNamespace?
-  private let running = Locked<RunningProcess?>(nil)
+  /// Its socket's path.
+  public let socket: String
+  private let daemon: OVSDaemon
 
   /// Makes a database and starts a server on it.
   ///
@@ -32,10 +29,12 @@ public final class OVSDBServer: Sendable {
     _ schema: Schema = .openVSwitch, in network: TestNamespace? = nil,
     directory: TemporaryDirectory, name: String = "db", remotes: [String] = []
   ) async throws {
-    self.directory = directory
-    self.name = name
-    self.network = network
-    self.remotes = remotes
+    socket = directory("\(name).sock")
+    let remotes = (["punix:\(socket)"] + remotes).map { "--remote=\($0)" }
+    daemon = OVSDaemon(
+      "usr/sbin/ovsdb-server",
+      [directory("\(name).conf"), "--unixctl=\(directory("\(name).ctl"))"] + remotes,
+      name: name, directory: directory, in: network)
     let made = try await Program.run(
       [
         OVSTree.file("usr/bin/ovsdb-tool"), "create", directory("\(name).conf"),
@@ -45,61 +44,29 @@ public final class OVSDBServer: Sendable {
     try await start()
   }
 
-  /// Its socket's path.
-  public var socket: String { directory("\(name).sock") }
   /// Its address as Open vSwitch writes it.
   public var address: String { "unix:\(socket)" }
   /// The running server, nil if there is none.
-  public var process: RunningProcess? { running.value }
+  public var process: RunningProcess? { daemon.process }
   /// What it has logged.
-  public var log: String {
-    String(decoding: (try? Files.read(directory("\(name).log"))) ?? [], as: UTF8.self)
-  }
+  public var log: String { daemon.log }
 
   /// Starts the server on the database as it is and waits until it listens.
   public func start() async throws {
-    var command = [
-      try OVSTree.file("usr/sbin/ovsdb-server"), directory("\(name).conf"),
-      "--remote=punix:\(socket)", "--unixctl=\(directory("\(name).ctl"))",
-      "--pidfile=\(directory("\(name).pid"))", "--log-file=\(directory("\(name).log"))",
-      "-vconsole:off",
-    ]
-    command += remotes.map { "--remote=\($0)" }
-    let (started, log, socket) = (command, directory("\(name).out"), socket)
-    let environment = try OVSTree.environment(directory.path)
-    let process = try await onThread { [network] in
-      try RunningProcess(started, environment: environment, log: log, in: network)
-    }
-    running.withLock { $0 = process }
-    let listens = try await eventually(within: 10_000) {
-      process.status != nil || (try? UnixSocket.connect(socket)) != nil
-    }
-    guard listens, process.status == nil else {
-      throw TestError("ovsdb-server does not listen: \(self.log)")
-    }
+    try await daemon.start()
+    let socket = socket
+    try await daemon.waitUntil { (try? UnixSocket.connect(socket)) != nil }
   }
 
   /// Ends the server as an administrator does.
-  public func stop() async throws {
-    try await end(.terminate)
-  }
+  public func stop() async throws { try await daemon.end(.terminate) }
 
   /// Kills the server.
-  public func kill() async throws {
-    try await end(.kill)
-  }
+  public func kill() async throws { try await daemon.end(.kill) }
 
   /// Lets the server stand still: it is there and says nothing.
-  public func pause() { running.value?.signal(.stop) }
+  public func pause() { daemon.pause() }
 
   /// Lets it go on.
-  public func resume() { running.value?.signal(.resume) }
-
-  private func end(_ signal: Signal) async throws {
-    guard let process = running.value else { return }
-    process.signal(signal)
-    process.signal(.resume)
-    guard try await process.ended() != nil else { throw TestError("ovsdb-server does not end") }
-    running.withLock { $0 = nil }
-  }
+  public func resume() { daemon.resume() }
 }
