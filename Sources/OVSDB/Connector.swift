@@ -40,7 +40,8 @@ struct Connector {
   /// - Returns: whether there is to be one.
   private func rest(_ pause: inout Int) -> Bool {
     let end = Deadline.after(milliseconds: pause, cancellation: session.closing)
-    pause = min(pause * 2, Self.longestPause)
+    // In a short outage callers wait for its end.
+    if !session.isOutageShort { pause = min(pause * 2, Self.longestPause) }
     while true {
       if session.takeWantedTry() { return true }
       do throws(SystemError) {
@@ -70,7 +71,7 @@ struct Connector {
     }
     var line = Line(socket.rawValue)
     let copy = try copyTables(&line, deadline)
-    session.connected(socket, copy)
+    guard session.connected(socket, copy) else { throw Broken("closed") }
     return line
   }
 

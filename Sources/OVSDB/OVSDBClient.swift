@@ -9,8 +9,8 @@ public import Linux
 /// first, so use the client from threads that are in the program's own.
 ///
 /// **When there is no connection**, a call has one made at once. An outage of less than two seconds, such as a
-/// restart of the server, is waited out inside the deadline, with tries after 100 ms, 200 ms and so on up to 5 s. In
-/// a longer one a call gets the outcome of one fresh try. A connection that has been silent for 5 s is asked whether it lives;
+/// restart of the server, is waited out inside the deadline, with a try every 100 ms. In a longer one a call gets the
+/// outcome of one fresh try, and a `wait` that has begun before has tries in pauses that grow up to 5 s. A connection that has been silent for 5 s is asked whether it lives;
 /// without an answer in 5 more it is given up.
 ///
 /// **The copy.** The tables and columns named at the beginning are copied when a connection is made, and the

@@ -11,6 +11,9 @@ extension Session {
     }
   }
 
+  /// Whether callers still wait for the end of the outage instead of being told of it.
+  var isOutageShort: Bool { state.withLock { $0.isOutageShort } }
+
   /// Whether there is still work for the thread: if not, it is as good as ended.
   func goesOn() -> Bool {
     state.withLock { state in
@@ -21,7 +24,9 @@ extension Session {
   }
 
   /// There is a connection, and a copy that is current.
-  func connected(_ socket: consuming FileDescriptor, _ copy: OVSDBReplica) {
+  ///
+  /// - Returns: whether anybody wants it; the socket is closed otherwise.
+  func connected(_ socket: consuming FileDescriptor, _ copy: OVSDBReplica) -> Bool {
     let version = copy.schema.version
     replica.withLock { $0 = copy }
     var handed: FileDescriptor? = socket
@@ -36,7 +41,12 @@ extension Session {
       for waiter in state.waiters.values { waiter.signal() }
       return true
     }
-    if isOpen { log(.connected(address, schema: version)) }
+    if isOpen {
+      log(.connected(address, schema: version))
+    } else {
+      replica.withLock { $0 = nil }
+    }
+    return isOpen
   }
 
   /// The connection is gone.

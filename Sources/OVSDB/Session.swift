@@ -16,7 +16,7 @@ final class Session: Sendable {
   let work: EventDescriptor
 
   /// How long an outage may be for a call to wait until it is over.
-  private static let patience: UInt64 = 2_000_000_000
+  static let patience: UInt64 = 2_000_000_000
 
   init(
     address: OVSDBAddress, database: String, monitoring: [String: [String]],
@@ -65,9 +65,7 @@ final class Session: Sendable {
     while true {
       waiter.reset()
       let (phase, cause, isHopeless) = state.withLock { state in
-        let isHopeless =
-          state.failures != failures
-          && state.downSince.map { KernelClock.monotonic &- $0 >= Self.patience } ?? false
+        let isHopeless = state.failures != failures && !state.isOutageShort
         return (state.phase, state.cause, isHopeless)
       }
       switch phase {

@@ -53,6 +53,12 @@ extension Session {
 }
 
 extension Session.State {
+  /// Whether it is too early to tell callers that there is no connection.
+  var isOutageShort: Bool {
+    guard let downSince else { return true }
+    return KernelClock.monotonic &- downSince < Session.patience
+  }
+
   /// Writes what waited and then a message, as much as the socket takes; the rest waits.
   ///
   /// - Returns: whether the connection lives, as far as can be seen.

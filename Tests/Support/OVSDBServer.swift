@@ -14,6 +14,8 @@ public final class OVSDBServer: Sendable {
 
   /// Its socket's path.
   public let socket: String
+  private let control: String
+  private let directory: TemporaryDirectory
   private let daemon: OVSDaemon
 
   /// Makes a database and starts a server on it.
@@ -30,10 +32,12 @@ public final class OVSDBServer: Sendable {
     directory: TemporaryDirectory, name: String = "db", remotes: [String] = []
   ) async throws {
     socket = directory("\(name).sock")
+    control = directory("\(name).ctl")
+    self.directory = directory
     let remotes = (["punix:\(socket)"] + remotes).map { "--remote=\($0)" }
     daemon = OVSDaemon(
       "usr/sbin/ovsdb-server",
-      [directory("\(name).conf"), "--unixctl=\(directory("\(name).ctl"))"] + remotes,
+      [directory("\(name).conf"), "--unixctl=\(control)"] + remotes,
       name: name, directory: directory, in: network)
     let made = try await Program.run(
       [
@@ -63,6 +67,16 @@ public final class OVSDBServer: Sendable {
 
   /// Kills the server.
   public func kill() async throws { try await daemon.end(.kill) }
+
+  /// Has the server end all connections; it goes on listening.
+  ///
+  /// Blocks until it is done.
+  public func dropConnections() throws {
+    let result = try Program.runBlocking(
+      [OVSTree.file("usr/bin/ovs-appctl"), "--target=\(control)", "ovsdb-server/reconnect"],
+      environment: OVSTree.environment(directory.path))
+    guard result.succeeded else { throw TestError("ovs-appctl: \(result)") }
+  }
 
   /// Lets the server stand still: it is there and says nothing.
   public func pause() { daemon.pause() }
