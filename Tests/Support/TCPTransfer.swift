@@ -1,0 +1,106 @@
+public import Addresses
+import Linux
+
+/// Bytes that went over one TCP connection between two namespaces, and how long they took.
+public struct TCPTransfer: Sendable, CustomStringConvertible {
+  /// What arrived.
+  public let bytes: Int
+  /// From the connection to its end, as the receiver saw them.
+  public let milliseconds: Int
+
+  /// Payload per second in Mbit/s; the packets' headers are not counted, about 5 % of full-sized ones.
+  public var megabits: Double { Double(bytes) * 8 / 1000 / Double(max(milliseconds, 1)) }
+
+  /// `2500000 bytes in 1043 ms, 19.2 Mbit/s`.
+  public var description: String {
+    let tenths = Int(megabits * 10)
+    return "\(bytes) bytes in \(milliseconds) ms, \(tenths / 10).\(tenths % 10) Mbit/s"
+  }
+
+  /// Whether the payload's rate is a limit's in Mbit/s, less or more a fifth.
+  public func keeps(to limit: Double) -> Bool { (limit * 0.8...limit * 1.2).contains(megabits) }
+
+  /// Sends bytes from one namespace to another.
+  ///
+  /// - Parameters:
+  ///   - sender: where they come from.
+  ///   - receiver: where they go to.
+  ///   - address: the receiver's.
+  ///   - port: where the receiver listens.
+  ///   - bytes: how many.
+  ///   - milliseconds: when to give up.
+  /// - Returns: what arrived.
+  /// - Throws: when not everything arrived in time.
+  public static func run(
+    from sender: TestNamespace, to receiver: TestNamespace, at address: IPAddress,
+    port: UInt16 = 5001, bytes: Int, within milliseconds: Int = 60_000
+  ) async throws -> TCPTransfer {
+    let deadline = Deadline.after(milliseconds: milliseconds * Program.patience)
+    // It stays the receiver's, whatever thread uses it.
+    let listener = try await receiver.run {
+      try TCPSocket.listen(address, port: port).release()
+    }
+    async let received = onThread {
+      try receive(FileDescriptor(adopting: listener), deadline: deadline)
+    }
+    do {
+      try await sender.run {
+        let socket = try TCPSocket.connect(address, port: port, deadline: deadline)
+        let piece = [UInt8](repeating: 0x5A, count: 1 << 16)
+        var left = bytes
+        while left > 0 {
+          let next = left < piece.count ? Array(piece.prefix(left)) : piece
+          try Descriptor.writeAll(socket.rawValue, next, deadline: deadline)
+          left -= next.count
+        }
+      }
+    } catch {
+      _ = try? await received
+      throw error
+    }
+    let transfer = try await received
+    guard transfer.bytes == bytes else { throw TestError("of \(bytes) bytes: \(transfer)") }
+    return transfer
+  }
+
+  /// Measures a limit: what came of the first of three transfers that kept to it, else of the last.
+  ///
+  /// A machine that is busy with something else makes one slower, and never faster.
+  ///
+  /// - Parameters:
+  ///   - limit: Mbit/s.
+  ///   - transfer: sends bytes through what limits them.
+  /// - Returns: one transfer's figures.
+  /// - Throws: what `transfer` threw.
+  public static func measure(
+    limit: Double, _ transfer: () async throws -> TCPTransfer
+  ) async throws -> TCPTransfer {
+    for _ in 0..<2 {
+      let seen = try await transfer()
+      if seen.keeps(to: limit) { return seen }
+    }
+    return try await transfer()
+  }
+
+  private static func receive(
+    _ listener: consuming FileDescriptor, deadline: Deadline
+  ) throws -> TCPTransfer {
+    try deadline.wait(listener.rawValue, for: .read, "accept")
+    guard let socket = try Listener.accept(listener) else { throw TestError("nobody connected") }
+    let start = KernelClock.monotonic
+    var count = 0
+    while true {
+      try deadline.wait(socket.rawValue, for: .read, "receive", "after \(count) bytes")
+      var piece: [UInt8] = []
+      do throws(SystemError) {
+        let got = try Descriptor.read(socket.rawValue, into: &piece, limit: 1 << 18)
+        if got == 0 { break }
+        count += got
+      } catch {
+        if error.errno != .again { throw error }
+      }
+    }
+    let nanoseconds = KernelClock.monotonic - start
+    return TCPTransfer(bytes: count, milliseconds: Int(nanoseconds / 1_000_000))
+  }
+}
