@@ -45,12 +45,18 @@ if !embedded {
         "PodLinks", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
       ]),
     .target(
+      name: "OVSPlugin",
+      dependencies: [
+        "PodLinks", "PluginKit", "OVSDB", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
+      ]),
+    .target(
       name: "Daemon",
       dependencies: [
         "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses",
       ]),
     .executableTarget(
-      name: "cnid", dependencies: ["Daemon", "DaemonAPI", "MacvlanPlugin", "PluginKit", "Linux"]),
+      name: "cnid",
+      dependencies: ["Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "PluginKit", "Linux"]),
 
     .target(
       name: "TestSupport",
@@ -97,6 +103,11 @@ if !embedded {
         "TestSupport",
       ]),
     .testTarget(
+      name: "OVSPluginTests",
+      dependencies: [
+        "OVSPlugin", "OVSDB", "PluginKit", "CNI", "JSON", "Linux", "Addresses", "TestSupport",
+      ]),
+    .testTarget(
       name: "DaemonTests",
       dependencies: [
         "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
@@ -105,8 +116,8 @@ if !embedded {
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "MacvlanPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses",
-        "TestSupport",
+        "MacvlanPlugin", "OVSPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink",
+        "Addresses", "TestSupport",
       ]),
   ]
 }

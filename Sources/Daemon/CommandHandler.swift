@@ -193,6 +193,8 @@ struct CommandHandler: Sendable {
       call.postponed
       ?? (progress.mustKeepRecord ? "an earlier call of the attachment hangs" : nil)
     if let missing {
+      log.write(
+        .info, "still to be done", [("attachment", "\(record.key)"), ("missing", missing)])
       backlog.add(.finish(record.key), hasFailed: true)
       return missing
     }

@@ -1,5 +1,6 @@
 public import Addresses
 import CLinux
+import Linux
 
 /// A link that is to be made.
 public struct NewLink: Sendable {
@@ -170,6 +171,27 @@ extension NetlinkChange {
     }
     message.append(ipv4: settings.ipv4)
     return NetlinkChange("change link", name ?? "interface \(index)", message)
+  }
+
+  /// Keeps the kernel from giving a link an IPv6 address by itself when it comes up (`IN6_ADDR_GEN_MODE_NONE`).
+  ///
+  /// For a link that is a switch's port: what the node said of itself there would reach the other end. A kernel without IPv6
+  /// has nothing to be kept from.
+  ///
+  /// - Parameters:
+  ///   - index: the link's number.
+  ///   - name: what errors call it.
+  /// - Returns: the change.
+  public static func withoutIPv6Address(index: UInt32, name: String? = nil) -> NetlinkChange {
+    var message = MessageBuilder(type: Int(RTM_NEWLINK))
+    message.append(header(index))
+    message.nested(Int(IFLA_AF_SPEC)) { families in
+      families.nested(Int(AF_INET6)) { family in
+        family.attribute(Int(IFLA_INET6_ADDR_GEN_MODE), UInt8(IN6_ADDR_GEN_MODE_NONE.rawValue))
+      }
+    }
+    return NetlinkChange("change link", name ?? "interface \(index)", message)
+      .tolerating(Errno(rawValue: EAFNOSUPPORT))
   }
 
   private static func header(_ index: UInt32) -> ifinfomsg {

@@ -21,7 +21,7 @@ public final class OVSDBClient: Sendable {
   public let address: OVSDBAddress
   /// The database, such as `Open_vSwitch`.
   public let database: String
-  private let session: Session
+  let session: Session
 
   /// Makes a client; nothing is opened but an event descriptor or two.
   ///

@@ -2,10 +2,11 @@ import DaemonAPI
 import Daemon
 import Linux
 import MacvlanPlugin
+import OVSPlugin
 import PluginKit
 
 // The daemon: the plugins that it has are the list below.
-let plugins: [any NetworkPlugin] = [MacvlanPlugin(), NoopPlugin()]
+let plugins: [any NetworkPlugin] = [MacvlanPlugin(), OVSPlugin(), NoopPlugin()]
 
 func write(_ text: String, to descriptor: Int32) {
   _ = try? Descriptor.write(descriptor, Array(text.utf8))

@@ -1,6 +1,7 @@
 import JSON
 import Linux
 import MacvlanPlugin
+import OVSPlugin
 import TestSupport
 import Testing
 
@@ -16,6 +17,7 @@ struct KilledPlugin: Sendable {
   static let all = [
     KilledPlugin(
       name: "macvlan", steps: MacvlanPlugin.Step.allCases.map(\.rawValue), minimum: 13),
+    KilledPlugin(name: "ovs", steps: OVSPlugin.Step.allCases.map(\.rawValue), minimum: 24),
     KilledPlugin(name: "kubernetes.io/no-op", steps: [], minimum: 0),
   ]
 }
@@ -42,6 +44,8 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     case routes
     case ipv6 = "IPv6"
     case disk = "IPAM on disk"
+    case limited
+    case ovn = "OVN"
   }
 
   let plugin: String
@@ -53,13 +57,28 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
   var testDescription: String { "\(point) in \(verb.rawValue), \(network.rawValue)" }
 
   /// All of them: each step of each plugin in each verb that has it.
-  static let all = macvlan
+  static let all =
+    macvlan.map { KillScenario(plugin: "macvlan", step: $0.0, verb: $0.1, network: $0.2) }
+    + (OVSTree.directory == nil ? [] : ovs)
+    .map { KillScenario(plugin: "ovs", step: $0.0, verb: $0.1, network: $0.2) }
 
-  private static let macvlan = ways.map {
-    KillScenario(plugin: "macvlan", step: $0.0, verb: $0.1, network: $0.2)
-  }
+  private static let ovs: [(String, Verb, Network)] = [
+    ("record", .add, .local), ("takeLease", .add, .local), ("createLinks", .add, .local),
+    ("createLinks", .add, .disk), ("markLinks", .add, .local), ("runIPAM", .add, .disk),
+    ("setOffload", .add, .local), ("addPort", .add, .local), ("addPort", .add, .limited),
+    ("awaitPort", .add, .local), ("configureLink", .add, .local), ("awaitLink", .add, .local),
+    ("limitBandwidth", .add, .limited), ("awaitFlows", .add, .ovn), ("addIPv6", .add, .ipv6),
+    ("awaitAddresses", .add, .ipv6), ("addRoutes", .add, .routes),
+    ("removePort", .failingAdd, .limited), ("deleteLink", .failingAdd, .local),
+    ("runIPAMDelete", .delete, .disk), ("removePort", .delete, .limited),
+    ("deleteLink", .delete, .local), ("releaseLease", .delete, .local),
+    ("collectPorts", .collect, .local), ("collectLinks", .collect, .local),
+    ("collectLeases", .collect, .local), ("removePort", .collect, .local),
+    ("updatePort", .update, .local), ("limitBandwidth", .update, .local),
+    ("updateLinks", .update, .local), ("restorePort", .failingUpdate, .local),
+  ]
 
-  private static let ways: [(String, Verb, Network)] = [
+  private static let macvlan: [(String, Verb, Network)] = [
     ("record", .add, .local), ("record", .add, .disk),
     ("takeLease", .add, .local), ("createLink", .add, .local), ("createLink", .add, .disk),
     ("markLink", .add, .disk), ("runIPAM", .add, .disk), ("configureLink", .add, .local),
@@ -81,6 +100,9 @@ struct KillDrill {
   let pod: TestPod
   /// Another pod, which GC keeps.
   let kept: TestPod
+  /// The switch, for its plugin.
+  private let ovs: OVSNode?
+  private let controller: Controller?
   private let before: Snapshot
 
   /// Starts the daemon that will die, and has it make what the call needs.
@@ -93,6 +115,13 @@ struct KillDrill {
     try Files.write(
       node.directory("bin/on-disk"), Array(Self.script(node.directory("disk")).utf8),
       mode: [.write, .create], permissions: 0o755)
+    ovs = scenario.plugin == "ovs" ? try await OVSNode(node) : nil
+    if scenario.network == .ovn {
+      try await ovs?.ovs.vsctl(
+        "set", "Open_vSwitch", ".", "external_ids:ovn-remote=unix:/nowhere",
+        "external_ids:ovn-bridge=br0")
+    }
+    controller = scenario.network == .ovn ? ovs.map { Controller($0) } : nil
     try await node.launch(through: "export CNID_KILL_AFTER=\(scenario.point)")
     try await node.waitUntilReady()
     before = try await node.snapshot([pod, kept])
@@ -103,10 +132,11 @@ struct KillDrill {
       try await add(pod)
       try await add(kept)
       if scenario.network == .local {
-        // A lease without a record.
+        // What has lost its record.
         try Files.write(
           "\(node.dataDirectory)/pods/10.1.2.77", Array("long-gone\r\neth0".utf8),
           mode: [.write, .create])
+        try await addLonelyPort()
       }
     }
   }
@@ -127,7 +157,7 @@ struct KillDrill {
   private func configuration(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
     let ipam: JSONValue =
       switch scenario.network {
-      case .local: ["type": "host-local", "subnet": "10.1.2.0/24"]
+      case .local, .limited, .ovn: ["type": "host-local", "subnet": "10.1.2.0/24"]
       case .routes:
         [
           "type": "host-local", "subnet": "10.1.2.0/24", "routes": [["dst": "198.51.100.0/24"]],
@@ -135,7 +165,29 @@ struct KillDrill {
       case .ipv6: ["type": "host-local", "subnet": "2001:db8:1::/64"]
       case .disk: ["type": "on-disk"]
       }
-    return node.macvlan(["ipam": ipam]).changed(changes)
+    return (ovs?.network(["ipam": ipam]) ?? node.macvlan(["ipam": ipam])).changed(special)
+      .changed(changes)
+  }
+
+  /// What the network has besides.
+  private var special: [String: JSONValue?] {
+    switch scenario.network {
+    case .limited:
+      ["runtimeConfig": ["bandwidth": ["ingressRate": 8_000_000, "egressRate": 9_000_000]]]
+    case .ovn: ["args": ["cni": ["ovnPort": "lsp"]]]
+    default: [:]
+    }
+  }
+
+  /// A port and a link with an attachment's marks and no record.
+  private func addLonelyPort() async throws {
+    guard let ovs else { return }
+    try await node.network.ip(
+      "link add lonely type veth peer name lonely-peer",
+      "link set lonely alias cnid:long-gone/eth0")
+    try await ovs.ovs.vsctl(
+      "add-port", "br0", "lonely", "--", "set", "Port", "lonely", "external_ids:owner=cnid",
+      "external_ids:sandbox=long-gone", "external_ids:contIface=eth0", "external_ids:network=pods")
   }
 
   /// The configuration of the call during which the daemon dies.
@@ -149,9 +201,15 @@ struct KillDrill {
           "routes": [["dst": "15.5.6.0/24", "gw": "192.0.2.1"]],
         ]
       ])
-    case .update: configuration(["mtu": 1400])
-    // The kernel refuses it.
-    case .failingUpdate: configuration(["mode": "passthru"])
+    case .update:
+      ovs == nil
+        ? configuration(["mtu": 1400])
+        : configuration([
+          "mtu": 1400, "vlan": 20, "runtimeConfig": ["bandwidth": ["ingressRate": 7_000_000]],
+        ])
+    // The kernel refuses them.
+    case .failingUpdate:
+      ovs == nil ? configuration(["mode": "passthru"]) : configuration(["mtu": 50, "vlan": 20])
     case .collect:
       configuration([
         "cni.dev/valid-attachments": [["containerID": .string(kept.containerID), "ifname": "eth0"]]
@@ -194,8 +252,13 @@ struct KillDrill {
 
   /// What differs from the beginning, once the recovery has had its time.
   func leftovers() async throws -> [String] {
-    let left = try await node.leftovers(since: before, [pod, kept], within: 15_000)
-    return left + TemporaryDirectory.files(below: node.directory("disk")).map { "disk: \($0)" }
+    var left = try await node.leftovers(since: before, [pod, kept], within: 15_000)
+    left += TemporaryDirectory.files(below: node.directory("disk")).map { "disk: \($0)" }
+    if let ovs {
+      left += try await ovs.ovs.ports("br0").map { "port: \($0)" }
+      left += try await ovs.ovs.records("QoS").map { "queue: \($0)" }
+    }
+    return left
   }
 
   /// The state after the next daemon has recovered, when nobody has come again with the call.
@@ -249,6 +312,29 @@ struct KillDrill {
     let leftAtEnd = try await leftovers()
     #expect(leftAtEnd == [])
   }
+}
+
+/// Says what ovn-controller says of a port when its flows are there; the tests with OVN have the real one.
+private final class Controller: Sendable {
+  private let task: Task<Void, any Error>
+
+  init(_ here: OVSNode) {
+    task = Task {
+      while !Task.isCancelled {
+        for interface in try await here.ovs.records("Interface") {
+          let ids = interface.map("external_ids")
+          guard let name = interface.text("name"), ids["iface-id"] != nil,
+            ids["ovn-installed"] == nil
+          else { continue }
+          try await here.ovs.vsctl(
+            "--if-exists", "set", "Interface", name, "external_ids:ovn-installed=true")
+        }
+        await onThread { Clock.pause(milliseconds: 100) }
+      }
+    }
+  }
+
+  deinit { task.cancel() }
 }
 
 extension JSONValue {

@@ -93,7 +93,11 @@ public final class OpenVSwitch: Sendable {
   /// - Returns: what it printed, without the last newline.
   /// - Throws: what it said if it failed.
   @discardableResult
-  public func vsctl(_ words: String...) async throws -> String {
+  public func vsctl(_ words: String...) async throws -> String { try await vsctl(words) }
+
+  /// The same with a list of words.
+  @discardableResult
+  public func vsctl(_ words: [String]) async throws -> String {
     try await tool("ovs-vsctl", ["--db=\(address)", "--timeout=15"] + words)
   }
 

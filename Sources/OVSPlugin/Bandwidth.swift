@@ -1,0 +1,77 @@
+import CNI
+import JSON
+
+/// Limits of a pod's traffic, in bits per second, each way with what may pass at once, in bits.
+struct Bandwidth: Equatable, Sendable {
+  /// One way.
+  struct Limit: Equatable, Sendable {
+    /// Bits per second.
+    let rate: UInt64
+    /// Bits that may pass at once; nil is a tenth of a second's.
+    let burst: UInt64?
+
+    /// What may pass at once, in bits.
+    var effectiveBurst: UInt64 { burst ?? rate / 10 }
+
+    /// The smallest and the greatest rate, as OVN-Kubernetes has them.
+    private static let range: ClosedRange<UInt64> = 1_000...1_000_000_000_000_000
+
+    /// Checks a limit.
+    ///
+    /// - Throws: code 7 with OVN-Kubernetes' texts.
+    init(rate: UInt64, burst: UInt64?) throws(CNIError) {
+      if rate < Limit.range.lowerBound {
+        throw CNIError(.invalidConfiguration, "resource is unreasonably small (< 1kbit)")
+      }
+      if rate > Limit.range.upperBound {
+        throw CNIError(.invalidConfiguration, "resoruce is unreasonably large (> 1Pbit)")
+      }
+      self.rate = rate
+      // Kubelet's word for "no burst was asked for" is the greatest 32-bit number.
+      self.burst = burst == 0 || burst == UInt64(UInt32.max) ? nil : burst
+    }
+  }
+
+  /// Towards the pod.
+  var ingress: Limit?
+  /// From the pod.
+  var egress: Limit?
+
+  /// No limits.
+  init() {}
+
+  /// Reads `runtimeConfig.bandwidth`; a rate of 0 is no limit.
+  init(_ reader: MemberReader) throws(CNIError) {
+    ingress = try Self.limit("ingressRate", "ingressBurst", reader)
+    egress = try Self.limit("egressRate", "egressBurst", reader)
+  }
+
+  private static func limit(
+    _ rateKey: String, _ burstKey: String, _ reader: MemberReader
+  ) throws(CNIError) -> Limit? {
+    guard let rate = try reader.number(rateKey, maximum: .max), rate != 0 else { return nil }
+    return try Limit(rate: rate, burst: try reader.number(burstKey, maximum: .max))
+  }
+
+  /// Whether nothing is limited.
+  var isEmpty: Bool { ingress == nil && egress == nil }
+}
+
+/// A Kubernetes quantity such as `10M`, `1.5Gi` or `1e6`, as a whole number, rounded up.
+///
+/// Source: the documentation of `resource.Quantity`; the suffixes below 1 (`n`, `u`, `m`) exist for completeness.
+func quantity(_ text: String) -> UInt64? {
+  let suffixes: [(String, Double)] = [
+    ("Ki", 1024), ("Mi", 1_048_576), ("Gi", 1_073_741_824), ("Ti", 1_099_511_627_776),
+    ("Pi", 1_125_899_906_842_624), ("Ei", 1_152_921_504_606_846_976), ("n", 1e-9), ("u", 1e-6),
+    ("m", 1e-3), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12), ("P", 1e15), ("E", 1e18),
+  ]
+  let (suffix, factor) = suffixes.first { text.hasSuffix($0.0) } ?? ("", 1)
+  let digits = text.dropLast(suffix.count)
+  let isPlain = digits.utf8.allSatisfy { byte in
+    (0x30...0x39).contains(byte) || [0x2B, 0x2D, 0x2E, 0x45, 0x65].contains(byte)
+  }
+  guard !digits.isEmpty, isPlain, let number = Double(digits) else { return nil }
+  let value = (number * factor).rounded(.up)
+  return UInt64(exactly: value)
+}

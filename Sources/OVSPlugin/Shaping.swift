@@ -1,0 +1,132 @@
+import CNI
+import Linux
+import Netlink
+import PluginKit
+
+/// Sees to it that a pod's limits are in force, whatever Open vSwitch can do on this kernel.
+///
+/// Open vSwitch sets a queue on the port's link (towards the pod) and a policer at its entrance (from the pod). Where the kernel
+/// lacks what they need it only writes a warning to its own log. So each is looked for in the kernel, and a token bucket
+/// takes the place of one that is missing: on the host's end towards the pod, on the pod's end from it. It goes with the
+/// link.
+struct Shaping: Sendable {
+  private let limits: Bandwidth
+  private let hostLink: Link
+  private let podLink: Link
+  private let host: PluginHost
+  private let deadline: Deadline
+
+  init(
+    _ limits: Bandwidth, hostLink: Link, podLink: Link, host: PluginHost, deadline: Deadline
+  ) {
+    self.limits = limits
+    self.hostLink = hostLink
+    self.podLink = podLink
+    self.host = host
+    self.deadline = deadline
+  }
+
+  /// How long what Open vSwitch has set may take to be seen, in milliseconds: it says that it is ready afterwards.
+  private static let patience = 50
+
+  /// Looks whether the limits are in force, and puts token buckets where they are not.
+  ///
+  /// - Throws: code 101 if a limit cannot be enforced either way.
+  func enforce(
+    _ node: inout NetlinkSocket, _ pod: inout NetlinkSocket, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    if let limit = limits.ingress {
+      let isQueued = try eventually(&node) { node throws(NetlinkError) in
+        try node.trafficClasses(of: hostLink.index, deadline: deadline).contains { entry in
+          entry.hierarchical.map { Self.matches($0.ceiling, limit) } ?? false
+        }
+      }
+      try settle("ingress", limit, isQueued, "linux-htb of Open vSwitch", hostLink, &node, permit)
+    } else {
+      try removeBucket(hostLink, &node, permit)
+    }
+    if let limit = limits.egress {
+      let isPoliced = try eventually(&node) { node throws(NetlinkError) in
+        try node.ingressFilters(of: hostLink.index, deadline: deadline).contains { filter in
+          filter.actions.contains { $0.police.map { Self.matches($0.rate, limit) } ?? false }
+        }
+      }
+      try settle("egress", limit, isPoliced, "policing of Open vSwitch", podLink, &pod, permit)
+    } else {
+      try removeBucket(podLink, &pod, permit)
+    }
+  }
+
+  /// ovs-vswitchd has said that it is ready (`cur_cfg`), so there is only a little patience.
+  private func eventually(
+    _ socket: inout NetlinkSocket,
+    _ isTrue: (inout NetlinkSocket) throws(NetlinkError) -> Bool
+  ) throws(CNIError) -> Bool {
+    let limit = deadline.capped(milliseconds: Self.patience)
+    do throws(NetlinkError) {
+      while true {
+        if try isTrue(&socket) { return true }
+        if limit.isOver { return false }
+        Clock.pause(milliseconds: 10)
+      }
+    } catch {
+      throw CNIError(error, doing: "cannot see whether bandwidth limits are in force")
+    }
+  }
+
+  /// Whether a rate of the kernel, in bytes per second, is a limit's, in bits: policers know kilobits only.
+  private static func matches(_ bytes: UInt64, _ limit: Bandwidth.Limit) -> Bool {
+    let wanted = Double(limit.rate) / 8
+    return abs(Double(bytes) - wanted) <= max(wanted / 50, 125)
+  }
+
+  private func settle(
+    _ direction: String, _ limit: Bandwidth.Limit, _ isInForce: Bool, _ means: String, _ link: Link,
+    _ socket: inout NetlinkSocket, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    if isInForce {
+      try removeBucket(link, &socket, permit)
+      host.log(.info, "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by \(means)")
+      return
+    }
+    do throws(NetlinkError) {
+      let bucket = TokenBucket(limit, mtu: link.mtu)
+      try socket.apply(
+        [.setTokenBucket(index: link.index, name: link.name, bucket)], permit, deadline: deadline)
+    } catch {
+      throw CNIError(
+        .openVSwitch,
+        "\(direction) limit of \(limit.rate) bit/s cannot be enforced on \(goQuoted(link.name))",
+        details: "\(means) is not in force on this kernel, and no token bucket can be set: \(error)"
+      )
+    }
+    host.log(
+      .info,
+      "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by a token bucket on "
+        + "\(link.name), as \(means) is not in force on this kernel")
+  }
+
+  private func removeBucket(
+    _ link: Link, _ socket: inout NetlinkSocket, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    do throws(NetlinkError) {
+      let root = try socket.queueDisciplines(of: link.index, deadline: deadline)
+      guard root.contains(where: { $0.parent == .root && $0.kind == "tbf" }) else { return }
+      try socket.apply(
+        [.removeRootQueue(index: link.index, name: link.name, kind: "tbf")], permit,
+        deadline: deadline)
+    } catch {
+      throw CNIError(error)
+    }
+  }
+}
+
+extension TokenBucket {
+  /// A bucket for a limit: at least a few packets fit, and nothing waits longer than 50 ms.
+  init(_ limit: Bandwidth.Limit, mtu: UInt32) {
+    let rate = limit.rate / 8
+    // A veth link hands over packets of up to 64 KiB, which the kernel cuts if they do not fit.
+    let burst = min(max(limit.effectiveBurst / 8, UInt64(mtu) * 4), UInt64(UInt32.max) / 2)
+    self.init(rate: rate, burst: UInt32(burst), latency: 50)
+  }
+}

@@ -1,0 +1,86 @@
+import CNI
+import OVSDB
+import PluginKit
+
+/// The operations of which the plugin's transactions are made.
+extension Switch {
+  /// Has ovs-vswitchd look at the database, and tells the number by which it says that it has (`cur_cfg`).
+  static let reconfigure: [OVSDBOperation] = [
+    .mutate("Open_vSwitch", where: [], [OVSDBMutation("next_cfg", .add, .integer(1))]),
+    .select(from: "Open_vSwitch", where: [], columns: ["next_cfg"]),
+  ]
+
+  /// The number out of the results of a transaction with ``reconfigure``.
+  static func configuration(_ results: [OVSDBResult]) -> Int {
+    for result in results {
+      if let number = result.rows.first?["next_cfg"]?.integer { return number }
+    }
+    return 0
+  }
+
+  /// Takes a port and its queue out of the database; its interface goes with it.
+  static func removal(of port: Port) -> [OVSDBOperation] {
+    var operations: [OVSDBOperation] = [
+      .mutate(
+        "Bridge", where: [OVSDBCondition("ports", .includes, .uuid(port.uuid))],
+        [OVSDBMutation("ports", .delete, .uuid(port.uuid))])
+    ]
+    if let queue = port.queue {
+      // The port's row goes only when all is done, and a queue that a row refers to cannot.
+      operations.append(.update("Port", where: [.row(port.uuid)], ["qos": .empty]))
+      // Another's queue may be shared by several ports.
+      operations.append(
+        .delete(
+          from: "QoS",
+          where: [
+            .row(queue),
+            OVSDBCondition("external_ids", .includes, .strings(["owner": PortOwner.name])),
+          ]))
+    }
+    return operations
+  }
+
+  /// Takes the queues of an attachment out of the database, whose port may have gone with its bridge.
+  static func queueRemoval(of request: PodRequest) -> OVSDBOperation {
+    .delete(
+      from: "QoS",
+      where: [
+        OVSDBCondition(
+          "external_ids", .includes,
+          .strings(PortOwner.identity(request)))
+      ])
+  }
+
+  /// The queue that limits what goes to the pod.
+  static func queueRow(_ limit: Bandwidth.Limit, _ marks: [String: String]) -> OVSDBRow {
+    var settings = ["max-rate": String(limit.rate)]
+    if let burst = limit.burst { settings["burst"] = String(burst) }
+    return [
+      "type": .string("linux-htb"), "other_config": .strings(settings),
+      "external_ids": .strings(marks),
+    ]
+  }
+
+  /// The columns that limit what comes from the pod, in kilobits; 0 is no limit.
+  static func policing(_ limit: Bandwidth.Limit?) -> OVSDBRow {
+    let rate = limit.map { max(1, $0.rate / 1000) } ?? 0
+    let burst = limit.map { max(1, $0.effectiveBurst / 1000) } ?? 0
+    return [
+      "ingress_policing_rate": .integer(Int(clamping: rate)),
+      "ingress_policing_burst": .integer(Int(clamping: burst)),
+    ]
+  }
+
+  /// The columns that say which VLANs a port carries.
+  static func columns(_ vlans: VLANs) -> OVSDBRow {
+    [
+      "vlan_mode": .string(vlans.mode), "tag": vlans.tag.map { .integer($0) } ?? .empty,
+      "trunks": .integers(vlans.trunks),
+    ]
+  }
+}
+
+extension Array {
+  /// An element, if there is one.
+  subscript(checked index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
+}

@@ -1,0 +1,199 @@
+import Addresses
+import CNI
+import Linux
+import OVSDB
+import PluginKit
+
+extension Switch {
+  /// A port that an ADD is going to make.
+  struct PlannedPort: Sendable {
+    let owner: Switch
+    let bridge: Bridge
+    /// The name of port, interface and link.
+    let name: String
+    let vlans: VLANs
+    /// `ofport_request`.
+    let portNumber: Int?
+    /// `external_ids:iface-id`; nil if OVN is not to know of it.
+    let interfaceID: String?
+    /// The network of OVN-Kubernetes if it is not the default one.
+    let annotatedNetwork: String?
+    let marks: [String: String]
+    /// Whether OVN has flows to install before the port works.
+    let needsFlows: Bool
+  }
+
+  /// A port in the database.
+  struct AddedPort: Sendable {
+    let interface: OVSDBUUID
+    /// `next_cfg` after the transaction: ovs-vswitchd says in `cur_cfg` how far it has come.
+    let configuration: Int
+  }
+
+  /// Finds the bridge and names the port.
+  ///
+  /// - Throws: code 7 if there is no such bridge; 101 if the database cannot be reached.
+  func planned(
+    _ configuration: OVSConfiguration, _ request: PodRequest
+  ) throws(CNIError) -> PlannedPort {
+    let deadline = request.deadline
+    let interfaceID = configuration.interfaceID(
+      podNamespace: request.podNamespace, podName: request.podName)
+    let global = try mapped { () throws(OVSDBError) in
+      try read(deadline) { $0.root?["external_ids"]?.strings ?? [:] }
+    }
+    let integrationBridge = global["ovn-bridge"] ?? "br-int"
+    guard let name = configuration.bridge ?? interfaceID.map({ _ in integrationBridge }) else {
+      throw CNIError(
+        .invalidConfiguration, "failed to get bridge name",
+        details: "the network has neither bridge nor an OVN port")
+    }
+    let found = try mapped { () throws(OVSDBError) in try bridge(named: name, deadline) }
+    guard let bridge = found else {
+      throw CNIError(.invalidConfiguration, "failed to find bridge \(name)")
+    }
+    let isSecondary =
+      configuration.addresses == .annotation
+      && configuration.annotatedNetwork != "default"
+    return PlannedPort(
+      owner: self, bridge: bridge, name: request.hostLinkName, vlans: configuration.vlans,
+      portNumber: configuration.portNumber, interfaceID: interfaceID,
+      annotatedNetwork: isSecondary ? configuration.annotatedNetwork : nil,
+      marks: PortOwner.marks(request),
+      needsFlows: interfaceID != nil && name == integrationBridge && global["ovn-remote"] != nil)
+  }
+}
+
+extension Switch.PlannedPort {
+  /// The external ids of the interface, by OVN-Kubernetes' names.
+  func externalIDs(
+    _ request: PodRequest, mac: MACAddress, addresses: [IPNetwork]
+  ) -> [String: String] {
+    var ids = ["attached_mac": mac.description, "sandbox": request.sandboxID]
+    if let interfaceID {
+      ids["iface-id"] = interfaceID
+      if !request.podUID.isEmpty { ids["iface-id-ver"] = request.podUID }
+    }
+    if !addresses.isEmpty {
+      ids["ip_addresses"] = addresses.map(\.description).joined(separator: ",")
+    }
+    if let annotatedNetwork {
+      ids["k8s.ovn.org/nad"] = annotatedNetwork
+      ids["k8s.ovn.org/network"] = request.configuration.name
+    }
+    return ids
+  }
+
+  /// Writes interface, port and queue, and takes away the port of an older sandbox of the same pod.
+  ///
+  /// - Throws: code 101 if the database refuses or cannot be reached.
+  func add(
+    _ externalIDs: [String: String], _ limits: Bandwidth, _ permit: borrowing Permit,
+    _ deadline: Deadline
+  ) throws(CNIError) -> Switch.AddedPort {
+    while true {
+      let stale = try stalePorts(deadline)
+      do throws(OVSDBError) {
+        return try write(externalIDs, limits, stale, permit, deadline)
+      } catch {
+        switch error {
+        // Whether it was done is not known: the next look at the database tells.
+        case .interrupted:
+          if let done = try alreadyAdded(permit, deadline) { return done }
+        // Another ADD has taken the interface's name for OVN meanwhile.
+        case .refused(_, _, "timed out", _): Clock.pause(milliseconds: 2)
+        default: throw CNIError(error, doing: "failed to add port \(name) to bridge \(bridge.name)")
+        }
+        if deadline.isOver { throw CNIError(error) }
+      }
+    }
+  }
+
+  /// Ports with our interface's name for OVN: of older sandboxes of the pod.
+  ///
+  /// - Throws: code 101 if one of them is no pod's.
+  private func stalePorts(_ deadline: Deadline) throws(CNIError) -> [Switch.Port] {
+    guard let interfaceID else { return [] }
+    let ports = try mapped { () throws(OVSDBError) in
+      try owner.ports(deadline) { $0.interface?.externalIDs["iface-id"] == interfaceID }
+    }
+    if let other = ports.first(where: { !PortOwner.isPods($0) }) {
+      throw CNIError(
+        .openVSwitch, "iface-id \(interfaceID) is in use by port \(other.name), which is no pod's")
+    }
+    return ports
+  }
+
+  private func alreadyAdded(
+    _ permit: borrowing Permit, _ deadline: Deadline
+  ) throws(CNIError) -> Switch.AddedPort? {
+    let (name, marks) = (name, marks)
+    let found = try mapped { () throws(OVSDBError) in
+      try owner.ports(deadline) { $0.name == name && $0.externalIDs == marks }
+    }
+    guard let interface = found.first?.interface else { return nil }
+    let results = try mapped { () throws(OVSDBError) in
+      try owner.change(Switch.reconfigure, permit, deadline)
+    }
+    return Switch.AddedPort(
+      interface: interface.uuid, configuration: Switch.configuration(results))
+  }
+
+  private func write(
+    _ externalIDs: [String: String], _ limits: Bandwidth, _ stale: [Switch.Port],
+    _ permit: borrowing Permit, _ deadline: Deadline
+  ) throws(OVSDBError) -> Switch.AddedPort {
+    var operations: [OVSDBOperation] = []
+    if let interfaceID {
+      // Nobody else may have come with this name since we looked.
+      operations.append(
+        .wait(
+          "Interface",
+          where: [OVSDBCondition("external_ids", .includes, .strings(["iface-id": interfaceID]))],
+          columns: ["_uuid"],
+          are: stale.compactMap { port in port.interface.map { ["_uuid": .uuid($0.uuid)] } }))
+    }
+    for port in stale { operations += Switch.removal(of: port) }
+    let interface = operations.count
+    operations.append(
+      .insert(into: "Interface", interfaceRow(externalIDs, limits), named: "interface"))
+    var port = portRow
+    if let limit = limits.ingress {
+      operations.append(.insert(into: "QoS", Switch.queueRow(limit, marks), named: "queue"))
+      port["qos"] = .named("queue")
+    }
+    operations.append(.insert(into: "Port", port, named: "port"))
+    operations.append(
+      .mutate(
+        "Bridge", where: [.row(bridge.uuid)],
+        [OVSDBMutation("ports", .insert, .named("port"))]))
+    let added = operations.count - 1
+    operations += Switch.reconfigure
+    operations.append(.comment("cnid: add port \(name)"))
+    let results = try owner.change(operations, permit, deadline)
+    guard let uuid = results[checked: interface]?.uuid, results[checked: added]?.count == 1 else {
+      throw OVSDBError.refused(
+        index: nil, operation: "", error: "bridge \(bridge.name) has gone", details: "")
+    }
+    return Switch.AddedPort(interface: uuid, configuration: Switch.configuration(results))
+  }
+
+  private func interfaceRow(
+    _ externalIDs: [String: String], _ limits: Bandwidth
+  ) -> OVSDBRow {
+    var row: OVSDBRow = ["name": .string(name), "external_ids": .strings(externalIDs)]
+    if let portNumber { row["ofport_request"] = .integer(portNumber) }
+    for (column, value) in Switch.policing(limits.egress) { row[column] = value }
+    return row
+  }
+
+  private var portRow: OVSDBRow {
+    var row: OVSDBRow = [
+      "name": .string(name), "interfaces": .named("interface"), "external_ids": .strings(marks),
+      // The start script of Open vSwitch drops such ports after a reboot.
+      "other_config": .strings(["transient": "true"]),
+    ]
+    for (column, value) in Switch.columns(vlans) { row[column] = value }
+    return row
+  }
+}

@@ -1,0 +1,184 @@
+import CNI
+import JSON
+import Linux
+import OVSDB
+import PluginKit
+
+/// Open vSwitch as the plugin sees it: bridges and ports, read from a copy of the database that the client keeps.
+///
+/// The schema is that of ovs-vswitchd.conf.db(5).
+struct Switch: Sendable {
+  /// The database.
+  static let database = "Open_vSwitch"
+
+  /// What of it is kept here.
+  static let monitored = [
+    "Open_vSwitch": ["cur_cfg", "next_cfg", "external_ids"],
+    "Bridge": ["name", "ports", "datapath_type"],
+    "Port": ["name", "interfaces", "external_ids", "tag", "trunks", "vlan_mode", "qos"],
+    "Interface": [
+      "name", "external_ids", "error", "ofport", "link_state", "ingress_policing_rate",
+      "ingress_policing_burst",
+    ],
+    "QoS": ["external_ids", "type", "other_config"],
+  ]
+
+  let client: OVSDBClient
+
+  init(_ client: OVSDBClient) { self.client = client }
+
+  /// A bridge.
+  struct Bridge: Sendable {
+    let uuid: OVSDBUUID
+    let name: String
+    /// Whether its datapath is in user space (`datapath_type` netdev).
+    let isUserspace: Bool
+  }
+
+  /// A port with its one interface.
+  struct Port: Sendable {
+    let uuid: OVSDBUUID
+    let name: String
+    let mode: String
+    let tag: Int?
+    let trunks: [Int]
+    let queue: OVSDBUUID?
+    let externalIDs: [String: String]
+    /// The bridge that has it; nil for one on its way out.
+    let bridge: OVSDBUUID?
+    let interface: Interface?
+  }
+
+  /// An interface: the link behind a port.
+  struct Interface: Sendable {
+    let uuid: OVSDBUUID
+    let externalIDs: [String: String]
+    /// Why ovs-vswitchd could not use it; empty if it could.
+    let error: String
+    /// The OpenFlow port, above 0 when ovs-vswitchd has taken it.
+    let number: Int
+    let isUp: Bool
+    /// Kilobits per second, 0 for no limit.
+    let policingRate: Int
+    let policingBurst: Int
+  }
+
+  /// Looks at the copy, which is complete and at least as new as the client's own last transaction.
+  func read<T: Sendable>(
+    _ deadline: Deadline, _ body: @Sendable (OVSDBReplica) -> T
+  ) throws(OVSDBError) -> T {
+    try client.read(deadline: deadline, body)
+  }
+
+  /// A bridge by its name.
+  func bridge(named name: String, _ deadline: Deadline) throws(OVSDBError) -> Bridge? {
+    try read(deadline) { replica in replica.bridges.first { $0.name == name } }
+  }
+
+  /// Ports that fulfil a condition.
+  func ports(
+    _ deadline: Deadline, where condition: @escaping @Sendable (Port) -> Bool
+  ) throws(OVSDBError) -> [Port] {
+    try read(deadline) { replica in replica.ports.filter(condition) }
+  }
+
+  /// Changes the database in one transaction.
+  func change(
+    _ operations: [OVSDBOperation], _ permit: borrowing Permit, _ deadline: Deadline
+  ) throws(OVSDBError) -> [OVSDBResult] {
+    try client.transact(operations, deadline: deadline)
+  }
+}
+
+extension OVSDBReplica {
+  /// All bridges.
+  var bridges: [Switch.Bridge] {
+    rows("Bridge").map { uuid, row in
+      Switch.Bridge(
+        uuid: uuid, name: row["name"]?.string ?? "",
+        isUserspace: row["datapath_type"]?.string == "netdev")
+    }
+  }
+
+  /// All ports, those of several interfaces (bonds) included.
+  var ports: [Switch.Port] {
+    var bridges: [OVSDBUUID: OVSDBUUID] = [:]
+    for (bridge, row) in rows("Bridge") {
+      for port in row["ports"]?.uuids ?? [] { bridges[port] = bridge }
+    }
+    let interfaces = rows("Interface")
+    return rows("Port").map { uuid, row in
+      let members = row["interfaces"]?.uuids ?? []
+      let interface = members.count == 1 ? members.first : nil
+      return Switch.Port(
+        uuid: uuid, name: row["name"]?.string ?? "", mode: row["vlan_mode"]?.string ?? "",
+        tag: row["tag"]?.integer, trunks: row["trunks"]?.integers ?? [],
+        queue: row["qos"]?.uuids.first, externalIDs: row["external_ids"]?.strings ?? [:],
+        bridge: bridges[uuid],
+        interface: interface.flatMap { id in interfaces[id].map { Switch.Interface(id, $0) } })
+    }
+  }
+
+  /// The row of the table that has one.
+  var root: OVSDBRow? { rows("Open_vSwitch").values.first }
+
+  /// An interface by its row.
+  func interface(_ uuid: OVSDBUUID) -> Switch.Interface? {
+    rows("Interface")[uuid].map { Switch.Interface(uuid, $0) }
+  }
+}
+
+extension Switch.Interface {
+  fileprivate init(_ uuid: OVSDBUUID, _ row: OVSDBRow) {
+    self.init(
+      uuid: uuid, externalIDs: row["external_ids"]?.strings ?? [:],
+      error: row["error"]?.string ?? "", number: row["ofport"]?.integer ?? 0,
+      isUp: row["link_state"]?.string == "up",
+      policingRate: row["ingress_policing_rate"]?.integer ?? 0,
+      policingBurst: row["ingress_policing_burst"]?.integer ?? 0)
+  }
+}
+
+extension CNIError {
+  /// What Open vSwitch's database said: code 101, or 105 when a wait was over.
+  init(_ error: OVSDBError, doing message: String? = nil) {
+    self.init(
+      error.isWait ? .deadline : .openVSwitch, message ?? error.description,
+      details: message == nil ? "" : error.description)
+  }
+}
+
+extension OVSDBError {
+  /// Whether a wait was over, or cancelled.
+  fileprivate var isWait: Bool {
+    switch self {
+    case .timedOut, .cancelled: true
+    default: false
+    }
+  }
+
+  /// Whether there is nobody to ask, which may pass.
+  var isAbsence: Bool {
+    switch self {
+    case .unreachable, .interrupted: true
+    default: false
+    }
+  }
+}
+
+/// Runs a body that asks the database, with its error as a CNI error.
+///
+/// - Parameters:
+///   - message: what failed, in the error; nil: the database's words are all of it.
+///   - body: what to run.
+/// - Returns: what the body returns.
+/// - Throws: code 101, or 105 when a wait was over.
+func mapped<T>(
+  _ message: @autoclosure () -> String? = nil, _ body: () throws(OVSDBError) -> T
+) throws(CNIError) -> T {
+  do throws(OVSDBError) {
+    return try body()
+  } catch {
+    throw CNIError(error, doing: message())
+  }
+}

@@ -1,0 +1,94 @@
+import CNI
+import JSON
+
+/// Which VLANs a port carries: `vlan` and `trunk` of a configuration.
+enum VLANs: Equatable, Sendable {
+  /// One, untagged towards the pod.
+  case access(Int)
+  /// Some, tagged; an empty list means all of them.
+  case trunk([Int])
+
+  /// What the database calls it, `Port.vlan_mode`.
+  var mode: String {
+    switch self {
+    case .access: "access"
+    case .trunk: "trunk"
+    }
+  }
+
+  /// `Port.tag`.
+  var tag: Int? {
+    switch self {
+    case .access(let tag): tag
+    case .trunk: nil
+    }
+  }
+
+  /// `Port.trunks`.
+  var trunks: [Int] {
+    switch self {
+    case .access: []
+    case .trunk(let trunks): trunks
+    }
+  }
+
+  /// The highest number of a VLAN.
+  private static let highest = 4095
+
+  /// Reads a configuration; without `vlan` and `trunk` the port carries every VLAN.
+  ///
+  /// - Throws: code 7, with ovs-cni's texts for trunks.
+  init(_ reader: MemberReader) throws(CNIError) {
+    let tag = try reader.number("vlan", maximum: UInt64(Int32.max))
+    guard let trunk = reader.value("trunk") else {
+      guard let tag else {
+        self = .trunk([])
+        return
+      }
+      guard tag <= VLANs.highest else {
+        throw CNIError(
+          .invalidConfiguration, "invalid vlan \(tag), must be between 0 and \(VLANs.highest)")
+      }
+      self = .access(Int(tag))
+      return
+    }
+    // ovs-cni takes both, and its CHECK fails ever after.
+    guard tag == nil else {
+      throw CNIError(
+        .invalidConfiguration,
+        "vlan and trunk exclude each other: a port is either access or trunk",
+        details: "found \(trunk.kind) beside vlan")
+    }
+    self = .trunk(try VLANs.list(try reader.objects("trunk")))
+  }
+
+  private static func list(_ entries: [MemberReader]) throws(CNIError) -> [Int] {
+    var numbers: Set<Int> = []
+    for entry in entries {
+      let minimum = try number("minID", entry)
+      let maximum = try number("maxID", entry)
+      if let id = try number("id", entry) { numbers.insert(id) }
+      if let minimum, let maximum {
+        guard minimum <= maximum else {
+          throw CNIError(.invalidConfiguration, "minID is greater than maxID in trunk parameter")
+        }
+        // As ovs-cni has it, a range counts only if both ends are above 0.
+        if minimum > 0 { numbers.formUnion(minimum...maximum) }
+      }
+    }
+    guard !numbers.isEmpty else {
+      throw CNIError(.invalidConfiguration, "trunk parameter is misconfigured")
+    }
+    return numbers.sorted()
+  }
+
+  private static func number(_ key: String, _ entry: MemberReader) throws(CNIError) -> Int? {
+    guard let value = entry.value(key) else { return nil }
+    guard let number = value.int, (0...highest).contains(number) else {
+      throw CNIError(
+        .invalidConfiguration, "incorrect trunk \(key) parameter",
+        details: "must be a number from 0 to \(highest)")
+    }
+    return number
+  }
+}
