@@ -125,6 +125,7 @@ struct Connector {
       // What came together with the last answer of `connect`.
       try handle(line.takeMessages())
       while true {
+        if let cause = session.breakingCause { throw Broken(cause) }
         let silent = asked ?? heard
         let end = Deadline(
           nanoseconds: silent.addingReportingOverflow(Self.silence).partialValue,

@@ -23,6 +23,11 @@ extension Session {
     }
   }
 
+  /// Why the connection cannot be used further, if somebody who wrote to it found out.
+  var breakingCause: String? {
+    state.withLock { $0.phase == .breaking ? $0.cause : nil }
+  }
+
   /// There is a connection, and a copy that is current.
   ///
   /// - Returns: whether anybody wants it; the socket is closed otherwise.

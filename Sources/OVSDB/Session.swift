@@ -188,12 +188,13 @@ final class Session: Sendable {
   ///
   /// - Returns: whether any of it may have reached the server; if not, there is no connection any more.
   private func send(_ message: [UInt8], id: Int, _ waiter: Waiter) -> Bool {
-    let (isSent, hasRest) = state.withLock { state in
-      guard state.phase == .up, state.write(message) else { return (false, false) }
-      state.calls[id] = Call(waiter: waiter)
-      return (true, !state.output.isEmpty)
+    let (isSent, needsThread) = state.withLock { state in
+      guard state.phase == .up else { return (false, false) }
+      let isSent = state.write(message)
+      if isSent { state.calls[id] = Call(waiter: waiter) }
+      return (isSent, state.phase == .breaking || !state.output.isEmpty)
     }
-    if hasRest { work.signal() }
+    if needsThread { work.signal() }
     return isSent
   }
 

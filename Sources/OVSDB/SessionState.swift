@@ -72,8 +72,9 @@ extension Session.State {
       }
     } catch {
       if error.errno != .again {
-        // The thread will see the same and end the connection.
+        // The thread ends the connection; by itself it may see nothing, as when memory was short.
         phase = .breaking
+        cause = "\(error)"
         return sent > 0
       }
     }

@@ -7,11 +7,13 @@ struct Bandwidth: Equatable, Sendable {
   struct Limit: Equatable, Sendable {
     /// Bits per second.
     let rate: UInt64
-    /// Bits that may pass at once; nil is a tenth of a second's.
+    /// Bits that may pass at once; nil is a fifth of a second's.
     let burst: UInt64?
 
     /// What may pass at once, in bits.
-    var effectiveBurst: UInt64 { burst ?? rate / 10 }
+    ///
+    /// OVN-Kubernetes takes a tenth of a second's, with which TCP gets half of the rate through a policer.
+    var effectiveBurst: UInt64 { burst ?? rate / 5 }
 
     /// The smallest and the greatest rate, as OVN-Kubernetes has them.
     private static let range: ClosedRange<UInt64> = 1_000...1_000_000_000_000_000

@@ -57,54 +57,77 @@ struct FaultTests {
     "A system call fails: an honest answer, nothing left, and the daemon is as before",
     arguments: Seam.all)
   func systemCall(seam: Seam) async throws {
-    try await withTestNode { node in
-      let pod = try await TestPod()
-      let calls = node.calls
-      // What is started and made once.
-      for call in calls + calls { _ = try await node.shim(call.command, pod, call.input) }
-      let before = try await node.quiet(pod)
-      let threads = node.daemon?.usage.threads ?? 0
-      let all = Program.environment["CNI_TEST_ALL_FAULTS"] != nil
-      var hits = 0
-      for place in 1...200 {
-        let errors = all ? seam.errors : [seam.errors[(place - 1) % seam.errors.count]]
-        var wasHit = false
-        for error in errors {
-          let fault = "\(seam.call) \(error) at \(place)"
-          let strace = try await Strace(node, inject: "\(seam.call):error=\(error):when=\(place)")
-          var answers: [String] = []
-          for call in calls {
-            let run = try await node.shim(call.command, pod, call.input)
-            answers.append("\(call.command): \(run)")
-            if !run.succeeded {
-              let code = run.code
-              #expect(code != nil && code != 999, "\(fault): \(call.command): \(run)")
-            }
+    try await withTestNode { node in try await fail(seam, node, nil) }
+  }
+
+  @Test(
+    "The same where the daemon talks to Open vSwitch", .openVSwitch,
+    arguments: Seam.all.filter { Self.ofOpenVSwitch.contains($0.call) })
+  func systemCallOfOVS(seam: Seam) async throws {
+    try await withOVSNode { here in try await fail(seam, here.node, here) }
+  }
+
+  /// The calls that a connection to the database, links of another kind and their settings need.
+  private static let ofOpenVSwitch = [
+    "read", "ioctl", "socket", "setsockopt", "sendto", "recvfrom", "poll", "clone3", "eventfd2",
+  ]
+
+  private func fail(_ seam: Seam, _ node: TestNode, _ here: OVSNode?) async throws {
+    let pod = try await TestPod()
+    let input = (here?.network() ?? node.macvlan()).setting("daemonTimeout", 5)
+    let calls = Self.calls(input)
+    // What is started and made once.
+    for call in calls + calls { _ = try await node.shim(call.command, pod, call.input) }
+    let before = try await node.quiet(pod)
+    let threads = node.daemon?.usage.threads ?? 0
+    let all = Program.environment["CNI_TEST_ALL_FAULTS"] != nil
+    var hits = 0
+    for place in 1...200 {
+      let errors = all ? seam.errors : [seam.errors[(place - 1) % seam.errors.count]]
+      var wasHit = false
+      for error in errors {
+        let fault = "\(seam.call) \(error) at \(place)"
+        let strace = try await Strace(node, inject: "\(seam.call):error=\(error):when=\(place)")
+        var answers: [String] = []
+        for call in calls {
+          let run = try await node.shim(call.command, pod, call.input)
+          answers.append("\(call.command): \(run)")
+          if !run.succeeded {
+            let code = run.code
+            #expect(code != nil && code != 999, "\(fault): \(call.command): \(run)")
           }
-          let trace = try await strace.end()
-          wasHit = wasHit || trace.contains("INJECTED")
-          // Nothing fails any more.
-          try #require(node.daemon?.status == nil, "\(fault): the daemon died: \(answers)")
-          for command in ["DEL", "ADD", "DEL"] {
-            let run = try await node.shim(command, pod, node.macvlan())
-            #expect(run.succeeded, "\(fault): \(command) afterwards: \(run); before: \(answers)")
-          }
-          let after = try await node.settled(pod, to: before)
-          #expect(after == before, "\(fault): \(answers)\n\(trace)")
-          // Up to four workers stay idle; calls one at a time had one.
-          #expect(node.daemon?.usage.threads ?? 0 <= threads + 3, "\(fault): \(answers)")
-          if after != before { return }
         }
-        if !wasHit { break }
-        hits += 1
+        let trace = try await strace.end()
+        wasHit = wasHit || trace.contains("INJECTED")
+        // Nothing fails any more.
+        try #require(node.daemon?.status == nil, "\(fault): the daemon died: \(answers)")
+        for command in ["DEL", "ADD", "DEL"] {
+          let run = try await node.shim(command, pod, input.setting("daemonTimeout", 20))
+          #expect(run.succeeded, "\(fault): \(command) afterwards: \(run); before: \(answers)")
+        }
+        let after = try await node.settled(pod, to: before)
+        #expect(after == before, "\(fault): \(answers)\n\(trace)")
+        // Up to four workers stay idle; calls one at a time had one.
+        #expect(node.daemon?.usage.threads ?? 0 <= threads + 3, "\(fault): \(answers)")
+        if after != before { return }
       }
-      #expect(hits > 0, "no call of the daemon reaches \(seam.call)")
-      print("figure: \(seam.call) failed at \(hits) places")
+      if !wasHit { break }
+      hits += 1
     }
+    #expect(hits > 0, "no call of the daemon reaches \(seam.call)")
+    print("figure: \(seam.call) failed at \(hits) places\(here == nil ? "" : " with ovs")")
+  }
+
+  /// ADD, UPDATE, GC that keeps the attachment, and DEL; a daemon that does not answer shall not take long.
+  private static func calls(_ input: JSONValue) -> [(command: String, input: JSONValue)] {
+    [
+      ("ADD", input), ("UPDATE", input.setting("mtu", 1400)),
+      ("GC", input.setting("cni.dev/valid-attachments", [])), ("ADD", input), ("DEL", input),
+    ]
   }
 }
 
-/// What a fault must not change.
+/// What a fault must not change; ports of a switch are among the node's links.
 private struct State: Equatable, Sendable {
   var podLinks: [String]
   var nodeLinks: [String]
@@ -116,16 +139,6 @@ private struct State: Equatable, Sendable {
 }
 
 extension TestNode {
-  /// ADD, UPDATE, GC that keeps the attachment, and DEL.
-  fileprivate var calls: [(command: String, input: JSONValue)] {
-    // A daemon that does not answer shall not take long.
-    let input = macvlan(["daemonTimeout": 5])
-    return [
-      ("ADD", input), ("UPDATE", input.setting("mtu", 1400)),
-      ("GC", input.setting("cni.dev/valid-attachments", [])), ("ADD", input), ("DEL", input),
-    ]
-  }
-
   fileprivate func state(_ pod: TestPod) async throws -> State {
     let usage = daemon?.usage
     let status = try Files.read("/proc/\(daemon?.pid ?? 0)/status")
