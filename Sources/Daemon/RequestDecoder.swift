@@ -118,10 +118,16 @@ struct RequestDecoder: Sendable {
         command: variables.command, podNamespace: pod.namespace, podName: pod.name, podUID: pod.uid,
         sandboxID: variables.containerID, netns: variables.netns, ifName: variables.ifName,
         arguments: pod.arguments, configuration: network, searchPath: searchPath(call.env),
-        environment: call.env.filter { $0.key.utf8.starts(with: "CNI_".utf8) },
+        environment: call.env.filter { Self.isPassedOn($0.key) },
         requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
         deadline: deadline(headers)),
       endpoint: endpoint, plugin: plugin, choiceError: choiceError)
+  }
+
+  /// Whether a variable is for the programs that plugins run: CNI's own, and the context of a trace.
+  private static func isPassedOn(_ name: String) -> Bool {
+    name.utf8.starts(with: "CNI_".utf8)
+      || ["TRACEPARENT", "TRACESTATE", "BAGGAGE"].contains(name)
   }
 
   private func body(

@@ -34,8 +34,10 @@ struct OVSConfiguration: Sendable {
   let portNumber: Int?
   /// The address of the database.
   let database: String
-  /// How long the port's link may take to be up, in milliseconds.
-  let linkStateMilliseconds: Int
+  /// How long the port's link may take to be up, in milliseconds; nil for the call's own time.
+  ///
+  /// ovs-cni's three seconds are less than ovs-vswitchd takes to come back to a database that was restarted.
+  let linkStateMilliseconds: Int?
   /// Where addresses come from.
   let addresses: AddressSource
   /// The network's name in the pod's annotation: `netAttachDefName`, or `default`.
@@ -67,9 +69,10 @@ struct OVSConfiguration: Sendable {
     ovnPort = try Self.either(arguments["OvnPort"], "ovnPort", given)
     portNumber = try Self.portNumber(reader)
     database = try reader.nonEmpty("socket_file") ?? Self.defaultDatabase
-    let retries = try reader.number("link_state_check_retries", maximum: 10_000) ?? 5
-    let interval = try reader.number("link_state_check_interval", maximum: 600_000) ?? 600
-    linkStateMilliseconds = Int(clamping: retries * interval)
+    let retries = try reader.number("link_state_check_retries", maximum: 10_000)
+    let interval = try reader.number("link_state_check_interval", maximum: 600_000)
+    let isLimited = retries != nil || interval != nil
+    linkStateMilliseconds = isLimited ? Int(clamping: (retries ?? 5) * (interval ?? 600)) : nil
     addresses = try Self.addressSource(reader, configuration)
     annotatedNetwork = try reader.nonEmpty("netAttachDefName") ?? "default"
     skipsDAD = try reader.skipsDAD()

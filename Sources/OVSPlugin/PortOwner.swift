@@ -24,7 +24,12 @@ enum PortOwner {
 
   /// Whether a port is an attachment's.
   static func owns(_ request: PodRequest, _ port: Switch.Port) -> Bool {
-    identity(request).allSatisfy { port.externalIDs[$0.key] == $0.value }
+    has(identity(request), port)
+  }
+
+  /// Whether a port has all of some marks.
+  static func has(_ marks: [String: String], _ port: Switch.Port) -> Bool {
+    marks.allSatisfy { port.externalIDs[$0.key] == $0.value }
   }
 
   /// Whether a port was made by ovs-cni for this namespace and interface, before a migration.

@@ -19,6 +19,8 @@ extension Switch {
     /// The network of OVN-Kubernetes if it is not the default one.
     let annotatedNetwork: String?
     let marks: [String: String]
+    /// Those of the marks that no two attachments share.
+    let identity: [String: String]
     /// Whether OVN has flows to install before the port works.
     let needsFlows: Bool
   }
@@ -59,7 +61,7 @@ extension Switch {
       owner: self, bridge: bridge, name: request.hostLinkName, vlans: configuration.vlans,
       portNumber: configuration.portNumber, interfaceID: interfaceID,
       annotatedNetwork: isSecondary ? configuration.annotatedNetwork : nil,
-      marks: PortOwner.marks(request),
+      marks: PortOwner.marks(request), identity: PortOwner.identity(request),
       needsFlows: interfaceID != nil && name == integrationBridge && global["ovn-remote"] != nil)
   }
 }
@@ -109,17 +111,22 @@ extension Switch.PlannedPort {
     }
   }
 
-  /// Ports with our interface's name for OVN: of older sandboxes of the pod.
+  /// Ports that give way: the attachment's own, which a DEL could not take away while the database was down, and those with our
+  /// interface's name for OVN, which are of older sandboxes of the pod.
   ///
   /// - Throws: code 101 if one of them is no pod's.
   private func stalePorts(_ deadline: Deadline) throws(CNIError) -> [Switch.Port] {
-    guard let interfaceID else { return [] }
+    let (identity, interfaceID) = (identity, interfaceID)
     let ports = try mapped { () throws(OVSDBError) in
-      try owner.ports(deadline) { $0.interface?.externalIDs["iface-id"] == interfaceID }
+      try owner.ports(deadline) { port in
+        PortOwner.has(identity, port)
+          || interfaceID != nil && port.interface?.externalIDs["iface-id"] == interfaceID
+      }
     }
     if let other = ports.first(where: { !PortOwner.isPods($0) }) {
       throw CNIError(
-        .openVSwitch, "iface-id \(interfaceID) is in use by port \(other.name), which is no pod's")
+        .openVSwitch,
+        "iface-id \(interfaceID ?? "") is in use by port \(other.name), which is no pod's")
     }
     return ports
   }
@@ -151,7 +158,8 @@ extension Switch.PlannedPort {
           "Interface",
           where: [OVSDBCondition("external_ids", .includes, .strings(["iface-id": interfaceID]))],
           columns: ["_uuid"],
-          are: stale.compactMap { port in port.interface.map { ["_uuid": .uuid($0.uuid)] } }))
+          are: stale.compactMap(\.interface).filter { $0.externalIDs["iface-id"] == interfaceID }
+            .map { ["_uuid": .uuid($0.uuid)] }))
     }
     for port in stale { operations += Switch.removal(of: port) }
     let interface = operations.count

@@ -23,9 +23,9 @@ extension Switch.PlannedPort {
   ///
   /// - Throws: code 101 if it does not in its time.
   func awaitLink(
-    _ added: Switch.AddedPort, within milliseconds: Int, _ deadline: Deadline
+    _ added: Switch.AddedPort, within milliseconds: Int?, _ deadline: Deadline
   ) throws(CNIError) {
-    let limit = deadline.capped(milliseconds: milliseconds)
+    let limit = milliseconds.map { deadline.capped(milliseconds: $0) } ?? deadline
     do throws(CNIError) {
       try wait(for: "the link of port \(name) to be up", limit) { replica throws(CNIError) in
         guard let interface = replica.interface(added.interface) else { throw taken }
@@ -36,7 +36,7 @@ extension Switch.PlannedPort {
       throw CNIError(
         .openVSwitch,
         "The OF port \(name) state is not up, try increasing number of retries/interval config parameter",
-        details: "link_state of the interface is not up after \(milliseconds) ms")
+        details: "link_state of the interface is not up after \(milliseconds ?? 0) ms")
     }
   }
 

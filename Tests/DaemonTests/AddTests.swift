@@ -37,6 +37,20 @@ struct AddTests {
     #expect(daemon.files.count == 1)
   }
 
+  @Test("programs get CNI's variables and the context of a trace, and nothing else of the caller's")
+  func variables() async throws {
+    let plugin = RecordingPlugin()
+    let daemon = try TestDaemon([plugin])
+    var call = CNICall("ADD")
+    let traced = ["TRACEPARENT": "00-1-2-01", "TRACESTATE": "a=b", "BAGGAGE": "c=d"]
+    for (name, value) in traced { call.env[name] = value }
+    call.env["SECRET"] = "word"
+    #expect(try await daemon.send(call).status == 200)
+    let environment = try #require(plugin.calls(.add).first?.request.environment)
+    #expect(traced.allSatisfy { environment[$0.key] == $0.value })
+    #expect(environment["SECRET"] == nil && environment["CNI_IFNAME"] == "eth0")
+  }
+
   @Test("the endpoint is recorded", arguments: [("/delegate", "delegate"), ("/", "ovn")])
   func origin(path: String, origin: String) async throws {
     let daemon = try TestDaemon([RecordingPlugin()])
