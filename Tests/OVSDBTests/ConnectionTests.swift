@@ -10,8 +10,11 @@ private func mark(_ fixture: ServerFixture, _ number: Int) -> [OVSDBOperation] {
 }
 
 /// A transaction that waits in the server until something is so that never will be.
-private let waiting = OVSDBOperation.wait(
-  "Bridge", where: [], columns: ["name"], are: [["name": .string("never")]], milliseconds: 60_000)
+private var waiting: OVSDBOperation {
+  .wait(
+    "Bridge", where: [], columns: ["name"], are: [["name": .string("never")]],
+    milliseconds: 60_000)
+}
 
 @Suite("The connection to a real ovsdb-server", .openVSwitch)
 struct ConnectionTests {

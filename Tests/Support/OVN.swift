@@ -106,7 +106,8 @@ public final class OVN: Sendable {
     _ name: String, _ server: OVSDBServer, _ words: [String]
   ) async throws -> String {
     try await OVSTool.run(
-      name, ["--db=\(server.address)", "--no-leader-only", "--timeout=15"] + words,
+      name,
+      ["--db=\(server.address)", "--no-leader-only", "--timeout=\(15 * Program.patience)"] + words,
       directory: directory, in: node.network)
   }
 }

@@ -9,6 +9,9 @@ public final class OpenVSwitch: Sendable {
     case userspace = "netdev"
     /// The kernel's module `openvswitch`.
     case kernel = "system"
+
+    /// The kernel's where the tests run on one that is known to have it (scripts/test --kernel).
+    public static let usual: Datapath = Program.hasFullKernel ? .kernel : .userspace
   }
 
   /// The namespace that the switch works in.
@@ -28,7 +31,7 @@ public final class OpenVSwitch: Sendable {
   ///   - datapath: who forwards packets on bridges made by `addBridge`.
   /// - Throws: when they do not work in time; the logs are in the error.
   public init(
-    in network: TestNamespace, directory: TemporaryDirectory, datapath: Datapath = .userspace
+    in network: TestNamespace, directory: TemporaryDirectory, datapath: Datapath = .usual
   ) async throws {
     self.network = network
     files = directory
@@ -98,7 +101,7 @@ public final class OpenVSwitch: Sendable {
   /// The same with a list of words.
   @discardableResult
   public func vsctl(_ words: [String]) async throws -> String {
-    try await tool("ovs-vsctl", ["--db=\(address)", "--timeout=15"] + words)
+    try await tool("ovs-vsctl", ["--db=\(address)", "--timeout=\(15 * Program.patience)"] + words)
   }
 
   /// Runs `ovs-appctl` towards the switch.

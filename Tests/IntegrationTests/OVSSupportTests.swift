@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite("Open vSwitch and OVN of the tests' own", .openVSwitch)
-struct OpenVSwitchSupportTests {
+struct OVSSupportTests {
   /// A namespace with a switch and two pods on its bridge `br`.
   private struct Cloud {
     let network: TestNamespace
@@ -37,6 +37,8 @@ struct OpenVSwitchSupportTests {
     try await cloud.plug(1, bridge: "br", "external_ids:a=b", "mtu_request=1400")
     #expect(try await ovs.ports("br") == ["port0", "port1"])
     #expect(try await cloud.pods[0].pings("10.0.0.2"))
+    let datapaths = try await ovs.appctl("dpif/show")
+    #expect(datapaths.hasPrefix(Program.hasFullKernel ? "system@" : "netdev@"))
     let interface = try #require(try await ovs.interface("port1"))
     #expect(interface.map("external_ids") == ["a": "b"])
     #expect(interface.text("mtu") == "1400")
