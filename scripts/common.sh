@@ -106,6 +106,11 @@ debian_tree() {
   say "$tree"
 }
 
+# open_vswitch_tree: prints the tree with Debian's Open vSwitch and OVN.
+open_vswitch_tree() {
+  debian_tree open-vswitch openvswitch-common openvswitch-switch ovn-common ovn-central ovn-host
+}
+
 # True if the programs in .build/dist are older than something that they are made of.
 stale() {
   [ -x "$dist/cnid" ] && [ -x "$dist/cni-shim" ] || return 0

@@ -24,6 +24,7 @@ import Testing
       Set(found.text.split(separator: "\n").map(String.init)) == [
         "cnid.json",  // DaemonTests: keys and defaults; here: --check-config; scripts/demo: served
         "net.d/10-macvlan.conflist",  // here and in scripts/demo
+        "net.d/20-ovs.conflist",  // here and in scripts/demo ovs
         "systemd/cnid.service", "systemd/cnid.socket",  // here
       ])
   }
@@ -114,22 +115,43 @@ import Testing
     #expect(run.succeeded && run.text == "\(file): ok\n", "\(run)")
   }
 
+  /// What a runtime makes of a list for its first plugin, with the node's directory.
+  private func network(_ file: String, _ node: TestNode) throws -> JSONValue {
+    let list = try JSONValue.parse(Files.read("\(Self.config)/net.d/\(file)"))
+    var network: JSONValue = [
+      "cniVersion": list["cniVersion"] ?? .null, "name": list["name"] ?? .null,
+    ]
+    for member in try #require(list.at("plugins", 0)?.object).members {
+      network = network.setting(member.key, member.value)
+    }
+    return network.setting("daemonSocketDir", .string(node.socketDirectory))
+  }
+
   @Test("the macvlan network works as it is, but for the names of a node")
   func macvlan() async throws {
-    let list = try JSONValue.parse(Files.read("\(Self.config)/net.d/10-macvlan.conflist"))
-    let plugin = try #require(list.at("plugins", 0)?.object)
     try await withTestNode { node in
-      // What a runtime makes of a list for its plugin, and the node's card and directories.
-      var network: JSONValue = [
-        "cniVersion": list["cniVersion"] ?? .null, "name": list["name"] ?? .null,
-      ]
-      for member in plugin.members { network = network.setting(member.key, member.value) }
-      network = network.setting("master", "uplink")
-        .setting("daemonSocketDir", .string(node.socketDirectory))
+      let network = try network("10-macvlan.conflist", node).setting("master", "uplink")
       let pod = try await TestPod()
       let result = try await node.add(pod, network)
       #expect(result.at("ips", 0) != nil)
       try await node.delete(pod, network)
+    }
+  }
+
+  @Test("the ovs network works as it is, but for the names of a node", .openVSwitch)
+  func ovs() async throws {
+    try await withOVSNode { here in
+      let file = try network("20-ovs.conflist", here.node)
+      // A runtime hands over the limits of those networks only that say so.
+      #expect(file.at("capabilities", "bandwidth") == true)
+      let network = file.setting("bridge", "br0").setting("socket_file", .string(here.ovs.address))
+        .setting("runtimeConfig", ["bandwidth": ["egressRate": 10_000_000]])
+      let pod = try await TestPod()
+      let result = try await here.node.add(pod, network)
+      #expect(result.at("ips", 0) != nil)
+      #expect(try await here.port(of: pod)?.text("tag") == "10")
+      #expect(here.node.log.contains("egress limit of 10000000 bit/s"))
+      try await here.node.delete(pod, network)
     }
   }
 }

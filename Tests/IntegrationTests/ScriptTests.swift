@@ -32,6 +32,15 @@ import Testing
     #expect(run.errorText.contains("needs root"), "\(run)")
   }
 
+  @Test("A demo that there is not is named, and the help has those that there are")
+  func demos() async throws {
+    let demo = "\(Program.packageDirectory)/scripts/demo"
+    let run = try await Program.run([demo, "bridge"])
+    #expect(run.status == .exited(1))
+    #expect(run.errorText.contains("no demo of bridge"), "\(run)")
+    #expect(try await Program.run([demo, "ovs", "--help"]).text.contains("macvlan | ovs"))
+  }
+
   @Test(
     "An option that nobody knows is named", arguments: ["build", "lint", "demo", "bench", "soak"])
   func unknownOption(script: String) async throws {
