@@ -65,6 +65,9 @@ extension OVSPlugin {
 
   // MARK: The port
 
+  /// How long the database may take before the links go without it.
+  private static let databaseMilliseconds = 5000
+
   /// Takes the attachment's ports out of the database.
   ///
   /// - Parameters:
@@ -86,20 +89,23 @@ extension OVSPlugin {
     do throws(CNIError) {
       owner = try openSwitch(database.isEmpty ? OVSConfiguration.defaultDatabase : database)
     } catch {
-      // A configuration that no ADD could have worked with.
-      return nil
+      // With such an address no ADD can have worked.
+      return error.code == .invalidConfiguration ? nil : error
     }
     var absence: CNIError?
     do throws(CNIError) {
       try call.journal.perform(.removePort) { permit throws(CNIError) in
+        var bounded = request
+        bounded.deadline = request.deadline.capped(milliseconds: Self.databaseMilliseconds)
         do throws(OVSDBError) {
-          links += try owner.removePorts(of: request, hasRecord: call.record != nil, permit)
+          links += try owner.removePorts(of: bounded, hasRecord: call.record != nil, permit)
         } catch {
           guard error.isAbsence else { throw CNIError(error) }
           absence = CNIError(error)
         }
       }
     } catch {
+      // Given up, or the call's own time is over.
       if error.code == .deadline { throw error }
       failures.append(error)
     }

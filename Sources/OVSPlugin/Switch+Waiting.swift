@@ -2,20 +2,34 @@ import CNI
 import Linux
 import OVSDB
 
+extension Switch {
+  /// How long ovs-vswitchd may take for a port, in milliseconds: a restart's time, and not all of a worker's.
+  static let patience = 20_000
+}
+
 /// What an ADD waits for after its transaction: the database tells of every change, nothing is asked for twice.
 extension Switch.PlannedPort {
   /// Waits until ovs-vswitchd has taken the port.
   ///
   /// - Throws: code 101 with its own words if it could not.
   func await(_ added: Switch.AddedPort, _ deadline: Deadline) throws(CNIError) {
-    try wait(for: "ovs-vswitchd to take port \(name)", deadline) { replica throws(CNIError) in
-      guard let interface = replica.interface(added.interface) else { throw taken }
-      if !interface.error.isEmpty {
-        throw CNIError(
-          .openVSwitch, "Open vSwitch cannot use port \(name)", details: interface.error)
+    let limit = deadline.capped(milliseconds: Switch.patience)
+    do throws(CNIError) {
+      try wait(for: "ovs-vswitchd to take port \(name)", limit) { replica throws(CNIError) in
+        guard let interface = replica.interface(added.interface) else { throw taken }
+        if !interface.error.isEmpty {
+          throw CNIError(
+            .openVSwitch, "Open vSwitch cannot use port \(name)", details: interface.error)
+        }
+        let current = replica.root?["cur_cfg"]?.integer ?? 0
+        return interface.number > 0 && current >= added.configuration
       }
-      let current = replica.root?["cur_cfg"]?.integer ?? 0
-      return interface.number > 0 && current >= added.configuration
+    } catch {
+      guard error.code == .deadline, !deadline.isOver else { throw error }
+      throw CNIError(
+        .openVSwitch,
+        "ovs-vswitchd has not taken port \(name) in \(Switch.patience / 1000) s: is it running?",
+        details: error.message)
     }
   }
 

@@ -157,10 +157,10 @@ extension OVSDBError {
     }
   }
 
-  /// Whether there is nobody to ask, which may pass.
+  /// Whether nobody has answered, which may pass.
   var isAbsence: Bool {
     switch self {
-    case .unreachable, .interrupted: true
+    case .unreachable, .interrupted, .timedOut: true
     default: false
     }
   }
