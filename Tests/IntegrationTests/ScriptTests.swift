@@ -5,7 +5,8 @@ import Testing
 /// The scripts as a newcomer meets them.
 @Suite struct ScriptTests {
   static let scripts =
-    ["build", "lint", "test", "demo", "bench", "soak"].map { "scripts/\($0)" } + [".ci/run"]
+    ["build", "lint", "test", "demo", "bench", "soak", "docs", "vm"].map { "scripts/\($0)" }
+    + [".ci/run"]
 
   @Test("Every script says what it does", arguments: scripts)
   func help(script: String) async throws {
