@@ -35,6 +35,7 @@ public final class OVN: Sendable {
     controller = OVSDaemon(
       "usr/bin/ovn-controller", [node.address], name: "controller",
       directory: node.files, in: network)
+    // Without these a later --wait=hv is sometimes never answered: tried, about one start in five.
     try await nbctl("init")
     try await sbctl("init")
     try await node.vsctl(
@@ -89,7 +90,11 @@ public final class OVN: Sendable {
   /// - Returns: what it printed, without the last newline.
   /// - Throws: what it said if it failed.
   @discardableResult
-  public func nbctl(_ words: String...) async throws -> String {
+  public func nbctl(_ words: String...) async throws -> String { try await nbctl(words) }
+
+  /// The same with a list of words.
+  @discardableResult
+  public func nbctl(_ words: [String]) async throws -> String {
     try await tool("ovn-nbctl", northbound, words)
   }
 

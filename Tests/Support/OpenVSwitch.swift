@@ -41,7 +41,6 @@ public final class OpenVSwitch: Sendable {
       "usr/lib/openvswitch-switch/ovs-vswitchd",
       [database.address, "--unixctl=\(directory("switch.ctl"))"],
       name: "switch", directory: directory, in: network)
-    try await vsctl("--no-wait", "init")
     try await startSwitch()
   }
 
@@ -60,9 +59,8 @@ public final class OpenVSwitch: Sendable {
   public func startSwitch() async throws {
     try await daemon.start()
     do {
-      // Without --no-wait the tool waits until the switch has done it; without a change it would not.
-      try await vsctl("set", "Open_vSwitch", ".", "external_ids:test=\(Unique.word())")
-      try await vsctl("remove", "Open_vSwitch", ".", "external_ids", "test")
+      // The tool waits until the switch has done it; without a change it would not.
+      try await vsctl("set", "Open_vSwitch", ".", "external_ids:started=\(Unique.word())")
     } catch {
       throw TestError("ovs-vswitchd does not work: \(error)\n\(log)")
     }
