@@ -85,9 +85,19 @@ final class Session: Sendable {
   }
 
   /// Sends a request and waits for its answer.
+  ///
+  /// - Parameters:
+  ///   - method: what is asked.
+  ///   - parameters: its parameters.
+  ///   - next: a request that the server gets right after it, whose answer nobody waits for.
+  ///   - deadline: for everything, connecting included.
+  /// - Returns: the server's answer.
+  /// - Throws: what kept it from coming.
   func call(
-    _ method: String, _ parameters: [JSONValue], deadline: Deadline
+    _ method: String, _ parameters: [JSONValue],
+    andThen next: (method: String, parameters: [JSONValue])? = nil, deadline: Deadline
   ) throws(OVSDBError) -> Message.Answer {
+    let rest = next.map { Message.request($0.method, $0.parameters, id: 0) } ?? []
     while true {
       try connect(deadline: deadline)
       let waiter = try makeWaiter()
@@ -96,7 +106,8 @@ final class Session: Sendable {
         return state.lastID
       }
       // False: the connection broke before a byte of it was sent.
-      guard send(Message.request(method, parameters, id: id), id: id, waiter) else { continue }
+      let message = Message.request(method, parameters, id: id) + rest
+      guard send(message, id: id, waiter) else { continue }
       var failure: SystemError?
       do throws(SystemError) {
         try waiter.wait(deadline)
