@@ -226,9 +226,14 @@ struct Attaching: ~Copyable {
   ) throws(CNIError) {
     if limits.isEmpty { return }
     let near = try made(hostLink, request.hostLinkName)
-    let shaping = Shaping(limits, hostLink: near, podLink: far, host: host, deadline: deadline)
+    let shaping = Shaping(
+      limits, hostLink: near, podLink: far, isUserspace: port.bridge.isUserspace, host: host,
+      deadline: deadline)
+    let (owner, request) = (port.owner, request)
     try journal.perform(.limitBandwidth) { permit throws(CNIError) in
-      try shaping.enforce(&node, &pod.socket, permit)
+      try shaping.enforce(&node, &pod.socket, permit) { permit throws(CNIError) in
+        try owner.retireQueue(of: request, permit)
+      }
     }
   }
 

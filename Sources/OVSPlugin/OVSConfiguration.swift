@@ -69,10 +69,10 @@ struct OVSConfiguration: Sendable {
     ovnPort = try Self.either(arguments["OvnPort"], "ovnPort", given)
     portNumber = try Self.portNumber(reader)
     database = try reader.nonEmpty("socket_file") ?? Self.defaultDatabase
-    let retries = try reader.number("link_state_check_retries", maximum: 10_000)
-    let interval = try reader.number("link_state_check_interval", maximum: 600_000)
-    let isLimited = retries != nil || interval != nil
-    linkStateMilliseconds = isLimited ? Int(clamping: (retries ?? 5) * (interval ?? 600)) : nil
+    let retries = try reader.number("link_state_check_retries", maximum: 10_000) ?? 0
+    let interval = try reader.number("link_state_check_interval", maximum: 600_000) ?? 0
+    let product = (retries == 0 ? 5 : retries) * (interval == 0 ? 600 : interval)
+    linkStateMilliseconds = retries == 0 && interval == 0 ? nil : Int(clamping: product)
     addresses = try Self.addressSource(reader, configuration)
     annotatedNetwork = try reader.nonEmpty("netAttachDefName") ?? "default"
     skipsDAD = try reader.skipsDAD()

@@ -173,6 +173,7 @@ extension Switch {
   ) throws(OVSDBError) -> [String] {
     let deadline = request.deadline
     let others = hasRecord ? [] : try portsFromBefore(of: request, deadline)
+    let broken = hasRecord || !others.isEmpty ? [] : try brokenPorts(request, deadline)
     while true {
       let own = try ports(deadline) { PortOwner.owns(request, $0) }
       let question = OVSDBOperation.select(
@@ -181,7 +182,7 @@ extension Switch {
           OVSDBCondition("external_ids", .includes, .strings(PortOwner.identity(request)))
         ], columns: ["_uuid"])
       let results = try change(
-        [question] + (own + others).flatMap { Switch.removal(of: $0) } + [
+        [question] + (own + others + broken).flatMap { Switch.removal(of: $0) } + [
           Switch.queueRemoval(of: request),
           .comment("cnid: remove \(request.sandboxID)/\(request.ifName)"),
         ], permit, deadline)
@@ -196,13 +197,22 @@ extension Switch {
   private func portsFromBefore(
     of request: PodRequest, _ deadline: Deadline
   ) throws(OVSDBError) -> [Port] {
-    let theirs = try ports(deadline) { port in
+    try ports(deadline) { port in
       PortOwner.ownedBefore(request, port) || PortOwner.ownedByOVNKubernetes(request, port)
     }
-    guard theirs.isEmpty, request.netns.isEmpty else { return theirs }
-    // Without a path ovs-cni's ports cannot be told apart; those that are broken are nobody's any more.
-    return try ports(deadline) { port in
-      port.externalIDs["owner"] == PortOwner.reference && port.interface?.error.isEmpty == false
+  }
+
+  /// Ports of ovs-cni that do not work, where there is no path by which they could be told apart; their links stay, as what is
+  /// wrong may pass.
+  private func brokenPorts(
+    _ request: PodRequest, _ deadline: Deadline
+  ) throws(OVSDBError) -> [Port] {
+    guard request.netns.isEmpty else { return [] }
+    let found = try ports(deadline) { port in
+      PortOwner.owns(request, port)
+        || port.externalIDs["owner"] == PortOwner.reference
+          && port.interface?.error.isEmpty == false
     }
+    return found.contains { PortOwner.owns(request, $0) } ? [] : found
   }
 }

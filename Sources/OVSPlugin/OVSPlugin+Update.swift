@@ -52,6 +52,7 @@ private struct Updating: ~Copyable {
   private let port: Switch.Port
   private let interface: Switch.Interface
   private let queue: [String: String]?
+  private let isUserspace: Bool
 
   static func prepared(
     _ request: PodRequest, _ limits: Bandwidth, _ configuration: OVSConfiguration, _ owner: Switch,
@@ -73,9 +74,12 @@ private struct Updating: ~Copyable {
         throw CNIError(.invalidConfiguration, "UPDATE cannot move a port to another bridge")
       }
     }
-    let queue = try mapped { () throws(OVSDBError) in
+    let (queue, isUserspace) = try mapped { () throws(OVSDBError) in
       try owner.read(deadline) { replica in
-        port.queue.flatMap { replica.rows("QoS")[$0]?["other_config"]?.strings }
+        (
+          port.queue.flatMap { replica.rows("QoS")[$0]?["other_config"]?.strings },
+          replica.bridges.contains { $0.uuid == bridge && $0.isUserspace }
+        )
       }
     }
     let namespace = try request.openNamespace()
@@ -94,7 +98,8 @@ private struct Updating: ~Copyable {
     }
     return Updating(
       request: request, limits: limits, configuration: configuration, owner: owner, host: host,
-      node: node, pod: pod, near: near, far: far, port: port, interface: interface, queue: queue)
+      node: node, pod: pod, near: near, far: far, port: port, interface: interface, queue: queue,
+      isUserspace: isUserspace)
   }
 
   private var hasOtherVLANs: Bool {
@@ -127,13 +132,7 @@ private struct Updating: ~Copyable {
           try apply(forward(vlans, limits), permit)
         }
       }
-      if limits {
-        let shaping = Shaping(
-          self.limits, hostLink: near, podLink: far, host: host, deadline: request.deadline)
-        try journal.perform(.limitBandwidth) { permit throws(CNIError) in
-          try shaping.enforce(&node, &pod, permit)
-        }
-      }
+      if limits { try shape(self.limits, journal) }
       if let mtu = otherMTU {
         try journal.perform(.updateLinks) { permit throws(CNIError) in
           try set(near: mtu, far: mtu, permit)
@@ -144,8 +143,39 @@ private struct Updating: ~Copyable {
         try? set(near: near.mtu, far: far.mtu, permit)
         if vlans || limits { try apply(back(vlans, limits), permit) }
       }
+      if limits { try? shape(before, journal) }
       throw error
     }
+  }
+
+  /// Sees to it that limits are in force, as the database has them.
+  private mutating func shape(
+    _ limits: Bandwidth, _ journal: Journal<OVSPlugin.Step>
+  ) throws(CNIError) {
+    let shaping = Shaping(
+      limits, hostLink: near, podLink: far, isUserspace: isUserspace, host: host,
+      deadline: request.deadline)
+    let (owner, request) = (owner, request)
+    try journal.perform(.limitBandwidth) { permit throws(CNIError) in
+      try shaping.enforce(&node, &pod, permit) { permit throws(CNIError) in
+        try owner.retireQueue(of: request, permit)
+      }
+    }
+  }
+
+  /// The limits that the database had.
+  private var before: Bandwidth {
+    var before = Bandwidth()
+    if let rate = queue.flatMap({ UInt64($0["max-rate"] ?? "") }) {
+      before.ingress = try? Bandwidth.Limit(
+        rate: rate, burst: queue.flatMap { UInt64($0["burst"] ?? "") })
+    }
+    if interface.policingRate > 0 {
+      before.egress = try? Bandwidth.Limit(
+        rate: UInt64(clamping: interface.policingRate) * 1000,
+        burst: UInt64(clamping: interface.policingBurst) * 1000)
+    }
+    return before
   }
 
   private mutating func set(
@@ -171,12 +201,7 @@ private struct Updating: ~Copyable {
   ) throws(CNIError) {
     do throws(OVSDBError) {
       let results = try owner.change(operations + Switch.reconfigure, permit, request.deadline)
-      let number = Switch.configuration(results)
-      try owner.client.wait(
-        for: "ovs-vswitchd to take the changes", deadline: request.deadline
-      ) { replica -> Void? in
-        (replica.root?["cur_cfg"]?.integer ?? 0) >= number ? () : nil
-      }
+      try owner.awaitConfiguration(Switch.configuration(results), request.deadline)
     } catch {
       throw CNIError(error, doing: "failed to update port \(port.name)")
     }

@@ -119,7 +119,11 @@ public final class OVSPlugin: NetworkPlugin {
         let client = try OVSDBClient(
           address, database: Switch.database, monitoring: Switch.monitored
         ) { event in
-          host.log(.info, event.description)
+          if case .connected = event {
+            host.log(.info, event.description)
+          } else {
+            host.log(.warning, event.description)
+          }
         }
         state.clients[address] = client
         return client

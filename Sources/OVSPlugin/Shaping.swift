@@ -8,20 +8,23 @@ import PluginKit
 /// Open vSwitch sets a queue on the port's link (towards the pod) and a policer at its entrance (from the pod). Where the kernel
 /// lacks what they need it only writes a warning to its own log. So each is looked for in the kernel, and a token bucket
 /// takes the place of one that is missing: on the host's end towards the pod, on the pod's end from it. It goes with the
-/// link.
+/// link. A policer says nothing about a bridge in user space, whose switch takes the packets before it sees them.
 struct Shaping: Sendable {
   private let limits: Bandwidth
   private let hostLink: Link
   private let podLink: Link
+  private let isUserspace: Bool
   private let host: PluginHost
   private let deadline: Deadline
 
   init(
-    _ limits: Bandwidth, hostLink: Link, podLink: Link, host: PluginHost, deadline: Deadline
+    _ limits: Bandwidth, hostLink: Link, podLink: Link, isUserspace: Bool, host: PluginHost,
+    deadline: Deadline
   ) {
     self.limits = limits
     self.hostLink = hostLink
     self.podLink = podLink
+    self.isUserspace = isUserspace
     self.host = host
     self.deadline = deadline
   }
@@ -31,9 +34,16 @@ struct Shaping: Sendable {
 
   /// Looks whether the limits are in force, and puts token buckets where they are not.
   ///
+  /// - Parameters:
+  ///   - node: a socket of the node's namespace.
+  ///   - pod: one of the pod's.
+  ///   - permit: the proof that the undo was recorded.
+  ///   - retireQueue: has ovs-vswitchd leave the link's queue alone, which otherwise would remove a token bucket in its
+  ///     place when it tries again.
   /// - Throws: code 101 if a limit cannot be enforced either way.
   func enforce(
-    _ node: inout NetlinkSocket, _ pod: inout NetlinkSocket, _ permit: borrowing Permit
+    _ node: inout NetlinkSocket, _ pod: inout NetlinkSocket, _ permit: borrowing Permit,
+    retireQueue: (borrowing Permit) throws(CNIError) -> Void
   ) throws(CNIError) {
     if let limit = limits.ingress {
       let isQueued = try eventually(&node) { node throws(NetlinkError) in
@@ -41,6 +51,7 @@ struct Shaping: Sendable {
           entry.hierarchical.map { Self.matches($0.ceiling, limit) } ?? false
         }
       }
+      if !isQueued { try retireQueue(permit) }
       try settle("ingress", limit, isQueued, "linux-htb of Open vSwitch", hostLink, &node, permit)
     } else {
       try removeBucket(hostLink, &node, permit)
@@ -51,7 +62,8 @@ struct Shaping: Sendable {
           filter.actions.contains { $0.police.map { Self.matches($0.rate, limit) } ?? false }
         }
       }
-      try settle("egress", limit, isPoliced, "policing of Open vSwitch", podLink, &pod, permit)
+      let counts = isPoliced && !isUserspace
+      try settle("egress", limit, counts, "policing of Open vSwitch", podLink, &pod, permit)
     } else {
       try removeBucket(podLink, &pod, permit)
     }
@@ -97,13 +109,13 @@ struct Shaping: Sendable {
       throw CNIError(
         .openVSwitch,
         "\(direction) limit of \(limit.rate) bit/s cannot be enforced on \(goQuoted(link.name))",
-        details: "\(means) is not in force on this kernel, and no token bucket can be set: \(error)"
+        details: "\(means) is not in force here, and no token bucket can be set: \(error)"
       )
     }
     host.log(
       .info,
       "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by a token bucket on "
-        + "\(link.name), as \(means) is not in force on this kernel")
+        + "\(link.name), as \(means) is not in force here")
   }
 
   private func removeBucket(

@@ -1,4 +1,5 @@
 import CNI
+import Linux
 import OVSDB
 import PluginKit
 
@@ -28,13 +29,14 @@ extension Switch {
     if let queue = port.queue {
       // The port's row goes only when all is done, and a queue that a row refers to cannot.
       operations.append(.update("Port", where: [.row(port.uuid)], ["qos": .empty]))
-      // Another's queue may be shared by several ports.
+      // Another's queue may be shared by several ports; a pod's has its sandbox's mark, also OVN-Kubernetes'.
+      let sandbox = port.interface?.externalIDs["sandbox"] ?? port.externalIDs["sandbox"] ?? ""
       operations.append(
         .delete(
           from: "QoS",
           where: [
             .row(queue),
-            OVSDBCondition("external_ids", .includes, .strings(["owner": PortOwner.name])),
+            OVSDBCondition("external_ids", .includes, .strings(["sandbox": sandbox])),
           ]))
     }
     return operations
@@ -64,7 +66,8 @@ extension Switch {
   /// The columns that limit what comes from the pod, in kilobits; 0 is no limit.
   static func policing(_ limit: Bandwidth.Limit?) -> OVSDBRow {
     let rate = limit.map { max(1, $0.rate / 1000) } ?? 0
-    let burst = limit.map { max(1, $0.effectiveBurst / 1000) } ?? 0
+    // Four full-sized packets have to fit, whatever was asked for.
+    let burst = limit.map { max(48, $0.effectiveBurst / 1000) } ?? 0
     return [
       "ingress_policing_rate": .integer(Int(clamping: rate)),
       "ingress_policing_burst": .integer(Int(clamping: burst)),
@@ -77,6 +80,29 @@ extension Switch {
       "vlan_mode": .string(vlans.mode), "tag": vlans.tag.map { .integer($0) } ?? .empty,
       "trunks": .integers(vlans.trunks),
     ]
+  }
+}
+
+extension Switch {
+  /// Makes an attachment's queue one that ovs-vswitchd leaves alone, and waits until it does; the limit stays written there.
+  func retireQueue(of request: PodRequest, _ permit: borrowing Permit) throws(CNIError) {
+    try mapped("failed to retire the queue of \(request.hostLinkName)") {
+      () throws(OVSDBError) in
+      let queues = OVSDBCondition(
+        "external_ids", .includes, .strings(PortOwner.identity(request)))
+      let results = try change(
+        [.update("QoS", where: [queues], ["type": .string("linux-noop")])] + Switch.reconfigure,
+        permit, request.deadline)
+      try awaitConfiguration(Switch.configuration(results), request.deadline)
+    }
+  }
+
+  /// Waits until ovs-vswitchd has taken a configuration.
+  func awaitConfiguration(_ number: Int, _ deadline: Deadline) throws(OVSDBError) {
+    try client.wait(for: "ovs-vswitchd to take the changes", deadline: deadline) {
+      replica -> Void? in
+      (replica.root?["cur_cfg"]?.integer ?? 0) >= number ? () : nil
+    }
   }
 }
 

@@ -123,10 +123,21 @@ extension Switch.PlannedPort {
           || interfaceID != nil && port.interface?.externalIDs["iface-id"] == interfaceID
       }
     }
-    if let other = ports.first(where: { !PortOwner.isPods($0) }) {
+    guard let interfaceID else { return ports }
+    let users = try mapped { () throws(OVSDBError) in
+      try owner.read(deadline) { replica in
+        replica.rows("Interface").filter { $0.value["external_ids"]?["iface-id"] == interfaceID }
+          .map { (uuid: $0.key, name: $0.value["name"]?.string ?? "") }
+      }
+    }
+    // One member of a bond is no port's only interface.
+    let other = users.first { user in
+      !ports.contains { $0.interface?.uuid == user.uuid && PortOwner.isPods($0) }
+    }
+    if let other {
       throw CNIError(
         .openVSwitch,
-        "iface-id \(interfaceID ?? "") is in use by port \(other.name), which is no pod's")
+        "iface-id \(interfaceID) is in use by interface \(other.name), which is no pod's")
     }
     return ports
   }
