@@ -59,7 +59,7 @@ import Testing
       let (one, two) = (try await TestPod("one"), try await TestPod("two"))
       try await here.node.add(one, here.network())
       try await here.node.add(two, here.network())
-      let bytes = 100_000_000 / (Program.hasFullKernel ? 10 : 1)
+      let bytes = 100_000_000
       let address = try #require(IPAddress("10.1.2.3"))
       let transfer = try await TCPTransfer.run(
         from: one.network, to: two.network, at: address, bytes: bytes)
