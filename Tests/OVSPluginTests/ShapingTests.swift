@@ -5,6 +5,28 @@ import Testing
 
 /// Who enforces a limit, and what becomes of it.
 @Suite(.daemonLog, .openVSwitch) struct ShapingTests {
+  @Test("T89: limits are a queue and policing in the database, and DEL takes them away")
+  func database() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let network = here.network([
+        "runtimeConfig": ["bandwidth": ["ingressRate": 1_000_000, "egressRate": 2_000_000]]
+      ])
+      try await here.node.add(pod, network)
+      let queue = try #require(try await here.ovs.records("QoS").first)
+      #expect(queue.text("type") == "linux-htb")
+      #expect(queue.map("other_config") == ["max-rate": "1000000"])
+      #expect(queue.map("external_ids")["sandbox"] == pod.containerID)
+      #expect(try #require(try await here.port(of: pod)).text("qos") == queue.text("_uuid"))
+      let interface = try #require(try await here.interface(of: pod))
+      #expect(interface.text("ingress_policing_rate") == "2000")
+      // A fifth of a second: with less TCP does not reach the rate.
+      #expect(interface.text("ingress_policing_burst") == "400")
+      try await here.node.delete(pod, network)
+      #expect(try await here.ovs.records("QoS").isEmpty)
+    }
+  }
+
   @Test(
     "On a bridge in user space the pod's end has the token bucket, whatever the kernel can police")
   func userspace() async throws {
