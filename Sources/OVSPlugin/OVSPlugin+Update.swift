@@ -163,6 +163,12 @@ private struct Updating: ~Copyable {
     }
   }
 
+  /// Bits out of kilobits as the database has them: anybody may have written there.
+  private func bits(_ kilobits: Int) -> UInt64 {
+    let product = UInt64(clamping: kilobits).multipliedReportingOverflow(by: 1000)
+    return product.overflow ? .max : product.partialValue
+  }
+
   /// The limits that the database had.
   private var before: Bandwidth {
     var before = Bandwidth()
@@ -172,8 +178,7 @@ private struct Updating: ~Copyable {
     }
     if interface.policingRate > 0 {
       before.egress = try? Bandwidth.Limit(
-        rate: UInt64(clamping: interface.policingRate) * 1000,
-        burst: UInt64(clamping: interface.policingBurst) * 1000)
+        rate: bits(interface.policingRate), burst: bits(interface.policingBurst))
     }
     return before
   }

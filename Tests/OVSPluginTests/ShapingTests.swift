@@ -67,6 +67,23 @@ import Testing
     }
   }
 
+  @Test("A rate that somebody else wrote, however great, ends no daemon")
+  func greatRate() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      try await here.node.add(pod, here.network())
+      let name = try await here.hostLink(of: pod)
+      try await here.ovs.vsctl(
+        "--no-wait", "set", "Interface", name, "ingress_policing_rate=\(Int64.max)")
+      let limit: JSONValue = ["bandwidth": ["egressRate": 8_000_000]]
+      let run = try await here.node.shim(
+        "UPDATE", pod, here.network(["runtimeConfig": limit, "mtu": 50]))
+      #expect(run.code == 100, "\(run)")
+      #expect(here.node.daemon?.status == nil)
+      try await here.node.delete(pod, here.network())
+    }
+  }
+
   @Test("An OVN port that a member of a bond has is refused at once")
   func bond() async throws {
     try await withOVSNode { here in
