@@ -49,6 +49,13 @@ if !embedded {
       dependencies: [
         "PodLinks", "PluginKit", "OVSDB", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
       ]),
+    .target(name: "VRouterAgent", dependencies: ["HTTP", "JSON", "Linux", "Addresses"]),
+    .target(
+      name: "VRouterPlugin",
+      dependencies: [
+        "PodLinks", "PluginKit", "VRouterAgent", "CNI", "DaemonAPI", "HTTP", "Netlink", "JSON",
+        "Linux", "Addresses",
+      ]),
     .target(
       name: "Daemon",
       dependencies: [
@@ -56,7 +63,9 @@ if !embedded {
       ]),
     .executableTarget(
       name: "cnid",
-      dependencies: ["Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "PluginKit", "Linux"]),
+      dependencies: [
+        "Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit", "Linux",
+      ]),
 
     .target(
       name: "TestSupport",
@@ -108,6 +117,15 @@ if !embedded {
         "OVSPlugin", "OVSDB", "PluginKit", "CNI", "JSON", "Linux", "Addresses", "TestSupport",
       ]),
     .testTarget(
+      name: "VRouterAgentTests",
+      dependencies: ["VRouterAgent", "HTTP", "JSON", "Linux", "Addresses", "TestSupport"]),
+    .testTarget(
+      name: "VRouterPluginTests",
+      dependencies: [
+        "VRouterPlugin", "VRouterAgent", "PluginKit", "CNI", "JSON", "Linux", "Addresses",
+        "TestSupport",
+      ]),
+    .testTarget(
       name: "DaemonTests",
       dependencies: [
         "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
@@ -116,8 +134,8 @@ if !embedded {
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "MacvlanPlugin", "OVSPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink",
-        "Addresses", "TestSupport",
+        "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
+        "Netlink", "Addresses", "TestSupport",
       ]),
   ]
 }

@@ -1,0 +1,1 @@
+// The vRouter agent's port API; filled by the next commits.

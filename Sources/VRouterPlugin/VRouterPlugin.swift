@@ -1,0 +1,1 @@
+// The plugin of Contrail and Tungsten Fabric; filled by the next commits.
