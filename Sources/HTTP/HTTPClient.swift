@@ -9,11 +9,16 @@ public struct HTTPClient: Sendable {
   public let endpoint: HTTPEndpoint
   /// How much of an answer is read.
   public let limits: HTTPLimits
+  /// How long connecting over TCP may take, in milliseconds, however late the deadline is; nil is as long as that.
+  public let connectMilliseconds: Int?
 
   /// Makes a client; nothing is opened yet.
-  public init(_ endpoint: HTTPEndpoint, limits: HTTPLimits = .client) {
+  public init(
+    _ endpoint: HTTPEndpoint, limits: HTTPLimits = .client, connectMilliseconds: Int? = nil
+  ) {
     self.endpoint = endpoint
     self.limits = limits
+    self.connectMilliseconds = connectMilliseconds
   }
 
   /// Sends a request and waits for its answer.
@@ -49,7 +54,8 @@ public struct HTTPClient: Sendable {
       switch endpoint {
       case .unix(let path): return try UnixSocket.connect(path)
       case .tcp(let address, let port):
-        return try TCPSocket.connect(address, port: port, deadline: deadline)
+        let patience = connectMilliseconds.map { deadline.capped(milliseconds: $0) } ?? deadline
+        return try TCPSocket.connect(address, port: port, deadline: patience)
       }
     } catch {
       let phase: HTTPClientError.Phase =

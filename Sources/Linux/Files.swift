@@ -182,6 +182,13 @@ public enum Files {
     }
   }
 
+  /// Waits until a file's content, or a directory's names, are on the disk, fsync(2).
+  public static func synchronize(_ path: String) throws(SystemError) {
+    let file = try open(path, [.read, .nonBlocking])
+    let number = file.rawValue
+    _ = try retrying("fsync", path) { fsync(number) }
+  }
+
   private static func writeAll(
     _ file: borrowing FileDescriptor, _ bytes: [UInt8], _ path: String
   ) throws(SystemError) {

@@ -1,0 +1,182 @@
+import JSON
+public import Linux
+
+/// The directory in which the agent finds its ports again when it starts: `<config-dir>/<pod's name>/<interface>`.
+///
+/// Layout and content are the original's, so that either program can remove what the other wrote. A file is put in place
+/// whole: the agent passes over a torn one without a word and the pod would have no network.
+public struct PortFiles: Sendable, Equatable {
+  /// The plugin's `config-dir`.
+  public let directory: String
+
+  /// Names the directory; nothing is read or made yet.
+  public init(directory: String) { self.directory = directory }
+
+  /// Writes a port's file and waits until it is on the disk; missing directories are made.
+  public func write(
+    _ port: VRouter.Port, _ permit: borrowing Permit
+  ) throws(VRouterError) {
+    try write(port, port.encoded)
+  }
+
+  /// Writes a port's file with the bytes that the agent gets as well.
+  func write(_ port: VRouter.Port, _ bytes: [UInt8]) throws(VRouterError) {
+    let pod = try path(port.name)
+    let temporary = temporaryPath(port.interface)
+    try system { () throws(SystemError) in
+      let isNew = try Files.makeDirectories(pod, permissions: 0o755)
+      do throws(SystemError) {
+        try Files.write(
+          temporary, bytes, mode: [.write, .create, .truncate, .noFollow], permissions: 0o644)
+        // The daemon's umask takes bits away.
+        try Files.setPermissions(temporary, 0o644)
+        try Files.synchronize(temporary)
+        try Files.rename(temporary, "\(pod)/\(port.interface)")
+      } catch {
+        _ = try? Files.removeIfPresent(temporary)
+        throw error
+      }
+      try Files.synchronize(pod)
+      if isNew { try Files.synchronize(directory) }
+    }
+  }
+
+  /// The port files of a pod, ordered by interface; other files in its directory are passed over.
+  public func list(name: String) throws(VRouterError) -> [PortFile] {
+    let pod = try path(name)
+    return try system { () throws(SystemError) in
+      var files: [PortFile] = []
+      for entry in try Self.entries(pod).sorted() {
+        guard let interface = VRouterUUID(entry), interface.text == entry else { continue }
+        if let file = try PortFile(interface, at: "\(pod)/\(entry)") { files.append(file) }
+      }
+      return files
+    }
+  }
+
+  /// The names of the pods that have a directory, ordered.
+  public func names() throws(VRouterError) -> [String] {
+    try system { () throws(SystemError) in
+      try Self.entries(directory).sorted().filter { name in
+        PodName.isValid(name) && (try? Files.linkStatus("\(directory)/\(name)"))?.kind == .directory
+      }
+    }
+  }
+
+  /// Removes a pod's port files with what a killed write left of them, and its directory once that is empty.
+  ///
+  /// A file that is not there is removed already. One that cannot be removed does not keep the others.
+  public func remove(
+    name: String, interfaces: [VRouterUUID], _ permit: borrowing Permit
+  ) throws(VRouterError) {
+    let pod = try path(name)
+    var failure: SystemError?
+    for interface in interfaces {
+      for path in ["\(pod)/\(interface)", temporaryPath(interface)] {
+        do throws(SystemError) {
+          try Files.removeIfPresent(path)
+        } catch {
+          failure = failure ?? error
+        }
+      }
+    }
+    do throws(SystemError) {
+      try Files.removeDirectory(pod)
+    } catch {
+      switch error.errno {
+      case .noEntry, .notDirectory, .notEmpty, .exists: break
+      default: failure = failure ?? error
+      }
+    }
+    if let failure { throw VRouterError(.file(failure)) }
+  }
+
+  /// Where a file is made: beside the pods' directories, where neither the agent nor the original looks at files, and
+  /// always in the same file system.
+  private func temporaryPath(_ interface: VRouterUUID) -> String {
+    "\(directory)/.\(interface).cni"
+  }
+
+  private func path(_ name: String) throws(VRouterError) -> String {
+    guard PodName.isValid(name) else { throw VRouterError(.invalidName(name)) }
+    return "\(directory)/\(name)"
+  }
+
+  private static func entries(_ path: String) throws(SystemError) -> [String] {
+    do throws(SystemError) {
+      return try Files.list(path)
+    } catch {
+      if error.errno == .noEntry || error.errno == .notDirectory { return [] }
+      throw error
+    }
+  }
+
+  private func system<R>(_ work: () throws(SystemError) -> R) throws(VRouterError) -> R {
+    do throws(SystemError) {
+      return try work()
+    } catch {
+      throw VRouterError(.file(error))
+    }
+  }
+}
+
+/// What a pod's name may be, so that it stays in the directory and reaches the agent byte for byte.
+enum PodName {
+  static func isValid(_ name: String) -> Bool {
+    let bytes = name.utf8
+    guard !bytes.isEmpty, bytes.count <= 255, name != ".", name != ".." else { return false }
+    // The agent decodes nothing and ends a path at a question mark.
+    return bytes.allSatisfy { byte in
+      byte > 0x20 && byte < 0x7F && byte != UInt8(ascii: "/") && byte != UInt8(ascii: "?")
+        && byte != UInt8(ascii: "#")
+    }
+  }
+}
+
+/// What a port file says.
+public struct PortFile: Sendable, Equatable {
+  /// The interface, from the file's name.
+  public var interface: VRouterUUID
+  /// The container that has the port.
+  public var containerID = ""
+  /// The interface's name in the pod.
+  public var ifName = ""
+  /// The link in the host's namespace.
+  public var hostLink = ""
+  /// The path of the pod's network namespace.
+  public var netns = ""
+  /// The pod's identity; nil where it is missing.
+  public var uuid: VRouterUUID?
+  /// The network's identity; nil where it is missing.
+  public var network: VRouterUUID?
+  /// Whether the file is a JSON object at all; of a damaged one only the interface is known.
+  public var isReadable = false
+
+  /// Makes the file of an interface of which nothing else is known.
+  public init(interface: VRouterUUID) { self.interface = interface }
+
+  /// Reads a file; nil if it has gone meanwhile.
+  ///
+  /// - Throws: what has nothing to do with this file, such as too many open ones.
+  init?(_ interface: VRouterUUID, at path: String) throws(SystemError) {
+    self.init(interface: interface)
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      bytes = try Files.read(path, limit: 64 * 1024)
+    } catch {
+      switch error.errno {
+      case .noEntry: return nil
+      case .tooManyFiles, .tooManyFilesInSystem, .noMemory: throw error
+      default: return
+      }
+    }
+    guard let value = try? JSONValue.parse(bytes), let object = value.object else { return }
+    isReadable = true
+    containerID = object["vm-id"]?.string ?? ""
+    ifName = object["vm-ifname"]?.string ?? ""
+    hostLink = object["host-ifname"]?.string ?? ""
+    netns = object["vm-namespace"]?.string ?? ""
+    uuid = object["vm-uuid"]?.string.flatMap { VRouterUUID($0) }
+    network = object["vn-uuid"]?.string.flatMap { VRouterUUID($0) }
+  }
+}

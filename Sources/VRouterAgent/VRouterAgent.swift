@@ -1,1 +1,0 @@
-// The vRouter agent's port API; filled by the next commits.
