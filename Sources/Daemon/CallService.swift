@@ -38,7 +38,11 @@ final class CallService: Sendable {
   func take(_ exchange: HTTPExchange, _ endpoint: Endpoint) {
     let began = KernelClock.monotonic
     do throws(CNIError) {
-      let decoded = try decoder.decode(exchange.request, endpoint)
+      var decoded = try decoder.decode(exchange.request, endpoint)
+      // The peer is the shim; who ran that is its parent. On the other endpoints the peer is whoever asks.
+      if endpoint == .cni, let shim = exchange.peer?.pid {
+        decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
+      }
       let call = try Call(decoded, exchange, self, began: began)
       let isDelete = decoded.request.command == .delete
       if !isDelete, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }

@@ -84,6 +84,17 @@
       return found
     }
 
+    /// The name of the process that started another one, or that it was left to: its `comm`, at most 15 bytes.
+    ///
+    /// - Parameter pid: the other one.
+    /// - Returns: the name; nil where one of the two is gone or not visible from here.
+    public static func nameOfParent(of pid: Int32) -> String? {
+      guard pid > 0, let words = status(of: pid), words.count > 1, words[1] != "0",
+        let name = try? Files.read("/proc/\(words[1])/comm", limit: 256)
+      else { return nil }
+      return String(decoding: name.last == 0x0A ? name.dropLast() : name[...], as: UTF8.self)
+    }
+
     /// Whether a process was started with a line; one that has ended has none.
     private static func environmentHas(_ line: [UInt8], _ pid: Int32) -> Bool {
       guard let bytes = try? Files.read("/proc/\(pid)/environ") else { return false }
@@ -92,15 +103,21 @@
 
     /// The process group of a process that runs; nil for one that has ended, waited for or not.
     private static func group(of pid: Int32) -> Int32? {
+      guard let words = status(of: pid), words.count > 2, words[0] != "Z", words[0] != "X" else {
+        return nil
+      }
+      return Int32(words[2])
+    }
+
+    /// What `/proc/<pid>/stat` says behind the name: state, parent, group and so on; nil for one that is gone.
+    private static func status(of pid: Int32) -> [String]? {
       guard let bytes = try? Files.read("/proc/\(pid)/stat"),
         // The name before it may hold anything, parentheses too.
         let end = bytes.lastIndex(of: UInt8(ascii: ")"))
       else { return nil }
-      let words = bytes[end...].dropFirst().split(separator: UInt8(ascii: " "))
-      guard words.count > 2, words[0].first != UInt8(ascii: "Z"),
-        words[0].first != UInt8(ascii: "X")
-      else { return nil }
-      return Int32(String(decoding: words[2], as: UTF8.self))
+      return bytes[end...].dropFirst().split(separator: UInt8(ascii: " ")).map {
+        String(decoding: $0, as: UTF8.self)
+      }
     }
   }
 #endif

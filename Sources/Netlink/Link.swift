@@ -73,7 +73,7 @@ public struct Link: Sendable, Equatable {
   public var flags: LinkFlags
   /// The free text that ip-link(8) calls alias; empty if there is none.
   public var alias = ""
-  /// The index of the link on which it sits: a macvlan's parent, a veth's other end.
+  /// The index of the link on which it sits: a macvlan's or a VLAN's parent, a veth's other end.
   public var parent: UInt32?
   /// The id of the namespace in which `parent` counts; nil if it is the link's own.
   public var parentNamespaceID: Int32?
@@ -81,6 +81,8 @@ public struct Link: Sendable, Equatable {
   public var bridge: UInt32?
   /// Present on a macvlan link.
   public var macvlan: Macvlan?
+  /// The tag of a VLAN link.
+  public var vlanID: UInt16?
 
   /// Reads a message of type `RTM_NEWLINK` or `RTM_DELLINK`.
   ///
@@ -116,7 +118,18 @@ public struct Link: Sendable, Equatable {
       default: break
       }
     }
-    guard kind == "macvlan" else { return }
+    switch kind {
+    case "macvlan": try readMacvlan(data)
+    case "vlan":
+      while let attribute = try data?.next() {
+        if attribute.type == Int(IFLA_VLAN_ID) { vlanID = try attribute.read(UInt16.self) }
+      }
+    default: break
+    }
+  }
+
+  private mutating func readMacvlan(_ data: AttributeReader?) throws(WireError) {
+    var data = data
     var details = Macvlan()
     while let attribute = try data?.next() {
       switch attribute.type {

@@ -8,6 +8,9 @@ public struct NewLink: Sendable {
   public enum Kind: Sendable {
     /// A macvlan link on a parent of the socket's own namespace; a queue length of nil is the kernel's choice.
     case macvlan(parent: UInt32, mode: MacvlanMode, broadcastQueueLength: UInt32? = nil)
+    /// What carries one VLAN's tag on a parent of the socket's own namespace (802.1Q); fails with `EOPNOTSUPP` on a kernel
+    /// without the module `8021q`.
+    case vlan(parent: UInt32, id: UInt16)
     /// One end of a cable; the other end stays in the socket's namespace unless it names another.
     case veth(peer: Peer)
     /// A bridge.
@@ -217,6 +220,9 @@ extension MessageBuilder {
         data.attribute(Int(IFLA_MACVLAN_MODE), mode.kernelValue)
         if let queue { data.attribute(Int(IFLA_MACVLAN_BC_QUEUE_LEN), queue) }
       }
+    case .vlan(let parent, let id):
+      attribute(Int(IFLA_LINK), parent)
+      linkInfo("vlan") { $0.attribute(Int(IFLA_VLAN_ID), id) }
     case .veth(let peer):
       linkInfo("veth") { data in
         data.nested(Int(VETH_INFO_PEER)) { other in

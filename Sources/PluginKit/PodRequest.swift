@@ -30,6 +30,9 @@ public struct PodRequest: Sendable {
   public var environment: [String: String]
   /// The call's identity; a repeated call has the same.
   public var requestID: String
+  /// The name (`comm`) of the process that ran the caller, such as `multus`; empty where it is not known: only a call
+  /// on `/cni` that is being answered has one.
+  public var callerName: String
   /// When the caller began.
   public var stamp: Stamp
   /// When the call must be over.
@@ -40,7 +43,7 @@ public struct PodRequest: Sendable {
     command: CNICommand, podNamespace: String = "", podName: String = "", podUID: String = "",
     sandboxID: String, netns: String, ifName: String, arguments: CNIArguments,
     configuration: NetworkConfiguration, searchPath: [String], environment: [String: String],
-    requestID: String, stamp: Stamp, deadline: Deadline
+    requestID: String, callerName: String = "", stamp: Stamp, deadline: Deadline
   ) {
     self.command = command
     self.podNamespace = podNamespace
@@ -54,6 +57,7 @@ public struct PodRequest: Sendable {
     self.searchPath = searchPath
     self.environment = environment
     self.requestID = requestID
+    self.callerName = callerName
     self.stamp = stamp
     self.deadline = deadline
   }

@@ -31,6 +31,22 @@ struct CallTests {
     #expect(call.configuration == old)
   }
 
+  @Test(
+    "on /cni a plugin learns who ran the caller; on the others, whose callers are no shim, it does not"
+  )
+  func callerName() async throws {
+    let daemon = try TestDaemon([plugin])
+    // This process calls; who ran it is told by ps(1).
+    let parent = try await Program.run(
+      ["sh", "-c", "ps -o comm= -p $(ps -o ppid= -p \(Linux.Process.pid))"])
+    for path in ["/cni", "/delegate", "/"] {
+      _ = try await daemon.send(CNICall("CHECK", to: path, container: "c-\(path.utf8.count)"))
+    }
+    let names = plugin.calls(.check).map(\.request.callerName)
+    #expect(names == [parent.text.split(separator: "\n").first.map(String.init) ?? "", "", ""])
+    #expect(parent.succeeded && names.first != "")
+  }
+
   @Test("a request as Multus' shim writes it, byte for byte, is served")
   func multusRequest() async throws {
     let daemon = try TestDaemon([plugin])

@@ -96,4 +96,29 @@ struct ProcessesTests {
   func nobody() async throws {
     #expect(try await kill(line) == 0)
   }
+
+  @Test("Who started a process is known by name, whatever blanks and parentheses the names have")
+  func parents() async throws {
+    let (outer, inner, pids) = (directory("multus"), directory("a) Z 1 (b"), directory("pids"))
+    let script = "#!/bin/sh\n"
+    // The kernel names a script's process after its file.
+    try Files.write(
+      outer, Array("\(script)'\(inner)' & wait\n".utf8), mode: [.write, .create], permissions: 0o700
+    )
+    try Files.write(
+      inner,
+      Array("\(script)sleep 1000 &\necho $$ $! > \(pids).new; mv \(pids).new \(pids); wait\n".utf8),
+      mode: [.write, .create], permissions: 0o700)
+    let process = try await started("'\(outer)' &", line)
+    let isThere = try await eventually { (try? Files.status(pids)) != nil }
+    #expect(isThere)
+    let text = String(decoding: try Files.read(pids), as: UTF8.self)
+    let found = text.split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
+    #expect(found.map { Processes.nameOfParent(of: $0) } == ["multus", "a) Z 1 (b"])
+    #expect(Processes.nameOfParent(of: 0) == nil && Processes.nameOfParent(of: -1) == nil)
+    // What the kernel itself starts has no parent.
+    #expect(Processes.nameOfParent(of: 1) == nil && Processes.nameOfParent(of: .max) == nil)
+    #expect(try await kill(line) > 0)
+    withExtendedLifetime(process) {}
+  }
 }

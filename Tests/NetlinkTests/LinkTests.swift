@@ -54,6 +54,51 @@ struct LinkTests {
     #expect(here.mtu == 1300 && there.mtu == 1400)
   }
 
+  @Test("A VLAN link has its tag, and carries a macvlan link into a pod", .fullKernel("8021q"))
+  func vlan() async throws {
+    let (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    let seen = try await node.netlink { socket in
+      let parent = try socket.cable()
+      try socket.apply(
+        .createLink(
+          NewLink(name: "v101", kind: .vlan(parent: parent.index, id: 101), mtu: 1450, isUp: true)))
+      let vlan = try socket.existing("v101")
+      let target = try pod.opened()
+      try socket.apply(
+        .createLink(
+          NewLink(
+            name: "eth0", kind: .macvlan(parent: vlan.index, mode: .vepa),
+            namespace: target.descriptor.rawValue)))
+      return (parent, vlan)
+    }
+    #expect(seen.1.kind == "vlan" && seen.1.vlanID == 101 && seen.1.mtu == 1450)
+    #expect(seen.1.parent == seen.0.index && seen.1.parentNamespaceID == nil)
+    let link = try await pod.netlink { try $0.existing("eth0") }
+    #expect(link.parent == seen.1.index && link.macvlan?.mode == .vepa && link.mtu == 1450)
+  }
+
+  @Test(
+    "A tag beyond 4095 is refused, and so is every tag on a kernel without VLANs; no link is left")
+  func noVLAN() async throws {
+    let node = try await TestNamespace()
+    let seen = try await node.netlink { socket in
+      let parent = try socket.cable()
+      var seen: [String] = []
+      for id in [UInt16(4096), 101] {
+        do throws(NetlinkError) {
+          try socket.apply(
+            .createLink(NewLink(name: "v\(id)", kind: .vlan(parent: parent.index, id: id))))
+          seen.append("made")
+        } catch {
+          seen.append(error.errno.name)
+        }
+      }
+      return seen + (try socket.links(deadline: soon).map(\.name).filter { $0.hasPrefix("v") })
+    }
+    #expect(
+      seen == (Program.hasFullKernel ? ["ERANGE", "made", "v101"] : ["EOPNOTSUPP", "EOPNOTSUPP"]))
+  }
+
   @Test("A bridge takes a port and lets it go")
   func bridge() async throws {
     let node = try await TestNamespace()

@@ -31,6 +31,25 @@ struct MessageBuilderTests {
     #expect(bytes == expected, "\(dump(bytes))")
   }
 
+  @Test("One message makes a VLAN link with name, MTU, parent and tag")
+  func vlan() throws {
+    let link = NewLink(name: "vlaneth0-5f0c7a", kind: .vlan(parent: 3, id: 101), mtu: 1450)
+    let bytes = try NetlinkChange.createLink(link).finished(sequence: 7)
+    let expected = hex(
+      """
+      60000000 1000 0506 07000000 00000000   ; 96 bytes, RTM_NEWLINK, REQUEST|ACK|EXCL|CREATE, sequence 7
+      00 00 0000 00000000 00000000 00000000  ; ifinfomsg: any family, no index, no flags
+      1400 0300 766c616e657468302d35663063376100 ; IFLA_IFNAME "vlaneth0-5f0c7a"
+      0800 0400 aa050000                     ; IFLA_MTU 1450
+      0800 0500 03000000                     ; IFLA_LINK 3
+      1c00 1200                              ; IFLA_LINKINFO of
+        0900 0100 766c616e 00 000000         ;   IFLA_INFO_KIND "vlan"
+        0c00 0200                            ;   IFLA_INFO_DATA of
+          0600 0100 6500 0000                ;     IFLA_VLAN_ID 101
+      """)
+    #expect(bytes == expected, "\(dump(bytes))")
+  }
+
   @Test("A veth link carries its other end inside")
   func veth() throws {
     let peer = NewLink.Peer(name: "b", mtu: 1400, namespace: 5)

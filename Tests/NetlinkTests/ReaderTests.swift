@@ -35,6 +35,28 @@ struct ReaderTests {
     #expect(link.macvlan == .init(mode: .passthru, broadcastQueueLength: 1000))
   }
 
+  @Test("A VLAN link with its tag and parent")
+  func vlan() throws {
+    let link = try Link(
+      try #require(
+        try messages(
+          hex(
+            """
+            50000000 1000 0000 05000000 39050000   ; 80 bytes, RTM_NEWLINK
+            00 00 0100 07000000 02100000 00000000  ; ifinfomsg: index 7, down
+            0800 0500 03000000                     ; IFLA_LINK 3
+            2800 1200                              ; IFLA_LINKINFO of
+              0900 0100 766c616e 00 000000         ;   IFLA_INFO_KIND "vlan"
+              1800 0200                            ;   IFLA_INFO_DATA of
+                0600 0500 8100 0000                ;     IFLA_VLAN_PROTOCOL 802.1Q
+                0600 0100 ff0f 0000                ;     IFLA_VLAN_ID 4095
+                0400 0200                          ;     something else, empty
+            """)
+        ).first))
+    #expect(link.kind == "vlan" && link.vlanID == 4095 && link.parent == 3)
+    #expect(link.macvlan == nil && link.parentNamespaceID == nil)
+  }
+
   @Test("IPv4 and IPv6 addresses, peers, and flags beyond the header's eight")
   func addresses() throws {
     let read = try messages(
