@@ -111,7 +111,9 @@ struct RequestDecoder: Sendable {
     if let plugin, let defaults = configuration.plugins[plugin.name] {
       network = try network.completed(with: defaults)
     }
-    let isRequired = endpoint != .cni || plugin?.needsPodIdentity(network) == true
+    // A DEL without it is told what to remove by the record.
+    let isNeeded = variables.command != .delete && plugin?.needsPodIdentity(network) == true
+    let isRequired = endpoint != .cni || isNeeded
     let pod = try PodIdentity(variables, endpoint, isRequired: isRequired)
     return DecodedRequest(
       request: PodRequest(

@@ -21,6 +21,11 @@ public struct OwnerMark: Sendable {
   /// Whether a link with this alias is the attachment's.
   public func matches(alias: String) -> Bool { alias.utf8.elementsEqual(text.utf8) }
 
+  /// Whether a link with this alias is an attachment's of this container.
+  public static func isMark(_ alias: String, ofContainer containerID: String) -> Bool {
+    alias.utf8.starts(with: "\(prefix)\(containerID)/".utf8)
+  }
+
   /// Whether a link with this alias is some attachment's of cnid.
   public static func isMark(_ alias: String) -> Bool {
     alias.utf8.starts(with: prefix.utf8)

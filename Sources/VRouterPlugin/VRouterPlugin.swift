@@ -1,1 +1,143 @@
-// The plugin of Contrail and Tungsten Fabric; filled by the next commits.
+public import CNI
+import Linux
+import Netlink
+public import PluginKit
+import VRouterAgent
+
+/// Attaches pods to the vRouter of Contrail and Tungsten Fabric, as their CNI plugin does.
+///
+/// The node's agent is asked which interfaces a pod has; a veth pair is made for each (or a macvlan link on a VLAN), the
+/// agent is told of it by a port file and a request, and says which addresses it has. Successor of `contrail-k8s-cni`.
+public final class VRouterPlugin: NetworkPlugin {
+  /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
+  public enum Step: String, PluginStep {
+    /// The Mesos manager hears of the container.
+    case registerContainer
+    /// Files of the pod's earlier lives go, and the agent forgets those.
+    case collectStale
+    /// The links of a dead sandbox of the same pod go.
+    case takeOver
+    /// The veth pairs are made in place, with their final names, addresses and MTU.
+    case createLinks
+    /// The VLAN links are made on the parent.
+    case createVLANs
+    /// The macvlan links are made in the pod's namespace.
+    case createMacvlans
+    /// All links get their marks, and the node's come up.
+    case markLinks
+    /// The port files are written.
+    case writePorts
+    /// The agent is told of the ports.
+    case announcePorts
+    /// The agent says what the interfaces' addresses are.
+    case awaitPorts
+    /// The pod's links get them and come up.
+    case configureLinks
+    /// IPv6 addresses are waited for until they can be used.
+    case awaitAddresses
+    /// The default routes are added.
+    case addRoutes
+    /// The links are removed.
+    case deleteLinks
+    /// The port files are removed.
+    case removePorts
+    /// The agent forgets the pod.
+    case withdrawPorts
+    /// The Mesos manager forgets the container.
+    case unregisterContainer
+    /// Ports and links of attachments that are not valid any more are removed.
+    case collectPorts
+    /// A port's virtual network is changed, in its file and at the agent.
+    case updatePorts
+    /// The pod's links get other addresses.
+    case updateLinks
+    /// They are put back, because not all of it could be changed.
+    case restoreLinks
+  }
+
+  private let host = Mutex<PluginHost?>(nil)
+  /// The pods that are worked on, by their names at the agent.
+  private let busy = Mutex<[String: Int]>([:])
+
+  /// Makes the plugin; `initialize` gives it its host.
+  public init() {}
+
+  /// `vrouter`.
+  public var name: String { "vrouter" }
+
+  /// The name of the plugin on disk.
+  public var aliases: [String] { [ContrailCni.pluginName] }
+
+  /// The agent knows pods by their names; Mesos' containers have none.
+  public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool {
+    (try? ContrailCni(configuration, nil, .lenient))?.mode != .mesos
+  }
+
+  /// The pod: its attachments share names on the node and what the agent remembers.
+  public func lock(for request: PodRequest) -> String? {
+    request.podName.isEmpty ? request.sandboxID : "\(request.podNamespace)/\(request.podName)"
+  }
+
+  /// Keeps the host.
+  public func initialize(_ settings: PluginSettings) throws(CNIError) {
+    host.withLock { $0 = settings.host }
+  }
+
+  // MARK: For the verbs
+
+  func requireHost() throws(CNIError) -> PluginHost {
+    if let host = host.withLock({ $0 }) { return host }
+    throw CNIError(.internal, "plugin vrouter was not initialised")
+  }
+
+  /// What a configuration says, completed by the file on the node.
+  func settings(
+    _ configuration: NetworkConfiguration, _ strictness: ContrailCni.Strictness
+  ) throws(CNIError) -> ContrailCni {
+    do throws(CNIError) {
+      return try ContrailCni(configuration, try ContrailCni.file(), strictness)
+    } catch {
+      if strictness == .strict { throw error }
+      return try ContrailCni(configuration, nil, .lenient)
+    }
+  }
+
+  /// Keeps `whileIdle` off a pod until `end`.
+  func begin(_ name: String) { busy.withLock { $0[name, default: 0] += 1 } }
+
+  /// The other half of `begin`.
+  func end(_ name: String) {
+    busy.withLock { names in
+      let left = names[name, default: 1] - 1
+      names[name] = left > 0 ? left : nil
+    }
+  }
+
+  /// Works on a pod unless somebody else does.
+  func whileIdle(_ name: String, _ body: () throws(CNIError) -> Void) throws(CNIError) {
+    let isFree = busy.withLock { names in
+      if names[name] != nil { return false }
+      names[name] = 1
+      return true
+    }
+    if !isFree { return }
+    defer { busy.withLock { $0[name] = nil } }
+    try body()
+  }
+
+  /// Removes a link of the node if it is the right one.
+  func removeLink(
+    _ name: String, _ deadline: Deadline, _ permit: borrowing Permit,
+    where condition: @escaping @Sendable (Link) -> Bool
+  ) throws(CNIError) {
+    let remover = try requireHost().linkRemover
+    let node = try mapped { () throws(SystemError) in try NetworkNamespace.current() }
+    do throws(NetlinkError) {
+      _ = try remover.remove(linkNamed: name, in: node, permit, deadline: deadline) { link, _ in
+        condition(link)
+      }
+    } catch {
+      throw CNIError(error, doing: "failed to delete \(goQuoted(name))")
+    }
+  }
+}

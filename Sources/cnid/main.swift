@@ -4,9 +4,12 @@ import Linux
 import MacvlanPlugin
 import OVSPlugin
 import PluginKit
+import VRouterPlugin
 
 // The daemon: the plugins that it has are the list below.
-let plugins: [any NetworkPlugin] = [MacvlanPlugin(), OVSPlugin(), NoopPlugin()]
+let plugins: [any NetworkPlugin] = [
+  MacvlanPlugin(), OVSPlugin(), VRouterPlugin(), NoopPlugin(),
+]
 
 func write(_ text: String, to descriptor: Int32) {
   _ = try? Descriptor.write(descriptor, Array(text.utf8))

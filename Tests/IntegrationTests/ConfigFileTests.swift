@@ -25,6 +25,7 @@ import Testing
         "cnid.json",  // DaemonTests: keys and defaults; here: --check-config; scripts/demo: served
         "net.d/10-macvlan.conflist",  // here and in scripts/demo
         "net.d/20-ovs.conflist",  // here and in scripts/demo ovs
+        "net.d/30-vrouter.conflist",  // here and in scripts/demo vrouter
         "systemd/cnid.service", "systemd/cnid.socket",  // here
       ])
   }

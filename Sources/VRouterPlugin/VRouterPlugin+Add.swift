@@ -1,0 +1,168 @@
+public import CNI
+import Linux
+import Netlink
+public import PluginKit
+import VRouterAgent
+
+extension VRouterPlugin {
+  /// Joins the pod to the vRouter: all of its interfaces, or the one of the configuration's network.
+  ///
+  /// Nothing is changed before the agent has said what the pod has. What fails afterwards is undone by `delete`.
+  public func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
+    let request = call.request
+    let previous = try request.configuration.prevResult()
+    let cni = try settings(request.configuration, .strict)
+    let name = cni.name(of: request)
+    begin(name)
+    defer { end(name) }
+    let result = try add(call, cni, name)
+    return if let previous { result.appended(to: previous) } else { result }
+  }
+
+  private func add(
+    _ call: AddCall<Step>, _ cni: ContrailCni, _ name: String
+  ) throws(CNIError) -> CNIResult {
+    let (request, vrouter) = (call.request, cni.vrouter)
+    var attachment = try Attaching.prepared(request, cni)
+    let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
+    let namespace = try attachment.identity()
+    let manager = try register(call, cni, namespace)
+    let (objects, files) = try mapped(pod: request.title) { () throws(VRouterError) in
+      (
+        try vrouter.pollVMConfig(name, uuid: VRouterUUID(request.podUID), deadline: limit),
+        try vrouter.files.list(name: name)
+      )
+    }
+    try attachment.take(try PortSelection(request, cni, objects, files).ports(), files)
+    let journal = try call.record(
+      plan: [PodAttachment.planned(cni, name: name)] + attachment.ports.map(\.planned)
+        + (manager.map { [$0.planned] } ?? []),
+      namespace: namespace)
+    try collectStale(request, attachment.ports, objects, files, vrouter, journal)
+    try createLinks(&attachment, cni, journal)
+    let answers = try announce(attachment.ports, cni, request, limit, journal)
+    try attachment.configure(answers, journal)
+    return try attachment.result(answers)
+  }
+
+  /// Tells the Mesos manager, without which the controller would know of no container.
+  ///
+  /// The first of two records, as the interfaces are not known before.
+  private func register(
+    _ call: AddCall<Step>, _ cni: ContrailCni, _ namespace: NamespaceIdentity
+  ) throws(CNIError) -> MesosManager? {
+    guard cni.mode == .mesos else { return nil }
+    guard let manager = MesosManager(cni) else {
+      throw CNIError(.invalidConfiguration, "mode mesos needs contrail.mesos-ip and mesos-port")
+    }
+    let journal = try call.record(plan: [manager.planned], namespace: namespace)
+    try journal.perform(.registerContainer) { permit throws(CNIError) in
+      try manager.tell(.add, call.request, permit)
+    }
+    return manager
+  }
+
+  private func createLinks(
+    _ attachment: inout Attaching, _ cni: ContrailCni, _ journal: Journal<Step>
+  ) throws(CNIError) {
+    let (names, deadline) = (attachment.displaced, attachment.deadline)
+    if !names.isEmpty {
+      let kind = cni.usesVLANs ? "vlan" : "veth"
+      try journal.perform(.takeOver) { permit throws(CNIError) in
+        for name in names { try removeLink(name, deadline, permit) { $0.kind == kind } }
+      }
+    }
+    if cni.usesVLANs {
+      try journal.perform(.createVLANs) { permit throws(CNIError) in
+        try attachment.createVLANs(permit)
+      }
+      try journal.perform(.createMacvlans) { permit throws(CNIError) in
+        try attachment.createMacvlans(permit)
+      }
+    } else {
+      try journal.perform(.createLinks) { permit throws(CNIError) in
+        try attachment.createPairs(permit)
+      }
+    }
+    try journal.perform(.markLinks) { permit throws(CNIError) in try attachment.mark(permit) }
+  }
+
+  /// Tells the agent of the ports and hears their addresses.
+  ///
+  /// Files first: an agent that starts meanwhile reads them. VLANs it knows without being told.
+  private func announce(
+    _ ports: [PodPort], _ cni: ContrailCni, _ request: PodRequest, _ limit: Deadline,
+    _ journal: Journal<Step>
+  ) throws(CNIError) -> [VRouterUUID: VRouter.Result] {
+    let (vrouter, pod) = (cni.vrouter, request.title)
+    try journal.perform(.writePorts) { permit throws(CNIError) in
+      try mapped(pod: pod) { () throws(VRouterError) in
+        for port in ports {
+          try vrouter.add(port.port, updateAgent: false, permit, deadline: limit)
+        }
+      }
+    }
+    if !cni.usesVLANs {
+      try journal.perform(.announcePorts) { permit throws(CNIError) in
+        try mapped(pod: pod) { () throws(VRouterError) in
+          for port in ports { try vrouter.announce(port.port, permit, deadline: limit) }
+        }
+      }
+    }
+    guard let uuid = ports.first?.port.uuid else { return [:] }
+    return try journal.perform(.awaitPorts) { _ throws(CNIError) in
+      try mapped(pod: pod) { () throws(VRouterError) in
+        try vrouter.pollVM(uuid, interfaces: ports.map(\.interface), deadline: limit)
+      }
+    }
+  }
+
+  // MARK: Earlier lives
+
+  /// Removes files of the pod's earlier lives whose links have gone, and has the agent forget those.
+  ///
+  /// It never fails an ADD: what stays is found again.
+  private func collectStale(
+    _ request: PodRequest, _ ports: [PodPort], _ objects: [VRouter.Result], _ files: [PortFile],
+    _ vrouter: VRouter, _ journal: Journal<Step>
+  ) throws(CNIError) {
+    let current = ports.first?.port
+    let stale = files.filter { file in
+      file.containerID != request.sandboxID && !objects.contains { $0.id == file.interface }
+    }
+    guard let current, !stale.isEmpty else { return }
+    try journal.perform(.collectStale) { permit throws(CNIError) in
+      for file in stale where try isWithoutLink(file, request.deadline) {
+        let old = file.uuid.flatMap { $0 == current.uuid ? nil : $0 }
+        do throws(VRouterError) {
+          if let old {
+            try vrouter.withdraw(
+              old, containerID: file.containerID, permit, deadline: request.deadline)
+          }
+          try vrouter.files.remove(name: current.name, interfaces: [file.interface], permit)
+        } catch {
+          try requireHost().log(.warning, "pod \(request.title): an old port stays: \(error)")
+        }
+      }
+    }
+  }
+
+  /// Whether the link that a file names has gone, so that nothing of it can work.
+  func isWithoutLink(_ file: PortFile, _ deadline: Deadline) throws(CNIError) -> Bool {
+    let name = file.linkName
+    guard let name else { return true }
+    return try mapped { () throws(NetlinkError) in
+      var node = try NetlinkSocket()
+      return try node.link(named: name, deadline: deadline) == nil
+    }
+  }
+}
+
+extension PortFile {
+  /// The link of the node that the file is about; nil if it does not say.
+  var linkName: String? {
+    if hostLink.isEmpty { return nil }
+    if LinkNames.isTap(hostLink) { return hostLink }
+    return uuid.map { LinkNames.vlan(ifName, $0) }
+  }
+}
