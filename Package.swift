@@ -68,11 +68,18 @@ if !embedded {
       ]),
 
     .target(
+      name: "FakeVRouter", dependencies: ["JSON", "Linux", "Addresses"],
+      path: "Tests/Support/FakeAgent"),
+    .executableTarget(
+      name: "cnid-fake-agent", dependencies: ["FakeVRouter", "JSON", "Linux"],
+      path: "Tests/FakeAgent"),
+    .target(
       name: "TestSupport",
       dependencies: [
-        "CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "CLinux",
+        "FakeVRouter", "CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses",
+        "CLinux",
       ],
-      path: "Tests/Support"),
+      path: "Tests/Support", exclude: ["FakeAgent"]),
     .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
     .testTarget(name: "AddressesTests", dependencies: ["Addresses", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
@@ -118,12 +125,14 @@ if !embedded {
       ]),
     .testTarget(
       name: "VRouterAgentTests",
-      dependencies: ["VRouterAgent", "HTTP", "JSON", "Linux", "Addresses", "TestSupport"]),
+      dependencies: [
+        "VRouterAgent", "HTTP", "JSON", "Linux", "Addresses", "FakeVRouter", "TestSupport",
+      ]),
     .testTarget(
       name: "VRouterPluginTests",
       dependencies: [
         "VRouterPlugin", "VRouterAgent", "PluginKit", "CNI", "JSON", "Linux", "Addresses",
-        "TestSupport",
+        "FakeVRouter", "TestSupport",
       ]),
     .testTarget(
       name: "DaemonTests",
@@ -135,7 +144,7 @@ if !embedded {
       name: "IntegrationTests",
       dependencies: [
         "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
-        "Netlink", "Addresses", "TestSupport",
+        "Netlink", "Addresses", "FakeVRouter", "TestSupport",
       ]),
   ]
 }

@@ -15,6 +15,8 @@ public final class TestNode: Sendable {
     public var arguments: [String] = []
     /// The whole environment of `cnid`.
     public var environment: [String: String] = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
+    /// A shell command that runs before every `cnid` in its mount namespace; nil for none.
+    public var preparation: String?
     /// Whether `cnid` is started and waited for.
     public var startsDaemon: Bool
 
@@ -97,7 +99,7 @@ public final class TestNode: Sendable {
   ///
   /// - Parameters:
   ///   - arguments: further arguments.
-  ///   - preparation: a shell command that runs before it in its mount namespace; nil for none.
+  ///   - preparation: a shell command that runs after that of the options; nil for none.
   ///   - program: its file.
   ///   - listener: a listening socket that it is handed as systemd does; nil for none.
   /// - Returns: the running daemon.
@@ -108,7 +110,7 @@ public final class TestNode: Sendable {
     program: String = Program.daemon, listener: Int32? = nil
   ) async throws -> RunningProcess {
     var command = [program, "--config", settingsFile] + options.arguments + arguments
-    var preparations = preparation.map { [$0] } ?? []
+    var preparations = [options.preparation, preparation].compactMap { $0 }
     if listener != nil {
       preparations.append("exec 3<&0 </dev/null && export LISTEN_FDS=1 LISTEN_PID=$$")
     }

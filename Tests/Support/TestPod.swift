@@ -11,6 +11,12 @@ public final class TestPod: Sendable {
     network = try await TestNamespace()
   }
 
+  /// Makes one of a given container id, which other tests may use on their nodes.
+  public init(containerID: String) async throws {
+    self.containerID = containerID
+    network = try await TestNamespace()
+  }
+
   /// The path of its namespace: `CNI_NETNS`.
   public var netns: String { network.path }
 

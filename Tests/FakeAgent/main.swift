@@ -1,0 +1,3 @@
+import FakeVRouter
+import JSON
+import Linux
