@@ -31,6 +31,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let busy = Errno(rawValue: EBUSY)
   /// The thing exists already.
   public static let exists = Errno(rawValue: EEXIST)
+  /// Another file system.
+  public static let crossDevice = Errno(rawValue: EXDEV)
   /// There is no such device.
   public static let noDevice = Errno(rawValue: ENODEV)
   /// Not a directory.

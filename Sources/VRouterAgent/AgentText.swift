@@ -46,14 +46,18 @@ final class RequestLog: Sendable {
 
   func close() { sink.withLock { $0 = nil } }
 
+  /// Writes a line.
+  func write(_ line: String) {
+    // Called outside the lock: it may take its time.
+    sink.withLock { $0 }?(line)
+  }
+
   /// Writes what was asked, what came of it and how long it took; long bodies are cut.
   func write(_ request: HTTPRequest, _ outcome: String, since start: UInt64, answer: [UInt8]) {
-    // Called outside the lock: it may take its time.
-    guard let sink = sink.withLock({ $0 }) else { return }
     let milliseconds = (KernelClock.monotonic &- start) / 1_000_000
     let body = AgentText.line(request.body, limit: 2048)
     let text = AgentText.line(answer, limit: 2048)
-    sink(
+    write(
       "\(request.method) \(request.target)" + (body.isEmpty ? "" : " \(body)")
         + ": \(outcome) in \(milliseconds) ms" + (text.isEmpty ? "" : ": \(text)"))
   }

@@ -22,22 +22,35 @@ public struct PortFiles: Sendable, Equatable {
   /// Writes a port's file with the bytes that the agent gets as well.
   func write(_ port: VRouter.Port, _ bytes: [UInt8]) throws(VRouterError) {
     let pod = try path(port.name)
-    let temporary = temporaryPath(port.interface)
     try system { () throws(SystemError) in
       let isNew = try Files.makeDirectories(pod, permissions: 0o755)
+      let place = "\(pod)/\(port.interface)"
       do throws(SystemError) {
-        try Files.write(
-          temporary, bytes, mode: [.write, .create, .truncate, .noFollow], permissions: 0o644)
-        // The daemon's umask takes bits away.
-        try Files.setPermissions(temporary, 0o644)
-        try Files.synchronize(temporary)
-        try Files.rename(temporary, "\(pod)/\(port.interface)")
+        try put(bytes, at: place, by: Self.temporary(port.interface, in: workArea))
       } catch {
-        _ = try? Files.removeIfPresent(temporary)
-        throw error
+        // The port files have a file system of their own, or nothing beside them can be written.
+        guard [.crossDevice, .readOnly, .accessDenied].contains(error.errno) else { throw error }
+        try put(bytes, at: place, by: Self.temporary(port.interface, in: innerWorkArea))
       }
       try Files.synchronize(pod)
       if isNew { try Files.synchronize(directory) }
+    }
+  }
+
+  private func put(
+    _ bytes: [UInt8], at path: String, by temporary: (directory: String, file: String)
+  ) throws(SystemError) {
+    do throws(SystemError) {
+      try Files.makeDirectory(temporary.directory)
+      try Files.write(
+        temporary.file, bytes, mode: [.write, .create, .truncate, .noFollow], permissions: 0o644)
+      // The daemon's umask takes bits away.
+      try Files.setPermissions(temporary.file, 0o644)
+      try Files.synchronize(temporary.file)
+      try Files.rename(temporary.file, path)
+    } catch {
+      _ = try? Files.removeIfPresent(temporary.file)
+      throw error
     }
   }
 
@@ -58,7 +71,8 @@ public struct PortFiles: Sendable, Equatable {
   public func names() throws(VRouterError) -> [String] {
     try system { () throws(SystemError) in
       try Self.entries(directory).sorted().filter { name in
-        PodName.isValid(name) && (try? Files.linkStatus("\(directory)/\(name)"))?.kind == .directory
+        name != Self.workAreaName && PodName.isValid(name)
+          && (try? Files.linkStatus("\(directory)/\(name)"))?.kind == .directory
       }
     }
   }
@@ -72,7 +86,8 @@ public struct PortFiles: Sendable, Equatable {
     let pod = try path(name)
     var failure: SystemError?
     for interface in interfaces {
-      for path in ["\(pod)/\(interface)", temporaryPath(interface)] {
+      let temporaries = [workArea, innerWorkArea].map { Self.temporary(interface, in: $0).file }
+      for path in ["\(pod)/\(interface)"] + temporaries {
         do throws(SystemError) {
           try Files.removeIfPresent(path)
         } catch {
@@ -91,10 +106,18 @@ public struct PortFiles: Sendable, Equatable {
     if let failure { throw VRouterError(.file(failure)) }
   }
 
-  /// Where a file is made: beside the pods' directories, where neither the agent nor the original looks at files, and
-  /// always in the same file system.
-  private func temporaryPath(_ interface: VRouterUUID) -> String {
-    "\(directory)/.\(interface).cni"
+  /// Where files are made: beside the agent's directory, where neither the agent nor the original looks.
+  private var workArea: String { "\(directory)/../\(Self.workAreaName)" }
+
+  /// The second choice: in the agent's directory, under names that neither of them takes for a port's.
+  private var innerWorkArea: String { "\(directory)/\(Self.workAreaName)" }
+
+  private static let workAreaName = ".cni"
+
+  private static func temporary(
+    _ interface: VRouterUUID, in area: String
+  ) -> (directory: String, file: String) {
+    (area, "\(area)/tmp-\(interface)")
   }
 
   private func path(_ name: String) throws(VRouterError) -> String {

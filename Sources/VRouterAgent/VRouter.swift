@@ -12,7 +12,7 @@ public struct VRouter: Sendable {
   let pollMilliseconds: Int
   let pollRetries: Int
   private let client: HTTPClient
-  private let log: RequestLog
+  private let requests: RequestLog
 
   /// Names the agent; nothing is opened yet.
   ///
@@ -30,13 +30,20 @@ public struct VRouter: Sendable {
     self.files = files
     self.pollMilliseconds = max(0, pollMilliseconds)
     self.pollRetries = max(1, pollRetries)
-    self.log = RequestLog(log)
+    requests = RequestLog(log)
     client = HTTPClient(
       .tcp(server, port: port), limits: HTTPLimits(body: 4 << 20), connectMilliseconds: 1000)
   }
 
+  /// Writes into the log with whom it speaks, and how.
+  public func log() {
+    requests.write(
+      "agent \(client.endpoint), port files in \(files.directory), \(pollRetries) polls with pauses of"
+        + " \(pollMilliseconds) ms")
+  }
+
   /// Ends the log: nothing is written to it from here on.
-  public func close() { log.close() }
+  public func close() { requests.close() }
 
   /// Asks once.
   ///
@@ -98,10 +105,10 @@ extension VRouter {
     do throws(HTTPClientError) {
       let response = try client.send(
         request, deadline: deadline.capped(milliseconds: Self.requestMilliseconds))
-      log.write(request, "\(response.status)", since: start, answer: response.body)
+      requests.write(request, "\(response.status)", since: start, answer: response.body)
       return response
     } catch {
-      log.write(request, error.description, since: start, answer: [])
+      requests.write(request, error.description, since: start, answer: [])
       throw error
     }
   }

@@ -23,6 +23,8 @@ extension VRouterPlugin {
     _ call: AddCall<Step>, _ cni: ContrailCni, _ name: String
   ) throws(CNIError) -> CNIResult {
     let (request, vrouter) = (call.request, cni.vrouter)
+    vrouter.log()
+    defer { vrouter.close() }
     var attachment = try Attaching.prepared(request, cni)
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
     let namespace = try attachment.identity()
@@ -40,7 +42,8 @@ extension VRouterPlugin {
       namespace: namespace)
     try collectStale(request, attachment.ports, objects, files, vrouter, journal)
     try createLinks(&attachment, cni, journal)
-    let answers = try announce(attachment.ports, cni, request, limit, journal)
+    let answers = try announce(
+      attachment.ports, vrouter, usesVLANs: cni.usesVLANs, pod: request.title, limit, journal)
     try attachment.configure(answers, journal)
     return try attachment.result(answers)
   }
@@ -91,10 +94,9 @@ extension VRouterPlugin {
   ///
   /// Files first: an agent that starts meanwhile reads them. VLANs it knows without being told.
   private func announce(
-    _ ports: [PodPort], _ cni: ContrailCni, _ request: PodRequest, _ limit: Deadline,
+    _ ports: [PodPort], _ vrouter: VRouter, usesVLANs: Bool, pod: String, _ limit: Deadline,
     _ journal: Journal<Step>
   ) throws(CNIError) -> [VRouterUUID: VRouter.Result] {
-    let (vrouter, pod) = (cni.vrouter, request.title)
     try journal.perform(.writePorts) { permit throws(CNIError) in
       try mapped(pod: pod) { () throws(VRouterError) in
         for port in ports {
@@ -102,7 +104,7 @@ extension VRouterPlugin {
         }
       }
     }
-    if !cni.usesVLANs {
+    if !usesVLANs {
       try journal.perform(.announcePorts) { permit throws(CNIError) in
         try mapped(pod: pod) { () throws(VRouterError) in
           for port in ports { try vrouter.announce(port.port, permit, deadline: limit) }
