@@ -117,7 +117,8 @@ struct ResultTests {
   ]
 
   @Test(
-    "Annotations are split at the first colon inside one pair of braces", arguments: annotationTexts)
+    "Annotations are split at the first colon inside one pair of braces", arguments: annotationTexts
+  )
   func annotations(
     _ texts: [String], _ network: String?, _ interface: String, _ index: VRouter.Annotations.Index?
   ) {
