@@ -24,6 +24,13 @@ struct PortFilesTests {
     try Files.write("\(pod)/\(name)", Array(text.utf8), mode: [.write, .create, .truncate])
   }
 
+  /// Leaves what a killed write leaves.
+  private func leaveTemporary(_ interface: VRouterUUID) throws {
+    let area = directory("contrail/ports/.cni")
+    try Files.makeDirectories(area)
+    try Files.write("\(area)/tmp-\(interface)", Array("torn".utf8), mode: [.write, .create])
+  }
+
   @Test("A file is where the agent looks for it, with the nine members in the original's layout")
   func write() throws {
     try files.write(Fixture.port, Permit())
@@ -71,8 +78,7 @@ struct PortFilesTests {
   @Test("A file is replaced whole, and what a killed write left does not matter")
   func replace() throws {
     try put(Fixture.vmi0.text, "")
-    try Files.write(
-      "\(files.directory)/.\(Fixture.vmi0).cni", Array("torn".utf8), mode: [.write, .create])
+    try leaveTemporary(Fixture.vmi0)
     try files.write(Fixture.port, Permit())
     #expect(try files.list(name: Fixture.name).map(\.containerID) == [Fixture.container])
     #expect(TemporaryDirectory.files(below: files.directory).count == 1)
@@ -165,12 +171,13 @@ struct PortFilesTests {
     var second = Fixture.port
     second.interface = Fixture.vmi1
     for port in [Fixture.port, second] { try files.write(port, Permit()) }
-    try Files.write("\(files.directory)/.\(Fixture.vmi1).cni", [], mode: [.write, .create])
+    try leaveTemporary(Fixture.vmi1)
     try files.remove(name: Fixture.name, interfaces: [Fixture.vmi0], Permit())
     #expect(try files.list(name: Fixture.name).map(\.interface) == [Fixture.vmi1])
     for _ in 1...2 {
       try files.remove(name: Fixture.name, interfaces: [Fixture.vmi1, Fixture.vmi0], Permit())
       #expect(try Files.list(files.directory).isEmpty)
+      #expect(TemporaryDirectory.files(below: directory.path).isEmpty)
     }
     #expect(try files.names().isEmpty && files.list(name: Fixture.name).isEmpty)
   }
