@@ -88,7 +88,8 @@ public struct VRouterNode: Sendable {
   /// - Throws: when it could not be run.
   public func shim(
     _ command: String, _ pod: TestPod, _ network: JSONValue? = nil, ifname: String = "eth0",
-    as identity: PodIdentity = .web0, parent: String? = nil, _ changes: [String: String?] = [:],
+    as identity: PodIdentity = .web0, parent: String? = nil,
+    environment changes: [String: String?] = [:],
     within milliseconds: Int = 60_000
   ) async throws -> ProgramResult {
     var words = [Program.shim]
@@ -114,10 +115,11 @@ public struct VRouterNode: Sendable {
   @discardableResult
   public func add(
     _ pod: TestPod, _ network: JSONValue? = nil, ifname: String = "eth0",
-    as identity: PodIdentity = .web0, parent: String? = nil, _ changes: [String: String?] = [:]
+    as identity: PodIdentity = .web0, parent: String? = nil,
+    environment changes: [String: String?] = [:]
   ) async throws -> JSONValue {
     let run = try await shim(
-      "ADD", pod, network, ifname: ifname, as: identity, parent: parent, changes)
+      "ADD", pod, network, ifname: ifname, as: identity, parent: parent, environment: changes)
     guard run.succeeded, let json = run.json else { throw TestError("ADD: \(run)") }
     return json
   }
@@ -125,10 +127,11 @@ public struct VRouterNode: Sendable {
   /// DEL that must succeed.
   public func delete(
     _ pod: TestPod, _ network: JSONValue? = nil, ifname: String = "eth0",
-    as identity: PodIdentity = .web0, parent: String? = nil, _ changes: [String: String?] = [:]
+    as identity: PodIdentity = .web0, parent: String? = nil,
+    environment changes: [String: String?] = [:]
   ) async throws {
     let run = try await shim(
-      "DEL", pod, network, ifname: ifname, as: identity, parent: parent, changes)
+      "DEL", pod, network, ifname: ifname, as: identity, parent: parent, environment: changes)
     guard run.succeeded, run.output.isEmpty else { throw TestError("DEL: \(run)") }
   }
 
