@@ -1,10 +1,11 @@
 import CNI
 import Linux
+import PluginKit
 
 /// Runs calls on a bounded number of threads, each attachment's one after the other.
 ///
 /// The calls of one attachment run in the order of their stamps, others side by side; GC runs alone in its network.
-/// Calls beyond those that may run wait, and beyond those that may wait are refused. A worker that does not come back from
+/// A call that waits for somebody outside leaves its place to others. Calls beyond those that may run wait, and beyond those that may wait are refused. A worker that does not come back from
 /// a call is given up: the call is fenced, its place is free, and only a DEL may run beside it.
 final class Dispatcher: Sendable {
   /// How long the dispatcher bears with a call, in milliseconds.
@@ -123,6 +124,9 @@ final class Dispatcher: Sendable {
       case .run(let job, let help):
         // Without another thread this one does the rest, one after the other.
         try? give(help)
+        job.work.progress.onWait { isWaiting in
+          try? self.give(self.state.withLock { $0.wait(job.id, isWaiting) })
+        }
         if job.deadline.isOver { job.work.refuse(.expired) } else { job.work.run() }
         let (wasGivenUp, next) = state.withLock { $0.end(job) }
         guard wasGivenUp else { continue }

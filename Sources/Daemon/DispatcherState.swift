@@ -32,6 +32,8 @@ struct DispatcherState: Sendable {
   private(set) var givenUp = 0
   /// Those whose clients have been told that they are late.
   private var told: Set<UInt64> = []
+  /// Running calls of clients that wait for somebody outside, and have no place meanwhile.
+  private var outside: Set<UInt64> = []
   private var attachments: Set<String> = []
   private var locks: Set<String> = []
   private var networks: [String: Int] = [:]
@@ -49,6 +51,7 @@ struct DispatcherState: Sendable {
 
   var runningForClients: Int { running.count - runningInBackground }
   var waitingForClients: Int { waiting.count - waitingInBackground }
+  private var placesTaken: Int { runningForClients - outside.count }
 
   /// What nobody waits for never has more than these places, and never one of the clients'.
   private var maximumInBackground: Int { max(1, maximumConcurrent / 4) }
@@ -107,7 +110,7 @@ struct DispatcherState: Sendable {
       return .wake
     }
     let inBackground = min(runningInBackground + waitingInBackground, maximumInBackground)
-    guard workers < maximumConcurrent + inBackground else { return .none }
+    guard workers - outside.count < maximumConcurrent + inBackground else { return .none }
     workers += 1
     return .start
   }
@@ -116,7 +119,7 @@ struct DispatcherState: Sendable {
   private func next() -> Int? {
     // Without a place for those who wait it is not worth a look: there may be thousands after a crash.
     let hasWork =
-      waitingForClients > 0 && runningForClients < maximumConcurrent
+      waitingForClients > 0 && placesTaken < maximumConcurrent
       || waitingInBackground > 0 && runningInBackground < maximumInBackground
     if !hasWork { return nil }
     var busy = attachments
@@ -143,7 +146,7 @@ struct DispatcherState: Sendable {
 
   private func hasPlace(_ job: Job) -> Bool {
     job.kind == .background
-      ? runningInBackground < maximumInBackground : runningForClients < maximumConcurrent
+      ? runningInBackground < maximumInBackground : placesTaken < maximumConcurrent
   }
 
   private mutating func start(_ job: Job) {
@@ -163,6 +166,7 @@ struct DispatcherState: Sendable {
 
   private mutating func release(_ job: Job) {
     running[job.id] = nil
+    outside.remove(job.id)
     told.remove(job.id)
     if job.kind == .background { runningInBackground -= 1 }
     if let attachment = job.attachment { attachments.remove(attachment) }
@@ -170,6 +174,21 @@ struct DispatcherState: Sendable {
     let left = networks[job.network, default: 1] - 1
     networks[job.network] = left > 0 ? left : nil
     if job.isExclusive { exclusive.remove(job.network) }
+  }
+
+  /// A call begins or ends to wait for somebody outside.
+  ///
+  /// It goes on without asking for a place: what it still has to do is short.
+  ///
+  /// - Returns: who should take its place.
+  mutating func wait(_ id: UInt64, _ isWaiting: Bool) -> Help {
+    guard let job = running[id], job.kind != .background else { return .none }
+    guard isWaiting else {
+      outside.remove(id)
+      return .none
+    }
+    outside.insert(id)
+    return help()
   }
 
   /// A worker has come back from a call.

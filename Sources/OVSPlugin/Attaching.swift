@@ -177,7 +177,7 @@ struct Attaching: ~Copyable {
     let added = try journal.perform(.addPort) { permit throws(CNIError) in
       try port.add(externalIDs, limits, permit, deadline)
     }
-    try journal.perform(.awaitPort) { _ throws(CNIError) in try port.await(added, deadline) }
+    try journal.waiting(.awaitPort) { _ throws(CNIError) in try port.await(added, deadline) }
     self.added = added
   }
 
@@ -203,12 +203,12 @@ struct Attaching: ~Copyable {
     try journal.perform(.configureLink) { permit throws(CNIError) in
       try first.configure(&pod, permit)
     }
-    try journal.perform(.awaitLink) { _ throws(CNIError) in
+    try journal.waiting(.awaitLink) { _ throws(CNIError) in
       try port.awaitLink(added, within: configuration.linkStateMilliseconds, deadline)
     }
     try limitBandwidth(far, journal)
     if port.needsFlows {
-      try journal.perform(.awaitFlows) { _ throws(CNIError) in
+      try journal.waiting(.awaitFlows) { _ throws(CNIError) in
         try port.awaitFlows(added, deadline)
       }
     }

@@ -18,6 +18,7 @@ public final class CallProgress: Sendable {
     var isFenced = false
     var mustKeepRecord = false
     var failure: CNIError?
+    var onWait: (@Sendable (Bool) -> Void)?
   }
 
   private let state = Mutex(State())
@@ -70,6 +71,19 @@ public final class CallProgress: Sendable {
 
   /// Why the call has failed; nil while it has not.
   public var failure: CNIError? { state.withLock { $0.failure } }
+
+  /// Sets who hears when the call begins and ends to wait for somebody outside.
+  public func onWait(_ hear: @escaping @Sendable (Bool) -> Void) {
+    state.withLock { $0.onWait = hear }
+  }
+
+  /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls have the place meanwhile.
+  public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
+    let hear = state.withLock { $0.onWait }
+    hear?(true)
+    defer { hear?(false) }
+    return try body()
+  }
 
   /// - Returns: false if the step must not begin.
   func begin(_ name: String) -> Bool {

@@ -56,6 +56,15 @@ public final class Journal<Step: PluginStep>: Sendable {
     return value
   }
 
+  /// Does a step that waits for somebody outside, such as an agent; other calls have the call's place meanwhile.
+  ///
+  /// Parameters, result and errors are those of `perform`.
+  public func waiting<T>(
+    _ step: Step, _ body: (borrowing Permit) throws(CNIError) -> T
+  ) throws(CNIError) -> T {
+    try progress.waiting { () throws(CNIError) in try perform(step, body) }
+  }
+
   private func overdue(_ name: String, cause: String) -> CNIError {
     let cancelled = deadline.cancellation?.isCancelled == true
     return CNIError(

@@ -45,6 +45,11 @@ public final class AddCall<Step: PluginStep>: Sendable {
     return Journal(plugin: draft.key.plugin, progress: progress, deadline: request.deadline)
   }
 
+  /// Asks somebody outside who may let us wait; other calls have the call's place meanwhile.
+  public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
+    try progress.waiting(body)
+  }
+
   /// The record that was written, nil before.
   public var recorded: AttachmentRecord? { written.get() }
 }
@@ -57,6 +62,7 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   public let record: AttachmentRecord?
   /// Runs the effects: what these verbs remove or change is in the record, or found by its marks.
   public let journal: Journal<Step>
+  private let progress: CallProgress
   private let reason = Mutex<String?>(nil)
 
   /// Makes the call; the daemon does.
@@ -65,7 +71,13 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   ) {
     self.request = request
     self.record = record
+    self.progress = progress
     self.journal = Journal(plugin: plugin, progress: progress, deadline: request.deadline)
+  }
+
+  /// Asks somebody outside who may let us wait; other calls have the call's place meanwhile.
+  public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
+    try progress.waiting(body)
   }
 
   /// Says, in a `delete`, that the pod is detached but a backend is down that has to forget something too.

@@ -1,6 +1,7 @@
 import CNI
 @testable import Daemon
 import Linux
+import PluginKit
 import Testing
 import TestSupport
 
@@ -223,6 +224,64 @@ struct DispatcherBoundTests {
     desk.dispatcher.close()
     desk.end("a", "b")
     #expect(await desk.all(4) == ["a begins", "a ends", "b begins", "b ends"])
+  }
+}
+
+@Suite("Dispatcher: waits outside")
+struct DispatcherOutsideTests {
+  /// Work that waits for somebody outside until its door opens.
+  private func submit(_ name: String, _ desk: Desk, _ door: Watched<Bool>) throws {
+    let progress = Locked<CallProgress?>(nil)
+    let work = QuickWork {
+      guard let own = progress.value else { return }
+      try? own.waiting { () throws(CNIError) in
+        desk.events.change { $0.append("\(name) waits") }
+        door.pass()
+      }
+    }
+    progress.withLock { $0 = work.progress }
+    try desk.dispatcher.submit(
+      Job(
+        kind: .other, attachment: name, lock: nil, network: "net", isExclusive: false, stamp: 0,
+        deadline: .never, work: work))
+  }
+
+  @Test("calls that wait for somebody outside leave their places to others, and count all the same")
+  func outside() async throws {
+    let desk = try Desk(concurrent: 2, queued: 10)
+    let door = Watched()
+    defer { door.open() }
+    for number in 0..<6 { try submit("\(number)", desk, door) }
+    #expect(await desk.all(6).count == 6)
+    try desk.submit("a", attachment: "a")
+    try desk.submit("b", attachment: "b")
+    try desk.submit("c", attachment: "c")
+    #expect(await desk.all(8).count == 8)
+    #expect(desk.dispatcher.load.running == 8)
+    #expect(desk.dispatcher.load.waiting == 1)
+    for number in 6..<9 { try submit("\(number)", desk, door) }
+    #expect(throws: CNIError.self) { try submit("one too many", desk, door) }
+    door.open()
+    desk.end("a", "b", "c")
+    #expect(await desk.has("c ends"))
+  }
+
+  @Test("whoever comes back from outside goes on although others have the places")
+  func back() async throws {
+    let desk = try Desk(concurrent: 1)
+    let door = Watched()
+    try submit("one", desk, door)
+    #expect(await desk.has("one waits"))
+    try desk.submit("two", attachment: "two")
+    #expect(await desk.has("two begins"))
+    door.open()
+    // Then only the second is left.
+    for _ in 0..<500 where desk.dispatcher.load.running > 1 {
+      await onThread { Clock.pause(milliseconds: 10) }
+    }
+    #expect(desk.dispatcher.load.running == 1)
+    #expect(desk.events.value == ["one waits", "two begins"])
+    desk.end("two")
   }
 }
 

@@ -66,7 +66,6 @@ struct RequestTextTests {
     "/cni with a plugin that must know the pod: the texts of its identity",
     arguments: [
       Refusal(command + "missing CNI_ARGS", CNICall(args: nil)),
-      Refusal(command + "missing CNI_ARGS", CNICall("DEL", args: nil), "DEL"),
       Refusal(pod + "invalid CNI_ARG ''", CNICall(args: "")),
       Refusal(pod + "missing K8S_POD_NAMESPACE", CNICall(args: "K8S_POD_NAME=a")),
       Refusal(pod + "missing K8S_POD_NAME", CNICall(args: "K8S_POD_NAMESPACE=a")),
@@ -156,6 +155,15 @@ struct PodIdentityTests {
     #expect(request.podUID == "u-1")
     #expect(request.arguments["X"] == "y")
     #expect(request.environment["CNI_ARGS"] == args)
+  }
+
+  @Test(
+    "a DEL on /cni need not say which pod it is for: the record does", arguments: [nil, "", "a=b"])
+  func unnamed(args: String?) async throws {
+    let plugin = RecordingPlugin(needsPod: true)
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall("DEL", args: args)).status == 200)
+    #expect(plugin.calls.value.map(\.command) == [.delete])
   }
 
   @Test(
