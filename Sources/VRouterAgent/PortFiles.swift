@@ -85,14 +85,11 @@ public struct PortFiles: Sendable, Equatable {
   ) throws(VRouterError) {
     let pod = try path(name)
     var failure: SystemError?
-    for interface in interfaces {
-      let temporaries = [workArea, innerWorkArea].map { Self.temporary(interface, in: $0).file }
-      for path in ["\(pod)/\(interface)"] + temporaries {
-        do throws(SystemError) {
-          try Files.removeIfPresent(path)
-        } catch {
-          failure = failure ?? error
-        }
+    for path in interfaces.map({ "\(pod)/\($0)" }) + unfinished(interfaces) {
+      do throws(SystemError) {
+        try Files.removeIfPresent(path)
+      } catch {
+        failure = failure ?? error
       }
     }
     do throws(SystemError) {
@@ -104,6 +101,21 @@ public struct PortFiles: Sendable, Equatable {
       }
     }
     if let failure { throw VRouterError(.file(failure)) }
+  }
+
+  /// Removes what killed writes have left of interfaces whose port files are another's.
+  public func removeUnfinished(
+    _ interfaces: [VRouterUUID], _ permit: borrowing Permit
+  ) throws(VRouterError) {
+    try system { () throws(SystemError) in
+      for path in unfinished(interfaces) { try Files.removeIfPresent(path) }
+    }
+  }
+
+  private func unfinished(_ interfaces: [VRouterUUID]) -> [String] {
+    interfaces.flatMap { interface in
+      [workArea, innerWorkArea].map { Self.temporary(interface, in: $0).file }
+    }
   }
 
   /// Where files are made: beside the agent's directory, where neither the agent nor the original looks.

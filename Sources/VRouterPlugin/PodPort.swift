@@ -64,7 +64,7 @@ extension PodPort {
   /// The interface that a port file of this container is about, where there is no record.
   ///
   /// - Returns: nil for a file that does not say what is needed to undo it.
-  init?(_ file: PortFile, name: String) {
+  init?(_ file: PortFile, name: String, primary ifName: String) {
     guard file.isReadable else { return nil }
     let uuid = file.uuid ?? .none
     port = VRouter.Port(
@@ -73,7 +73,8 @@ extension PodPort {
     let isTap = LinkNames.isTap(file.hostLink)
     link = isTap ? file.hostLink : LinkNames.vlan(file.ifName, uuid)
     (hostMAC, vlanID) = (nil, nil)
-    (isPrimary, hasDefaultRoute) = (false, false)
+    isPrimary = file.ifName == ifName
+    hasDefaultRoute = false
   }
 
   /// Whether it is a macvlan link on a VLAN; its port file names the parent.
@@ -136,7 +137,7 @@ struct PodAttachment: Sendable {
     let name = name
     ports = try vrouter.canDelete(name: name, containerID: request.sandboxID).filter { file in
       !ownInterfaceOnly || file.ifName == request.ifName
-    }.compactMap { PodPort($0, name: name) }
+    }.compactMap { PodPort($0, name: name, primary: request.ifName) }
     uuid = ports.lazy.map(\.port.uuid).first { $0 != .none } ?? VRouterUUID(request.podUID)
     manager = MesosManager(cni)
   }

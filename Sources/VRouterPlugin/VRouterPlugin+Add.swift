@@ -29,11 +29,13 @@ extension VRouterPlugin {
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
     let namespace = try attachment.identity()
     let manager = try register(call, cni, namespace)
-    let (objects, files) = try mapped(pod: request.title) { () throws(VRouterError) in
-      (
-        try vrouter.pollVMConfig(name, uuid: VRouterUUID(request.podUID), deadline: limit),
-        try vrouter.files.list(name: name)
-      )
+    let objects = try call.waiting { () throws(CNIError) in
+      try mapped(pod: request.title) { () throws(VRouterError) in
+        try vrouter.pollVMConfig(name, uuid: VRouterUUID(request.podUID), deadline: limit)
+      }
+    }
+    let files = try mapped(pod: request.title) { () throws(VRouterError) in
+      try vrouter.files.list(name: name)
     }
     try attachment.take(try PortSelection(request, cni, objects, files).ports(), files)
     let journal = try call.record(
@@ -59,7 +61,7 @@ extension VRouterPlugin {
       throw CNIError(.invalidConfiguration, "mode mesos needs contrail.mesos-ip and mesos-port")
     }
     let journal = try call.record(plan: [manager.planned], namespace: namespace)
-    try journal.perform(.registerContainer) { permit throws(CNIError) in
+    try journal.waiting(.registerContainer) { permit throws(CNIError) in
       try manager.tell(.add, call.request, permit)
     }
     return manager
@@ -105,14 +107,14 @@ extension VRouterPlugin {
       }
     }
     if !usesVLANs {
-      try journal.perform(.announcePorts) { permit throws(CNIError) in
+      try journal.waiting(.announcePorts) { permit throws(CNIError) in
         try mapped(pod: pod) { () throws(VRouterError) in
           for port in ports { try vrouter.announce(port.port, permit, deadline: limit) }
         }
       }
     }
     guard let uuid = ports.first?.port.uuid else { return [:] }
-    return try journal.perform(.awaitPorts) { _ throws(CNIError) in
+    return try journal.waiting(.awaitPorts) { _ throws(CNIError) in
       try mapped(pod: pod) { () throws(VRouterError) in
         try vrouter.pollVM(uuid, interfaces: ports.map(\.interface), deadline: limit)
       }
@@ -133,7 +135,7 @@ extension VRouterPlugin {
       file.containerID != request.sandboxID && !objects.contains { $0.id == file.interface }
     }
     guard let current, !stale.isEmpty else { return }
-    try journal.perform(.collectStale) { permit throws(CNIError) in
+    try journal.waiting(.collectStale) { permit throws(CNIError) in
       for file in stale where try isWithoutLink(file, request.deadline) {
         let old = file.uuid.flatMap { $0 == current.uuid ? nil : $0 }
         do throws(VRouterError) {
@@ -143,7 +145,9 @@ extension VRouterPlugin {
           }
           try vrouter.files.remove(name: current.name, interfaces: [file.interface], permit)
         } catch {
-          try requireHost().log(.warning, "pod \(request.title): an old port stays: \(error)")
+          // An agent that does not answer once would keep the ADD for each of them.
+          return try requireHost().log(
+            .warning, "pod \(request.title): an old port stays: \(error)")
         }
       }
     }

@@ -80,8 +80,10 @@ extension VRouterPlugin {
     _ call: PluginCall<Step>, _ attached: PodAttachment, _ port: PodPort, _ result: CNIResult
   ) throws(CNIError) {
     let (uuid, interface) = (port.port.uuid, port.interface)
-    let answers = try mapped(pod: call.request.title) { () throws(VRouterError) in
-      try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: call.request.deadline)
+    let answers = try call.waiting { () throws(CNIError) in
+      try mapped(pod: call.request.title) { () throws(VRouterError) in
+        try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: call.request.deadline)
+      }
     }
     guard let answer = answers.first(where: { $0.id == interface }) else {
       throw CNIError(.vRouterAgent, "the vRouter agent does not know interface \(interface)")
@@ -104,11 +106,13 @@ extension VRouterPlugin {
   public func status(_ call: PluginCall<Step>) throws(CNIError) {
     let deadline = call.request.deadline
     let cni = try settings(call.request.configuration, .strict)
-    do throws(VRouterError) {
-      try cni.vrouter.isAnswering(deadline: deadline)
-    } catch {
-      throw CNIError(
-        .notAvailable, "the vRouter agent does not answer", details: error.description)
+    try call.waiting { () throws(CNIError) in
+      do throws(VRouterError) {
+        try cni.vrouter.isAnswering(deadline: deadline)
+      } catch {
+        throw CNIError(
+          .notAvailable, "the vRouter agent does not answer", details: error.description)
+      }
     }
     guard cni.usesVLANs else { return }
     let parent = try mapped { () throws(NetlinkError) in

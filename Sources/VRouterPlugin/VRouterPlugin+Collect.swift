@@ -55,7 +55,11 @@ extension VRouterPlugin {
     for file in old {
       guard let link = file.linkName else { continue }
       let kind = LinkNames.isTap(link) ? "veth" : "vlan"
-      try removeLink(link, deadline, permit) { $0.kind == kind }
+      let container = file.containerID
+      try removeLink(link, deadline, permit) { link in
+        link.kind == kind
+          && (!OwnerMark.isMark(link.alias) || OwnerMark.isMark(link.alias, ofContainer: container))
+      }
     }
     try mapped(pod: name) { () throws(VRouterError) in
       for file in old {

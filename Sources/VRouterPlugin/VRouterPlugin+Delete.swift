@@ -73,11 +73,12 @@ extension VRouterPlugin {
 
   private func removeFiles(_ removal: Removal, _ call: PluginCall<Step>) throws(CNIError) {
     let attached = removal.attachment
-    if removal.files.isEmpty { return }
+    if attached.ports.isEmpty, removal.files.isEmpty { return }
     try call.journal.perform(.removePorts) { permit throws(CNIError) in
       try mapped(pod: call.request.title) { () throws(VRouterError) in
-        try attached.vrouter.files.remove(
-          name: attached.name, interfaces: removal.files, permit)
+        let files = attached.vrouter.files
+        try files.removeUnfinished(attached.ports.map(\.interface), permit)
+        try files.remove(name: attached.name, interfaces: removal.files, permit)
       }
     }
   }
@@ -90,14 +91,20 @@ extension VRouterPlugin {
   ) throws(CNIError) -> CNIError? {
     guard let uuid = removal.withdrawn else { return nil }
     let (vrouter, request) = (removal.attachment.vrouter, call.request)
+    if isMute(vrouter) {
+      return CNIError(.tryAgainLater, "the vRouter agent has just not answered")
+    }
     var missing: CNIError?
-    try call.journal.perform(.withdrawPorts) { permit throws(CNIError) in
+    try call.journal.waiting(.withdrawPorts) { permit throws(CNIError) in
       do throws(VRouterError) {
         try vrouter.withdraw(
           uuid, containerID: request.sandboxID, permit, deadline: request.deadline)
       } catch {
         switch error.reason {
         case .unreachable(_, refused: true): return
+        case .unreachable where !request.deadline.isOver:
+          noteMute(vrouter)
+          missing = CNIError(error, pod: request.title)
         case .unreachable, .refused, .notReady: missing = CNIError(error, pod: request.title)
         case .cancelled, .invalidName, .file, .failed: throw CNIError(error, pod: request.title)
         }
@@ -111,7 +118,7 @@ extension VRouterPlugin {
   ) throws(CNIError) -> CNIError? {
     guard let manager else { return nil }
     var missing: CNIError?
-    try call.journal.perform(.unregisterContainer) { permit throws(CNIError) in
+    try call.journal.waiting(.unregisterContainer) { permit throws(CNIError) in
       do throws(CNIError) {
         try manager.tell(.delete, call.request, permit)
       } catch {

@@ -17,7 +17,7 @@ extension VRouterPlugin {
     let request = call.request
     let cni = try settings(request.configuration, .strict)
     let attached = try attachment(of: call)
-    guard let uuid = attached.uuid, !attached.ports.isEmpty else {
+    guard call.record != nil, let uuid = attached.uuid, !attached.ports.isEmpty else {
       throw CNIError(
         .invalidEnvironment,
         "UPDATE of \(goQuoted(request.ifName)) needs an attachment of ADD")
@@ -25,9 +25,11 @@ extension VRouterPlugin {
     begin(attached.name)
     defer { end(attached.name) }
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
-    let answers = try mapped(pod: request.title) { () throws(VRouterError) in
-      try attached.vrouter.pollVM(
-        uuid, interfaces: attached.ports.map(\.interface), deadline: limit)
+    let answers = try call.waiting { () throws(CNIError) in
+      try mapped(pod: request.title) { () throws(VRouterError) in
+        try attached.vrouter.pollVM(
+          uuid, interfaces: attached.ports.map(\.interface), deadline: limit)
+      }
     }
     var updating = try Updating.prepared(request, cni, attached.ports, answers)
     try updatePorts(attached, answers, call, limit)
@@ -53,7 +55,7 @@ extension VRouterPlugin {
       moved.append(port)
     }
     if moved.isEmpty { return }
-    try call.journal.perform(.updatePorts) { permit throws(CNIError) in
+    try call.journal.waiting(.updatePorts) { permit throws(CNIError) in
       try mapped(pod: pod) { () throws(VRouterError) in
         for port in moved {
           try attached.vrouter.add(

@@ -59,6 +59,9 @@ public final class VRouterPlugin: NetworkPlugin {
   /// The pods that are worked on, by their names at the agent.
   private let busy = Mutex<[String: Int]>([:])
 
+  /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
+  private let mute = Mutex<[String: UInt64]>([:])
+
   /// Makes the plugin; `initialize` gives it its host.
   public init() {}
 
@@ -123,6 +126,25 @@ public final class VRouterPlugin: NetworkPlugin {
     if !isFree { return }
     defer { busy.withLock { $0[name] = nil } }
     try body()
+  }
+
+  /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait for it one by one.
+  private static let muteNanoseconds: UInt64 = 5_000_000_000
+
+  /// Notes that an agent let a DEL wait.
+  func noteMute(_ vrouter: VRouter) {
+    let end = KernelClock.monotonic &+ VRouterPlugin.muteNanoseconds
+    mute.withLock { $0[vrouter.files.directory] = end }
+  }
+
+  /// Whether an agent has just let a DEL wait.
+  func isMute(_ vrouter: VRouter) -> Bool {
+    let now = KernelClock.monotonic
+    return mute.withLock { agents in
+      guard let end = agents[vrouter.files.directory] else { return false }
+      if end <= now { agents[vrouter.files.directory] = nil }
+      return end > now
+    }
   }
 
   /// Removes a link of the node if it is the right one.
