@@ -105,7 +105,7 @@ import Testing
         try await here.node.start()
       }
       here.agent.forgetRequests()
-      try await here.delete(pod, network, ["CNI_NETNS": ""])
+      try await here.delete(pod, network, environment: ["CNI_NETNS": ""])
       let left = try await here.leftovers(since: before, [pod])
       #expect(left == [] && here.agent.requests.isEmpty, "\(here.agent.lines)")
       try await here.delete(pod, network)
