@@ -122,7 +122,9 @@ import Testing
       here.agent.change { $0.configure(Fixture.name, uuid: Fixture.podUID, Fixture.two) }
       here.agent.script(
         "GET", "/vm-cfg",
-        [.list([Fixture.cfg(Fixture.vmi1, 1, of: 2, "net-a"), Fixture.cfg(Fixture.vmi0, 0, of: 2)])]
+        [
+          .list([Fixture.cfg(Fixture.vmi1, 1, of: 2, "net-a"), Fixture.cfg(Fixture.vmi0, 0, of: 2)])
+        ]
       )
       let result = try await here.add(pod)
 
