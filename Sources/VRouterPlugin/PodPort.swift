@@ -70,8 +70,9 @@ extension PodPort {
     port = VRouter.Port(
       containerID: file.containerID, name: name, hostLink: file.hostLink, ifName: file.ifName,
       netns: file.netns, uuid: uuid, network: file.network ?? .none, interface: file.interface)
-    let isTap = LinkNames.isTap(file.hostLink)
-    link = isTap ? file.hostLink : LinkNames.vlan(file.ifName, uuid)
+    // A file that names no link is a damaged one of a veth pair, which is found by its mark.
+    let isVLAN = !file.hostLink.isEmpty && !LinkNames.isTap(file.hostLink)
+    link = isVLAN ? LinkNames.vlan(file.ifName, uuid) : file.hostLink
     (hostMAC, vlanID) = (nil, nil)
     isPrimary = file.ifName == ifName
     hasDefaultRoute = false

@@ -180,7 +180,7 @@ private struct Removal: Sendable {
     }
     let own = attachment.ports.filter { !isOthers($0) }
     var links = own.filter(\.usesVLAN).flatMap { Removal.vlans($0) }
-    links += attachment.ports.filter { !$0.usesVLAN }.map {
+    links += attachment.ports.filter { !$0.usesVLAN && !$0.link.isEmpty }.map {
       Removal.pair($0, mark, isUnmarkedOwn: call.record == nil)
     }
     let marked = nodeLinks.filter { mark.matches(alias: $0.alias) }
