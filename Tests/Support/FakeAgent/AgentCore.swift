@@ -158,6 +158,7 @@ final class AgentCore: Sendable {
     // A request that is being answered keeps its place.
     state.withLock { state in state.forgotten = state.requests.count }
   }
+  var connections: Int { state.withLock { $0.connections } }
   var violations: [String] { state.withLock { $0.violations } }
   func violation(_ text: String) { state.withLock { $0.violations.append(text) } }
 

@@ -86,6 +86,8 @@ public final class FakeAgent: Sendable {
   public func requests(_ method: String, _ prefix: String = "/") -> [AgentRequest] {
     requests.filter { $0.method == method && $0.path.hasPrefix(prefix) }
   }
+  /// How many connections have come since it was made.
+  public var connections: Int { core.connections }
   /// Leaves out from now on what has come until now.
   public func forgetRequests() { core.forgetRequests() }
   /// What no client of an agent may do: bytes while an answer is pending, requests that are no HTTP, `/syncports`.

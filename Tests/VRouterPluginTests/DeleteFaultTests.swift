@@ -1,0 +1,118 @@
+import FakeVRouter
+import JSON
+import Linux
+import TestSupport
+import Testing
+
+/// DEL with an agent that fails: T30 and T32.
+@Suite(.daemonLog) struct DeleteFaultTests {
+  @Test(
+    "T30: DEL succeeds while the agent fails or hangs, and the agent hears of it later",
+    arguments: ["500", "hang", "close", "garbage"])
+  func agentFails(how: String) async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      try await here.add(pod)
+      here.agent.forgetRequests()
+      let answers: [String: AgentAnswer] = [
+        "500": .error(500, "{ Operation Not Supported }"), "hang": .hang, "close": .close,
+        "garbage": .garbage,
+      ]
+      here.agent.script("DELETE", "/vm", [try #require(answers[how])])
+      let run = try await here.shim("DEL", pod)
+      #expect(run.succeeded && run.output.isEmpty, "\(run)")
+      #expect(run.milliseconds < 15_000 * Program.patience)
+      #expect(try await here.taps() == [])
+      #expect(here.portFile(Fixture.vmi0) == nil)
+      #expect(here.story.contains("DEL"))
+
+      here.agent.script("DELETE", "/vm", [])
+      let left = try await here.leftovers(since: before, [pod], within: 40_000)
+      #expect(left == [])
+      #expect(here.agent.requests("DELETE").count { $0.status == 200 } == 1)
+    }
+  }
+
+  @Test("T30: what is owed is not paid once the pod was added again")
+  func addedAgain() async throws {
+    try await withVRouterNode { here in
+      let (pod, next) = (
+        try await TestPod(containerID: Fixture.c1), try await TestPod(containerID: Fixture.c2)
+      )
+      let other = try await TestPod(containerID: String(repeating: "c3", count: 32))
+      try await here.add(pod)
+      here.agent.script("DELETE", "/vm", [.error(500, "{ busy }")])
+      try await here.delete(pod)
+      try await here.add(next)
+      here.agent.script("DELETE", "/vm", [])
+      here.agent.forgetRequests()
+      // Calls for another pod, and time enough for the daemon to come back to what it owes.
+      let identity = PodIdentity("default", "web-1", "d1f1802e-3b52-4d68-9a41-0c2b7de91f34")
+      var second = Fixture.interface(Fixture.vmi1)
+      second.annotations = AgentInterface.annotations(0, of: 1, network: "default", pod: "web-1")
+      here.agent.change { [second] in
+        $0.configure("k8s__default__web-1", uuid: identity.uid, [second])
+      }
+      try await here.add(other, as: identity)
+      try await here.delete(other, as: identity)
+      let isQuiet = try await eventually(within: 15_000) { here.node.records.count == 1 }
+      #expect(isQuiet)
+      #expect(!here.story.contains("DEL"))
+      #expect(here.agent.subscriptions.map(\.interface) == [Fixture.vmi0])
+      #expect(try await here.taps() == ["tapeth0-5f0c7a"])
+      try await here.delete(next)
+      #expect(here.agent.subscriptions == [] && here.node.records == [])
+    }
+  }
+
+  @Test("T32: an agent that is away has forgotten everything: nothing is owed to it")
+  func agentDown() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      try await here.add(pod)
+      here.agent.stop()
+      here.agent.forgetRequests()
+      let run = try await here.shim("DEL", pod)
+      #expect(run.succeeded && run.output.isEmpty, "\(run)")
+      #expect(run.milliseconds < 5000 * Program.patience)
+      #expect(here.node.records == [])
+      try here.agent.start()
+      let left = try await here.leftovers(since: before, [pod])
+      #expect(left == [])
+      #expect(here.agent.requests.isEmpty)
+    }
+  }
+
+  @Test("T32: without a record the same")
+  func agentDownWithoutRecord() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      try await here.add(pod)
+      try await here.loseRecords()
+      here.agent.stop()
+      try await here.delete(pod)
+      try here.agent.start()
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+
+  @Test("An interface that the control plane took away first leaves nothing that a restart revives")
+  func configurationFirst() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      try await here.add(pod)
+      here.agent.change { $0.deleteConfiguration(Fixture.name, uuid: Fixture.podUID) }
+      try await here.delete(pod)
+      // The agent itself has lost the way to what it was told.
+      #expect(here.agent.subscriptions.count == 1)
+      #expect(try await here.taps() == [])
+      let agent = here.agent
+      try await onThread { try agent.restart() }
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+}
