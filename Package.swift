@@ -131,7 +131,8 @@ if !embedded {
     .testTarget(
       name: "VRouterPluginTests",
       dependencies: [
-        "VRouterPlugin", "VRouterAgent", "PluginKit", "CNI", "JSON", "Linux", "Addresses",
+        "VRouterPlugin", "VRouterAgent", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux",
+        "Addresses",
         "FakeVRouter", "TestSupport",
       ]),
     .testTarget(
