@@ -4,6 +4,7 @@ import MacvlanPlugin
 import OVSPlugin
 import TestSupport
 import Testing
+import VRouterPlugin
 
 /// What of a plugin the kill tests have to reach.
 struct KilledPlugin: Sendable {
@@ -18,6 +19,8 @@ struct KilledPlugin: Sendable {
     KilledPlugin(
       name: "macvlan", steps: MacvlanPlugin.Step.allCases.map(\.rawValue), minimum: 13),
     KilledPlugin(name: "ovs", steps: OVSPlugin.Step.allCases.map(\.rawValue), minimum: 24),
+    KilledPlugin(
+      name: "vrouter", steps: VRouterPlugin.Step.allCases.map(\.rawValue), minimum: 21),
     KilledPlugin(name: "kubernetes.io/no-op", steps: [], minimum: 0),
   ]
 }
@@ -46,6 +49,12 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     case disk = "IPAM on disk"
     case limited
     case ovn = "OVN"
+    case vmi = "one VMI"
+    case vmi6 = "a VMI with IPv6"
+    case stale = "a port of an earlier life"
+    case earlier = "an earlier sandbox"
+    case mesos = "Mesos"
+    case nested = "a VLAN"
   }
 
   let plugin: String
@@ -61,6 +70,14 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     macvlan.map { KillScenario(plugin: "macvlan", step: $0.0, verb: $0.1, network: $0.2) }
     + (OVSTree.directory == nil ? [] : ovs)
     .map { KillScenario(plugin: "ovs", step: $0.0, verb: $0.1, network: $0.2) }
+    + VRouterDrill.scenarios.map {
+      KillScenario(plugin: "vrouter", step: $0.0, verb: $0.1, network: $0.2)
+    }
+
+  /// What only a kernel with VLANs can do.
+  static let nested = VRouterDrill.nested.map {
+    KillScenario(plugin: "vrouter", step: $0.0, verb: $0.1, network: $0.2)
+  }
 
   private static let ovs: [(String, Verb, Network)] = [
     ("record", .add, .local), ("takeLease", .add, .local), ("createLinks", .add, .local),
@@ -102,11 +119,13 @@ struct KillDrill {
   let kept: TestPod
   /// The switch, for its plugin.
   private let ovs: OVSNode?
+  /// The agent, for its plugin.
+  private let vrouter: VRouterDrill?
   private let controller: Controller?
   private let before: Snapshot
 
   /// Starts the daemon that will die, and has it make what the call needs.
-  init(_ node: TestNode, _ scenario: KillScenario) async throws {
+  init(_ node: TestNode, _ scenario: KillScenario, _ agent: VRouterNode? = nil) async throws {
     self.node = node
     self.scenario = scenario
     pod = try await TestPod()
@@ -116,15 +135,26 @@ struct KillDrill {
       node.directory("bin/on-disk"), Array(Self.script(node.directory("disk")).utf8),
       mode: [.write, .create], permissions: 0o755)
     ovs = scenario.plugin == "ovs" ? try await OVSNode(node) : nil
+    vrouter =
+      if let agent { try await VRouterDrill(agent, scenario, pod, kept) } else { nil }
     if scenario.network == .ovn {
       try await ovs?.ovs.vsctl(
         "set", "Open_vSwitch", ".", "external_ids:ovn-remote=unix:/nowhere",
         "external_ids:ovn-bridge=br0")
     }
     controller = scenario.network == .ovn ? ovs.map { Controller($0) } : nil
-    try await node.launch(through: "export CNID_KILL_AFTER=\(scenario.point)")
+    let doom = "export CNID_KILL_AFTER=\(scenario.point)"
+    // An earlier sandbox is made by an earlier daemon: in some steps this one would not live through it.
+    let isEarlier = scenario.network == .earlier
+    try await node.launch(through: isEarlier ? nil : doom)
     try await node.waitUntilReady()
     before = try await node.snapshot([pod, kept])
+    try await vrouter?.leave { try await node.add($0, configuration(), paths.merging($1) { $1 }) }
+    if isEarlier {
+      try await node.stop()
+      try await node.launch(through: doom)
+      try await node.waitUntilReady()
+    }
     switch scenario.verb {
     case .add, .failingAdd: break
     case .delete, .update, .failingUpdate: try await add(pod)
@@ -139,6 +169,7 @@ struct KillDrill {
         try await addLonelyPort()
       }
     }
+    vrouter?.changeAgent()
   }
 
   /// An IPAM plugin that keeps its leases as files.
@@ -155,6 +186,7 @@ struct KillDrill {
   }
 
   private func configuration(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
+    if let vrouter { return vrouter.configuration(changes) }
     let ipam: JSONValue =
       switch scenario.network {
       case .local, .limited, .ovn: ["type": "host-local", "subnet": "10.1.2.0/24"]
@@ -164,6 +196,7 @@ struct KillDrill {
         ]
       case .ipv6: ["type": "host-local", "subnet": "2001:db8:1::/64"]
       case .disk: ["type": "on-disk"]
+      case .vmi, .vmi6, .stale, .earlier, .mesos, .nested: [:]
       }
     return (ovs?.network(["ipam": ipam]) ?? node.macvlan(["ipam": ipam])).changed(special)
       .changed(changes)
@@ -194,6 +227,9 @@ struct KillDrill {
   private var given: JSONValue {
     switch scenario.verb {
     case .add, .delete: configuration()
+    case .failingAdd where vrouter != nil: configuration()
+    case .update where vrouter != nil, .failingUpdate where vrouter != nil:
+      configuration(["mtu": 1400])
     case .failingAdd:
       configuration([
         "ipam": [
@@ -248,6 +284,7 @@ struct KillDrill {
   /// Leases of every kind, and records.
   private var held: [String] {
     node.leases + TemporaryDirectory.files(below: node.directory("disk")) + node.records
+      + (vrouter?.files ?? [])
   }
 
   /// What differs from the beginning, once the recovery has had its time.
@@ -258,6 +295,7 @@ struct KillDrill {
       left += try await ovs.ovs.ports("br0").map { "port: \($0)" }
       left += try await ovs.ovs.records("QoS").map { "queue: \($0)" }
     }
+    if let vrouter { left += try await vrouter.settledLeftovers() }
     return left
   }
 
@@ -265,6 +303,7 @@ struct KillDrill {
   func expectRecovered() async throws {
     switch scenario.verb {
     case .add, .failingAdd, .delete:
+      try await removeEarlier()
       let left = try await leftovers()
       #expect(left == [])
     case .update, .failingUpdate:
@@ -282,11 +321,14 @@ struct KillDrill {
     #expect(run.succeeded == !scenario.verb.fails, "\(run)")
     switch scenario.verb {
     case .add:
-      #expect(run.json?["ips"]?.array?.count == 1)
+      try await removeEarlier()
+      #expect(run.json?["ips"]?.array?.count == (scenario.network == .vmi6 ? 2 : 1))
       #expect(try await pod.network.links() == ["eth0"])
       #expect(held.count == 2)
       try await delete(pod)
-    case .failingAdd: #expect(run.message?.contains("15.5.6.0/24") == true, "\(run)")
+    case .failingAdd:
+      let route = vrouter == nil ? "15.5.6.0/24" : "0.0.0.0/0"
+      #expect(run.message?.contains(route) == true, "\(run)")
     case .delete: break
     case .update, .failingUpdate:
       let mtu = scenario.verb == .update ? 1400 : 1500
@@ -301,8 +343,16 @@ struct KillDrill {
     }
   }
 
+  /// The late DEL of an earlier sandbox, which must not disturb the later one.
+  private func removeEarlier() async throws {
+    try await vrouter?.removeEarlier {
+      try await node.delete($0, configuration(), paths.merging($1) { $1 })
+    }
+  }
+
   /// ADD and DEL work as if nothing had been, and nothing is left at the end.
   func expectUsable() async throws {
+    vrouter?.restoreAgent()
     let left = try await leftovers()
     #expect(left == [])
     try await add(pod)
@@ -312,29 +362,6 @@ struct KillDrill {
     let leftAtEnd = try await leftovers()
     #expect(leftAtEnd == [])
   }
-}
-
-/// Says what ovn-controller says of a port when its flows are there; the tests with OVN have the real one.
-private final class Controller: Sendable {
-  private let task: Task<Void, any Error>
-
-  init(_ here: OVSNode) {
-    task = Task {
-      while !Task.isCancelled {
-        for interface in try await here.ovs.records("Interface") {
-          let ids = interface.map("external_ids")
-          guard let name = interface.text("name"), ids["iface-id"] != nil,
-            ids["ovn-installed"] == nil
-          else { continue }
-          try await here.ovs.vsctl(
-            "--if-exists", "set", "Interface", name, "external_ids:ovn-installed=true")
-        }
-        await onThread { Clock.pause(milliseconds: 100) }
-      }
-    }
-  }
-
-  deinit { task.cancel() }
 }
 
 extension JSONValue {

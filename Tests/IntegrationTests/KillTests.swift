@@ -18,7 +18,7 @@ import Testing
     for plugin in KilledPlugin.all where plugin.name != "ovs" || OVSTree.directory != nil {
       #expect(plugin.steps.count >= plugin.minimum, "\(plugin.name)")
       let reached = Set(
-        KillScenario.all.filter { $0.plugin == plugin.name }.map(\.step))
+        (KillScenario.all + KillScenario.nested).filter { $0.plugin == plugin.name }.map(\.step))
       // Between the record and the first step is a place of its own.
       #expect(reached == Set(plugin.steps.isEmpty ? [] : plugin.steps + ["record"]))
     }
@@ -39,8 +39,18 @@ import Testing
     "After a kill nothing is left, a repeated call works, and so do ADD and DEL",
     arguments: KillScenario.all, Runtime.allCases)
   func killed(scenario: KillScenario, runtime: Runtime) async throws {
-    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
-      let drill = try await KillDrill(node, scenario)
+    try await kill(scenario, runtime)
+  }
+
+  @Test(
+    "The same where the links are on VLANs", .fullKernel("8021q"),
+    arguments: KillScenario.nested, Runtime.allCases)
+  func killedOnVLAN(scenario: KillScenario, runtime: Runtime) async throws {
+    try await kill(scenario, runtime)
+  }
+
+  private func kill(_ scenario: KillScenario, _ runtime: Runtime) async throws {
+    try await withDrill(scenario) { node, drill in
       switch runtime {
       case .waits:
         async let called = drill.call()
@@ -71,10 +81,11 @@ import Testing
       KillScenario(plugin: "macvlan", step: "configureLink", verb: .add, network: .disk),
       KillScenario(plugin: "macvlan", step: "deleteLink", verb: .delete, network: .local),
     ]
-      + KillScenario.all.filter { $0.point == "ovs.addPort" && $0.network == .limited })
+      + KillScenario.all.filter {
+        $0.point == "ovs.addPort" && $0.network == .limited || $0.point == "vrouter.addRoutes"
+      })
   func killedAgain(scenario: KillScenario) async throws {
-    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
-      let drill = try await KillDrill(node, scenario)
+    try await withDrill(scenario) { node, drill in
       let call = try await drill.callWithoutWaiting()
       #expect(try await drill.died())
       call.signal(.kill)
@@ -83,6 +94,7 @@ import Testing
         scenario.network == .disk
         ? ["runIPAMDelete", "deleteLink"] : ["deleteLink", "releaseLease"]
       if scenario.plugin == "ovs" { undo.insert("removePort", at: 0) }
+      if scenario.plugin == "vrouter" { undo = ["deleteLinks", "removePorts", "withdrawPorts"] }
       for step in undo {
         try await node.launch(through: "export CNID_KILL_AFTER=\(scenario.plugin).\(step)")
         #expect(try await drill.died(), "\(step) was not reached while recovering")
@@ -90,6 +102,22 @@ import Testing
       try await node.start()
       try await drill.expectRecovered()
       try await drill.expectUsable()
+    }
+  }
+}
+
+/// Makes a node for a scenario, with a vRouter agent if it is one of that plugin.
+private func withDrill(
+  _ scenario: KillScenario, _ body: (TestNode, KillDrill) async throws -> Void
+) async throws {
+  let options = TestNode.Options(startsDaemon: false)
+  if scenario.plugin == "vrouter" {
+    try await withVRouterNode(options) { here in
+      try await body(here.node, try await KillDrill(here.node, scenario, here))
+    }
+  } else {
+    try await withTestNode(options) { node in
+      try await body(node, try await KillDrill(node, scenario))
     }
   }
 }
