@@ -78,13 +78,7 @@ struct Attaching: ~Copyable {
 
   /// How the kernel names the pod's namespace.
   mutating func identity() throws(CNIError) -> NamespaceIdentity {
-    let cookie: UInt64
-    do throws(NetlinkError) {
-      cookie = try pod.socket.namespaceCookie()
-    } catch {
-      throw CNIError(error)
-    }
-    return try NamespaceIdentity(of: namespace, cookie: cookie, &node, deadline: deadline)
+    try NamespaceIdentity(of: namespace, pod.socket, &node, deadline: deadline)
   }
 
   // MARK: The pair

@@ -67,3 +67,26 @@ extension PodRequest {
       .invalidEnvironment, "interface \(goQuoted(ifName)) already exists in \(netns)")
   }
 }
+
+extension NamespaceIdentity {
+  /// Names the namespace of an ADD, whose number a socket in it knows already.
+  ///
+  /// - Parameters:
+  ///   - namespace: the pod's.
+  ///   - pod: a socket in it.
+  ///   - node: a socket of the daemon's namespace.
+  ///   - deadline: when to give up.
+  /// - Throws: code 100 or 105.
+  package init(
+    of namespace: borrowing NetworkNamespace, _ pod: borrowing NetlinkSocket,
+    _ node: inout NetlinkSocket, deadline: Deadline
+  ) throws(CNIError) {
+    let cookie: UInt64
+    do throws(NetlinkError) {
+      cookie = try pod.namespaceCookie()
+    } catch {
+      throw CNIError(error)
+    }
+    try self.init(of: namespace, cookie: cookie, &node, deadline: deadline)
+  }
+}

@@ -109,13 +109,7 @@ struct Attaching: ~Copyable {
 
   /// How the kernel names the pod's namespace.
   mutating func identity() throws(CNIError) -> NamespaceIdentity {
-    let cookie: UInt64
-    do throws(NetlinkError) {
-      cookie = try pod.socket.namespaceCookie()
-    } catch {
-      throw CNIError(error)
-    }
-    return try NamespaceIdentity(of: namespace, cookie: cookie, &node.socket, deadline: deadline)
+    try NamespaceIdentity(of: namespace, pod.socket, &node.socket, deadline: deadline)
   }
 
   // MARK: Links
@@ -207,34 +201,39 @@ struct Attaching: ~Copyable {
 
   /// Marks the links as this attachment's, and brings the node's ends up; the pod's too, as soon as its address is final.
   mutating func mark(_ permit: borrowing Permit) throws(CNIError) {
+    for port in ports {
+      if port.vlanID == nil { try markTap(port, permit) }
+      let far = try linkOfPod(port)
+      var settings = LinkSettings()
+      settings.alias = request.mark.text
+      // The agent sees a carrier before it is told of the port, as with the plugin on disk.
+      if port.mac != nil { settings.isUp = true }
+      do throws(NetlinkError) {
+        try pod.socket.apply(
+          [.changeLink(index: far.index, name: far.name, settings)], permit, deadline: deadline)
+      } catch {
+        throw CNIError(error, doing: "failed to mark \(goQuoted(far.name))")
+      }
+    }
+  }
+
+  private mutating func markTap(_ port: PodPort, _ permit: borrowing Permit) throws(CNIError) {
+    let near = try linkOfNode(port)
     var mark = LinkSettings()
     mark.alias = request.mark.text
     var up = LinkSettings()
     up.isUp = true
-    for port in ports {
-      let far = try linkOfPod(port)
-      // The agent sees a carrier before it is told of the port, as with the plugin on disk.
-      var settings = mark
-      settings.isUp = port.mac == nil ? nil : true
-      do throws(NetlinkError) {
-        if port.vlanID == nil {
-          let near = try node.socket.link(named: port.link, deadline: deadline)
-          let index = near?.index ?? 0
-          try node.socket.apply(
-            [
-              .changeLink(index: index, name: port.link, mark),
-              .withoutIPv6Address(index: index, name: port.link),
-            ], permit, deadline: deadline)
-          // What the pod says must not make the node's own routes.
-          try? node.ipv6.set("accept_ra", of: port.link, to: "0", permit)
-          try node.socket.apply(
-            [.changeLink(index: index, name: port.link, up)], permit, deadline: deadline)
-        }
-        try pod.socket.apply(
-          [.changeLink(index: far.index, name: far.name, settings)], permit, deadline: deadline)
-      } catch {
-        throw CNIError(error, doing: "failed to mark the links of \(goQuoted(port.port.ifName))")
-      }
+    // What the pod says must not make the node's own routes.
+    try? node.ipv6.set("accept_ra", of: near.name, to: "0", permit)
+    do throws(NetlinkError) {
+      try node.socket.apply(
+        [
+          .changeLink(index: near.index, name: near.name, mark),
+          .withoutIPv6Address(index: near.index, name: near.name),
+          .changeLink(index: near.index, name: near.name, up),
+        ], permit, deadline: deadline)
+    } catch {
+      throw CNIError(error, doing: "failed to mark \(goQuoted(near.name))")
     }
   }
 
