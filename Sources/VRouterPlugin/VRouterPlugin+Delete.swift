@@ -102,6 +102,9 @@ extension VRouterPlugin {
       } catch {
         switch error.reason {
         case .unreachable(_, refused: true): return
+        case .refused(let status, _) where status < 500:
+          // It has heard, and will not say anything else another time.
+          try requireHost().log(.warning, "DEL of pod \(request.title): \(error)")
         case .unreachable where !request.deadline.isOver:
           noteMute(vrouter)
           missing = CNIError(error, pod: request.title)
@@ -122,8 +125,13 @@ extension VRouterPlugin {
       do throws(CNIError) {
         try manager.tell(.delete, call.request, permit)
       } catch {
-        if error.code == .deadline { throw error }
-        missing = error
+        switch error.code {
+        case .deadline: throw error
+        case .tryAgainLater: missing = error
+        // It has heard, and will not say anything else another time.
+        default:
+          try requireHost().log(.warning, "DEL of container \(call.request.sandboxID): \(error)")
+        }
       }
     }
     return missing

@@ -78,7 +78,9 @@ public final class VRouterPlugin: NetworkPlugin {
 
   /// The pod: its attachments share names on the node and what the agent remembers.
   public func lock(for request: PodRequest) -> String? {
-    request.podName.isEmpty ? request.sandboxID : "\(request.podNamespace)/\(request.podName)"
+    if !request.podName.isEmpty { return "\(request.podNamespace)/\(request.podName)" }
+    // STATUS and GC are about no pod.
+    return request.sandboxID.isEmpty ? nil : request.sandboxID
   }
 
   /// Keeps the host.

@@ -189,6 +189,17 @@ import VRouterAgent
     #expect(error.details.contains("\"default\", \"net-a\""))
   }
 
+  @Test("calls of one pod take turns, those about no pod do not")
+  func lock() throws {
+    let plugin = VRouterPlugin()
+    var request = try request()
+    #expect(plugin.lock(for: request) == "default/web-0")
+    request.podName = ""
+    #expect(plugin.lock(for: request) == Fixture.c1)
+    request.sandboxID = ""
+    #expect(plugin.lock(for: request) == nil)
+  }
+
   // MARK: VLANs and names
 
   @Test(
