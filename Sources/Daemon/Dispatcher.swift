@@ -124,8 +124,10 @@ final class Dispatcher: Sendable {
       case .run(let job, let help):
         // Without another thread this one does the rest, one after the other.
         try? give(help)
+        // The number alone: a call that had itself would never be let go of, nor its descriptor.
+        let id = job.id
         job.work.progress.onWait { isWaiting in
-          try? self.give(self.state.withLock { $0.wait(job.id, isWaiting) })
+          try? self.give(self.state.withLock { $0.wait(id, isWaiting) })
         }
         if job.deadline.isOver { job.work.refuse(.expired) } else { job.work.run() }
         let (wasGivenUp, next) = state.withLock { $0.end(job) }
