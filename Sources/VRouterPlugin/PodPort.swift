@@ -134,11 +134,18 @@ struct PodAttachment: Sendable {
     of request: PodRequest, _ cni: ContrailCni, ownInterfaceOnly: Bool
   ) throws(VRouterError) {
     vrouter = cni.vrouter
-    name = cni.name(of: request)
-    let name = name
-    ports = try vrouter.canDelete(name: name, containerID: request.sandboxID).filter { file in
-      !ownInterfaceOnly || file.ifName == request.ifName
-    }.compactMap { PodPort($0, name: name, primary: request.ifName) }
+    var name = cni.name(of: request)
+    var files: [PortFile] = []
+    do throws(VRouterError) {
+      files = try vrouter.canDelete(name: name, containerID: request.sandboxID)
+    } catch {
+      // No ADD has succeeded under a name that cannot be one, and DEL must not fail for ever.
+      guard case .invalidName = error.reason else { throw error }
+      name = ""
+    }
+    self.name = name
+    ports = files.filter { !ownInterfaceOnly || $0.ifName == request.ifName }
+      .compactMap { [name] in PodPort($0, name: name, primary: request.ifName) }
     uuid = ports.lazy.map(\.port.uuid).first { $0 != .none } ?? VRouterUUID(request.podUID)
     manager = MesosManager(cni)
   }
