@@ -73,7 +73,7 @@ extension VRouterPlugin {
 
   private func removeFiles(_ removal: Removal, _ call: PluginCall<Step>) throws(CNIError) {
     let attached = removal.attachment
-    if attached.ports.isEmpty, removal.files.isEmpty { return }
+    if attached.name.isEmpty || !removal.isKnown { return }
     try call.journal.perform(.removePorts) { permit throws(CNIError) in
       try mapped(pod: call.request.title) { () throws(VRouterError) in
         let files = attached.vrouter.files
@@ -158,6 +158,8 @@ private struct Removal: Sendable {
   let attachment: PodAttachment
   /// The links of the node.
   let links: [NodeLink]
+  /// Whether anything tells of the attachment.
+  let isKnown: Bool
   /// The interfaces whose files are the attachment's.
   let files: [VRouterUUID]
   /// The pod that the agent has to forget; nil while another attachment has it.
@@ -203,7 +205,8 @@ private struct Removal: Sendable {
     let isLeft = present.contains { file in
       file.isReadable && file.uuid == attachment.uuid && !files.contains(file.interface)
     }
-    let isOwed = !files.isEmpty && !isLeft && !own.contains(where: \.usesVLAN)
+    isKnown = !attachment.ports.isEmpty || !marked.isEmpty
+    let isOwed = (!files.isEmpty || !marked.isEmpty) && !isLeft && !own.contains(where: \.usesVLAN)
     withdrawn = isOwed && attachment.uuid != VRouterUUID.none ? attachment.uuid : nil
   }
 

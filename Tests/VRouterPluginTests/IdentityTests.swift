@@ -75,7 +75,7 @@ import Testing
     }
   }
 
-  enum Damage: CaseIterable { case empty, bare, lock }
+  enum Damage: CaseIterable { case empty, bare, lock, missing }
 
   @Test("T38: damaged files keep no DEL from its work", arguments: Damage.allCases, [false, true])
   func damaged(damage: Damage, isForgotten: Bool) async throws {
@@ -91,6 +91,7 @@ import Testing
         let bare: JSONValue = ["vm-id": .string(Fixture.c1), "vm-ifname": "eth0"]
         try Files.write(file, bare.bytes, mode: [.write, .truncate])
       case .lock: try Files.write("\(directory)/.lock", [], mode: [.write, .create])
+      case .missing: try Files.remove(file)
       }
       if isForgotten { try await here.loseRecords() }
       here.agent.forgetRequests()
