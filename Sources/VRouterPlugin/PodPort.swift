@@ -99,12 +99,12 @@ struct PodAttachment: Sendable {
   private static let kind = "agent"
 
   /// How the agent stands in the record's plan: with it a DEL finds everything, whatever the configuration says by then.
-  static func planned(_ cni: ContrailCni, name: String) -> PlannedResource {
+  static func planned(_ cni: ContrailCni) -> PlannedResource {
     PlannedResource(
       kind,
       [
         ("server", .string(cni.server.description)), ("port", .number(JSONNumber(Int(cni.port)))),
-        ("directory", .string(cni.directory)), ("name", .string(name)),
+        ("directory", .string(cni.directory)), ("name", .string(cni.containerName)),
       ])
   }
 
@@ -134,7 +134,7 @@ struct PodAttachment: Sendable {
     of request: PodRequest, _ cni: ContrailCni, ownInterfaceOnly: Bool
   ) throws(VRouterError) {
     vrouter = cni.vrouter
-    var name = cni.name(of: request)
+    var name = cni.containerName
     var files: [PortFile] = []
     do throws(VRouterError) {
       files = try vrouter.canDelete(name: name, containerID: request.sandboxID)
@@ -146,7 +146,7 @@ struct PodAttachment: Sendable {
     self.name = name
     ports = files.filter { !ownInterfaceOnly || $0.ifName == request.ifName }
       .compactMap { [name] in PodPort($0, name: name, primary: request.ifName) }
-    uuid = ports.lazy.map(\.port.uuid).first { $0 != .none } ?? VRouterUUID(request.podUID)
+    uuid = ports.lazy.map(\.port.uuid).first { $0 != .none } ?? VRouterUUID(cni.containerUUID)
     manager = MesosManager(cni)
   }
 }

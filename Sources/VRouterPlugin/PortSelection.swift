@@ -119,7 +119,7 @@ struct PortSelection: Sendable {
       throw refusal("the agent names an interface \(goQuoted(ifName))", details: error.message)
     }
     var port = VRouter.Port(
-      containerID: request.sandboxID, name: cni.name(of: request), hostLink: "", ifName: ifName,
+      containerID: request.sandboxID, name: cni.containerName, hostLink: "", ifName: ifName,
       netns: request.netns, uuid: uuid, network: network, interface: object.id)
     let id = try vlanID(object)
     let link = id == nil ? tap(ifName, uuid, object.id) : LinkNames.vlan(ifName, uuid)

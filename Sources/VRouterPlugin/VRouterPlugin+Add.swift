@@ -11,18 +11,15 @@ extension VRouterPlugin {
   public func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
     let previous = try request.configuration.prevResult()
-    let cni = try settings(request.configuration, .strict)
-    let name = cni.name(of: request)
-    begin(name)
-    defer { end(name) }
-    let result = try add(call, cni, name)
+    let cni = try settings(for: request, .strict)
+    begin(cni.containerName)
+    defer { end(cni.containerName) }
+    let result = try add(call, cni)
     return if let previous { result.appended(to: previous) } else { result }
   }
 
-  private func add(
-    _ call: AddCall<Step>, _ cni: ContrailCni, _ name: String
-  ) throws(CNIError) -> CNIResult {
-    let (request, vrouter) = (call.request, cni.vrouter)
+  private func add(_ call: AddCall<Step>, _ cni: ContrailCni) throws(CNIError) -> CNIResult {
+    let (request, vrouter, name) = (call.request, cni.vrouter, cni.containerName)
     vrouter.log()
     defer { vrouter.close() }
     var attachment = try Attaching.prepared(request, cni)
@@ -31,7 +28,7 @@ extension VRouterPlugin {
     let manager = try register(call, cni, namespace)
     let objects = try call.waiting { () throws(CNIError) in
       try mapped(pod: request.title) { () throws(VRouterError) in
-        try vrouter.pollVMConfig(name, uuid: VRouterUUID(request.podUID), deadline: limit)
+        try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
       }
     }
     let files = try mapped(pod: request.title) { () throws(VRouterError) in
@@ -39,7 +36,7 @@ extension VRouterPlugin {
     }
     try attachment.take(try PortSelection(request, cni, objects, files).ports(), files)
     let journal = try call.record(
-      plan: [PodAttachment.planned(cni, name: name)] + attachment.ports.map(\.planned)
+      plan: [PodAttachment.planned(cni)] + attachment.ports.map(\.planned)
         + (manager.map { [$0.planned] } ?? []),
       namespace: namespace)
     try collectStale(request, attachment.ports, objects, files, vrouter, journal)

@@ -105,7 +105,7 @@ extension VRouterPlugin {
   /// - Throws: code 50 if not.
   public func status(_ call: PluginCall<Step>) throws(CNIError) {
     let deadline = call.request.deadline
-    let cni = try settings(call.request.configuration, .strict)
+    let cni = try settings(for: call.request, .strict)
     try call.waiting { () throws(CNIError) in
       do throws(VRouterError) {
         try cni.vrouter.isAnswering(deadline: deadline)

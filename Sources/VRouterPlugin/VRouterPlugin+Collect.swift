@@ -13,7 +13,7 @@ extension VRouterPlugin {
   public func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
-    let cni = try settings(call.request.configuration, .strict)
+    let cni = try settings(for: call.request, .strict)
     let garbage = Garbage(
       containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(call.request, cni))
     let vrouter = cni.vrouter

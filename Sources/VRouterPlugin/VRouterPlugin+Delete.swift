@@ -32,7 +32,7 @@ extension VRouterPlugin {
   /// What the attachment consists of: by its record, else by the port files of its container.
   func attachment(of call: PluginCall<Step>) throws(CNIError) -> PodAttachment {
     let request = call.request
-    let cni = try settings(request.configuration, .lenient)
+    let cni = try settings(for: request, .lenient)
     if let record = call.record { return PodAttachment(record, cni) }
     // Without the agent's list the usual name is all that tells a whole pod from one of its networks.
     let isOne = MetaMode.isOn(request, cni) || MetaMode.isPossible(cni) && request.ifName != "eth0"

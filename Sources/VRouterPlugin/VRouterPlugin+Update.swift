@@ -15,7 +15,7 @@ extension VRouterPlugin {
   /// - Returns: the result as an ADD would give it now, without what other plugins of a chain have made.
   public func update(_ call: PluginCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
-    let cni = try settings(request.configuration, .strict)
+    let cni = try settings(for: request, .strict)
     let attached = try attachment(of: call)
     guard call.record != nil, let uuid = attached.uuid, !attached.ports.isEmpty else {
       throw CNIError(

@@ -95,16 +95,19 @@ public final class VRouterPlugin: NetworkPlugin {
     throw CNIError(.internal, "plugin vrouter was not initialised")
   }
 
-  /// What a configuration says, completed by the file on the node.
+  /// What a request's configuration says, completed by the file on the node, and which pod it is about.
   func settings(
-    _ configuration: NetworkConfiguration, _ strictness: ContrailCni.Strictness
+    for request: PodRequest, _ strictness: ContrailCni.Strictness
   ) throws(CNIError) -> ContrailCni {
+    var cni: ContrailCni
     do throws(CNIError) {
-      return try ContrailCni(configuration, try ContrailCni.file(), strictness)
+      cni = try ContrailCni(request.configuration, try ContrailCni.file(), strictness)
     } catch {
       if strictness == .strict { throw error }
-      return try ContrailCni(configuration, nil, .lenient)
+      cni = try ContrailCni(request.configuration, nil, .lenient)
     }
+    cni.updateContainerInfo(name: cni.name(of: request), uuid: request.podUID, network: "")
+    return cni
   }
 
   /// Keeps `whileIdle` off a pod until `end`.

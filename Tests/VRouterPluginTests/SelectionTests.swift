@@ -42,6 +42,7 @@ import VRouterAgent
   ) throws -> ContrailCni {
     var cni = try ContrailCni(request.configuration, nil, .strict)
     cni.defaultNetworkName = "contrail-k8s-cni"
+    cni.updateContainerInfo(name: cni.name(of: request), uuid: request.podUID, network: "")
     change(&cni)
     return cni
   }
