@@ -8,7 +8,7 @@ import Testing
 @Suite(.daemonLog) struct DeleteFaultTests {
   @Test(
     "T30: DEL succeeds while the agent fails or hangs, and the agent hears of it later",
-    arguments: ["500", "hang", "close", "garbage"])
+    arguments: ["500", "hang", "drip", "huge", "close", "cut", "garbage"])
   func agentFails(how: String) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -17,7 +17,8 @@ import Testing
       here.agent.forgetRequests()
       let answers: [String: AgentAnswer] = [
         "500": .error(500, "{ Operation Not Supported }"), "hang": .hang, "close": .close,
-        "garbage": .garbage,
+        "garbage": .garbage, "drip": .drip, "huge": .huge(bytes: 100 << 20, announced: true),
+        "cut": .closeAfterHead,
       ]
       here.agent.script("DELETE", "/vm", [try #require(answers[how])])
       let run = try await here.shim("DEL", pod)
@@ -27,6 +28,7 @@ import Testing
       #expect(here.portFile(Fixture.vmi0) == nil)
       #expect(here.story.contains("DEL"))
 
+      here.agent.forgetRequests()
       here.agent.script("DELETE", "/vm", [])
       let left = try await here.leftovers(since: before, [pod], within: 40_000)
       #expect(left == [])
