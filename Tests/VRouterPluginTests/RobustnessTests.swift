@@ -82,6 +82,36 @@ import Testing
     }
   }
 
+  @Test("Failing calls leave the daemon no descriptor and no thread")
+  func leaks() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let network = here.network([
+        "poll-timeout": JSONValue(text: "0.01"), "add-timeout": JSONValue(text: "0.2"),
+      ])
+      // The first calls start threads that stay.
+      for _ in 0..<3 {
+        try await here.add(pod, network)
+        try await here.delete(pod, network)
+      }
+      let before = try await here.node.snapshot([pod])
+      for place in Place.allCases {
+        let (method, prefix) = place.script
+        for fault in Fault.allCases {
+          here.agent.script(method, prefix, [fault.answer])
+          let run = try await here.shim("ADD", pod, network)
+          #expect(run.isFailure, "\(run)")
+        }
+        here.agent.script(method, prefix, [])
+      }
+      let left = try await here.node.leftovers(
+        since: before, [pod], process: true, within: 20_000 * Program.patience)
+      #expect(left == [])
+      try await here.add(pod, network)
+      try await here.delete(pod, network)
+    }
+  }
+
   @Test("Small segments and slow, but whole, answers are answers")
   func slowAnswers() async throws {
     try await withVRouterNode { here in
