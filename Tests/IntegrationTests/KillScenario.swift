@@ -50,6 +50,7 @@ struct KillScenario: Sendable, CustomTestStringConvertible {
     case limited
     case ovn = "OVN"
     case vmi = "one VMI"
+    case vmis = "two VMIs"
     case vmi6 = "a VMI with IPv6"
     case stale = "a port of an earlier life"
     case earlier = "an earlier sandbox"
@@ -196,7 +197,7 @@ struct KillDrill {
         ]
       case .ipv6: ["type": "host-local", "subnet": "2001:db8:1::/64"]
       case .disk: ["type": "on-disk"]
-      case .vmi, .vmi6, .stale, .earlier, .mesos, .nested: [:]
+      case .vmi, .vmis, .vmi6, .stale, .earlier, .mesos, .nested: [:]
       }
     return (ovs?.network(["ipam": ipam]) ?? node.macvlan(["ipam": ipam])).changed(special)
       .changed(changes)
@@ -281,6 +282,9 @@ struct KillDrill {
 
   // MARK: Afterwards
 
+  /// The pod's links, each with a lease or a port.
+  private var links: [String] { vrouter?.links ?? ["eth0"] }
+
   /// Leases of every kind, and records.
   private var held: [String] {
     node.leases + TemporaryDirectory.files(below: node.directory("disk")) + node.records
@@ -308,8 +312,8 @@ struct KillDrill {
       #expect(left == [])
     case .update, .failingUpdate:
       // What was attached stays so, and the call can be repeated.
-      #expect(try await pod.network.links() == ["eth0"])
-      #expect(held.count == 2)
+      #expect(try await pod.network.links() == links)
+      #expect(held.count == links.count + 1)
       try await expectAnswer(try await call())
     case .collect:
       try await expectAnswer(try await call())
@@ -323,8 +327,8 @@ struct KillDrill {
     case .add:
       try await removeEarlier()
       #expect(run.json?["ips"]?.array?.count == (scenario.network == .vmi6 ? 2 : 1))
-      #expect(try await pod.network.links() == ["eth0"])
-      #expect(held.count == 2)
+      #expect(try await pod.network.links() == links)
+      #expect(held.count == links.count + 1)
       try await delete(pod)
     case .failingAdd:
       let route = vrouter == nil ? "15.5.6.0/24" : "0.0.0.0/0"
@@ -333,7 +337,7 @@ struct KillDrill {
     case .update, .failingUpdate:
       let mtu = scenario.verb == .update ? 1400 : 1500
       #expect(try await pod.network.link("eth0")?["mtu"]?.int == mtu)
-      #expect(held.count == 2)
+      #expect(held.count == links.count + 1)
       try await delete(pod)
     case .collect:
       #expect(try await pod.network.links() == [])
@@ -356,8 +360,8 @@ struct KillDrill {
     let left = try await leftovers()
     #expect(left == [])
     try await add(pod)
-    #expect(try await pod.network.links() == ["eth0"])
-    #expect(held.count == 2)
+    #expect(try await pod.network.links() == links)
+    #expect(held.count == links.count + 1)
     try await delete(pod)
     let leftAtEnd = try await leftovers()
     #expect(leftAtEnd == [])

@@ -12,6 +12,8 @@ struct VRouterDrill {
   /// An earlier sandbox of the same pod, which nobody has removed.
   private let earlier: TestPod?
   private let interface: AgentInterface
+  /// The pod's other interfaces.
+  private let others: [AgentInterface]
   private let uuid = "5f0c7a1e-3b52-4d68-9a41-0c2b7de91f34"
 
   static let scenarios: [(String, KillScenario.Verb, KillScenario.Network)] = [
@@ -27,7 +29,13 @@ struct VRouterDrill {
     ("unregisterContainer", .delete, .mesos), ("deleteLinks", .collect, .vmi),
     ("removePorts", .collect, .vmi), ("withdrawPorts", .collect, .vmi),
     ("collectPorts", .collect, .vmi), ("updatePorts", .update, .vmi),
-    ("updateLinks", .update, .vmi), ("restoreLinks", .failingUpdate, .vmi),
+    ("updateLinks", .update, .vmi), ("updatePorts", .failingUpdate, .vmi),
+    ("restoreLinks", .failingUpdate, .vmi), ("unregisterContainer", .failingAdd, .mesos),
+    ("unregisterContainer", .collect, .mesos), ("createLinks", .add, .vmis),
+    ("markLinks", .add, .vmis), ("writePorts", .add, .vmis), ("announcePorts", .add, .vmis),
+    ("configureLinks", .add, .vmis), ("deleteLinks", .delete, .vmis),
+    ("removePorts", .delete, .vmis), ("withdrawPorts", .delete, .vmis),
+    ("removePorts", .collect, .vmis),
   ]
 
   /// Those that a kernel must have VLANs for.
@@ -42,7 +50,10 @@ struct VRouterDrill {
   ) async throws {
     (self.here, self.scenario, self.pod) = (here, scenario, pod)
     earlier = scenario.network == .earlier ? try await TestPod("earlier") : nil
-    var interface = VRouterFixture.interface(VRouterFixture.vmi0)
+    let total = scenario.network == .vmis ? 2 : 1
+    var interface = VRouterFixture.interface(VRouterFixture.vmi0, 0, of: total)
+    others =
+      total == 1 ? [] : [VRouterFixture.interface(Self.second, 1, of: total, "net-a")]
     if scenario.network == .nested { interface.vlan = 101 }
     if scenario.network == .vmi6 {
       interface.ipv6 = .init("2001:db8:1::5", 64, gateway: "2001:db8:1::1", nameServer: "::")
@@ -54,6 +65,7 @@ struct VRouterDrill {
       memory.configure(
         Self.name(kept), uuid: "d1f1802e-3b52-4d68-9a41-0c2b7de91f34",
         [VRouterFixture.interface(VRouterFixture.vmi1)])
+      memory.names[kept.containerID] = memory.names[Self.name(kept)]
       // The pod that a missed DEL has left behind.
       memory.configure(
         Self.gone, uuid: Self.goneID, [VRouterFixture.interface(VRouterFixture.vmi2)])
@@ -64,6 +76,7 @@ struct VRouterDrill {
     setInterface { _ in }
   }
 
+  private static let second = "0b6d9c55-8e1f-11ee-9c2a-525400a1b2c3"
   private static let gone = "k8s__default__gone"
   private static let goneID = "aaaaaaaa-3b52-4d68-9a41-0c2b7de91f34"
 
@@ -73,9 +86,9 @@ struct VRouterDrill {
   private func setInterface(_ change: (inout AgentInterface) -> Void) {
     var changed = interface
     change(&changed)
-    let (known, pod, uuid) = (changed, pod, uuid)
+    let (known, pod, uuid) = ([changed] + others, pod, uuid)
     here.agent.change { memory in
-      memory.configure(Self.name(pod), uuid: uuid, [known])
+      memory.configure(Self.name(pod), uuid: uuid, known)
       memory.names[pod.containerID] = uuid
     }
   }
@@ -156,6 +169,8 @@ struct VRouterDrill {
 
   // MARK: Afterwards
 
+  /// The pod's links.
+  var links: [String] { others.isEmpty ? ["eth0"] : ["eth0", "eth1"] }
   /// The files of ports.
   var files: [String] { TemporaryDirectory.files(below: here.ports) }
 
