@@ -77,8 +77,9 @@ struct LeaseStoreTests {
       }
       _ = try leases.add(#"{"subnet":"10.1.0.0/16"}"#, "next-\(round)")
       #expect(!leases.leases.contains(LeaseStore.temporaryName))
-      #expect(leases.leases.count > 1)
     }
+    // On a busy machine the first of them may die before its first lease.
+    #expect(leases.leases.count > 6)
   }
 
   // MARK: Empty files

@@ -71,7 +71,9 @@ import Testing
     }
   }
 
-  @Test("The wall's clock is for log lines, the process's start and a directory's stamp only")
+  @Test(
+    "The wall's clock is for log lines, port files, the process's start and a directory's stamp only"
+  )
   func wallClock() async throws {
     let run = try await Program.run([
       "grep", "-rlE", "KernelClock\\.real\\b|CLOCK_REALTIME|gettimeofday|\\btime\\(",
@@ -81,7 +83,8 @@ import Testing
     let files = run.text.split(separator: "\n").compactMap { $0.split(separator: "/").last }
     #expect(
       files.sorted() == [
-        "Clocks.swift", "LeaseStore.swift", "Log.swift", "Metrics.swift", "ShimLog.swift",
+        "AgentLog.swift", "Clocks.swift", "LeaseStore.swift", "Log.swift", "Metrics.swift",
+        "ShimLog.swift", "VRouter+Port.swift",
       ])
   }
 }
