@@ -1,3 +1,4 @@
+import FakeVRouter
 import JSON
 import Linux
 import TestSupport
@@ -153,6 +154,25 @@ import Testing
       #expect(try await here.port(of: pod)?.text("tag") == "10")
       #expect(here.node.log.contains("egress limit of 10000000 bit/s"))
       try await here.node.delete(pod, network)
+    }
+  }
+
+  @Test("the vrouter network works as it is, but for the places of a node")
+  func vrouter() async throws {
+    try await withVRouterNode { here in
+      let file = try network("30-vrouter.conflist", here.node)
+      let contrail = try #require(file["contrail"])
+      let network = file.setting(
+        "contrail", contrail.setting("config-dir", .string(here.portFiles)))
+      let pod = try await TestPod()
+      // An agent needs its time with a new port.
+      here.agent.change { $0.visibleDelay = 200 }
+      let began = KernelClock.monotonic
+      let result = try await here.add(pod, network)
+      #expect(result.at("ips", 0, "address") == "10.47.255.231/12")
+      #expect(KernelClock.monotonic - began < 3_000_000_000 * UInt64(Program.patience))
+      try await here.delete(pod, network)
+      #expect(here.agent.subscriptions == [])
     }
   }
 }
