@@ -45,7 +45,9 @@ struct Attaching: ~Copyable {
   ///   - files: the pod's port files.
   /// - Throws: code 4 for an interface that the pod has already, 7 for a parent that is missing, 100 for a link of the node that
   ///   is another pod's.
-  mutating func take(_ ports: [PodPort], _ files: [PortFile]) throws(CNIError) {
+  mutating func take(
+    _ ports: [PodPort], _ files: [PortFile], _ directory: PortFiles
+  ) throws(CNIError) {
     self.ports = ports
     for port in ports {
       var one = request
@@ -56,29 +58,43 @@ struct Attaching: ~Copyable {
       _ = try parent()
       displaced = try displacedVLANs()
     } else {
-      for port in ports where try isDisplaced(port, files) { displaced.append(port.link) }
+      for place in ports.indices { try clear(place, files, directory) }
     }
   }
 
-  /// Whether a link stands where the port's shall be, and is of an earlier sandbox of this pod.
-  private mutating func isDisplaced(
-    _ port: PodPort, _ files: [PortFile]
-  ) throws(CNIError) -> Bool {
-    let (name, limit) = (port.link, deadline)
-    let found = try mapped { () throws(NetlinkError) in
-      try node.socket.link(named: name, deadline: limit)
-    }
-    guard let link = found else { return false }
+  /// Finds out whether a link stands where the port's shall be: one of an earlier sandbox of this pod may go.
+  ///
+  /// Where it is another pod's, because both uuids begin alike, this one's gets another name. Of any other link nobody knows
+  /// whether the agent uses it for this very interface, so it stays, and the ADD fails.
+  private mutating func clear(
+    _ place: Int, _ files: [PortFile], _ directory: PortFiles
+  ) throws(CNIError) {
+    let port = ports[place]
+    guard let link = try nodeLink(named: port.link) else { return }
     let file = files.first { $0.interface == port.interface }
     let isOfThisPod =
-      file.map { !$0.isReadable || $0.hostLink == name } ?? request.mark.matches(alias: link.alias)
-    guard isOfThisPod, link.kind == "veth" else {
+      file.map { !$0.isReadable || $0.hostLink == link.name }
+      ?? request.mark.matches(alias: link.alias)
+    if isOfThisPod, link.kind == "veth" { return displaced.append(link.name) }
+    let other = LinkNames.distinct("tap", port.port.ifName, port.port.uuid)
+    let isOfOther = try mapped(pod: request.title) { () throws(VRouterError) in
+      try directory.has(link: link.name, ofAnotherThan: port.port.uuid)
+    }
+    guard file == nil, isOfOther, try nodeLink(named: other) == nil else {
       throw CNIError(
         .kernel,
-        "interface \(goQuoted(name)) exists on the node and is not of pod \(request.title)",
+        "interface \(goQuoted(link.name)) exists on the node and is not of pod \(request.title)",
         details: link.alias.isEmpty ? "it has no owner's mark" : "its mark is \(link.alias)")
     }
-    return true
+    ports[place].link = other
+    ports[place].port.hostLink = other
+  }
+
+  private mutating func nodeLink(named name: String) throws(CNIError) -> Link? {
+    let limit = deadline
+    return try mapped { () throws(NetlinkError) in
+      try node.socket.link(named: name, deadline: limit)
+    }
   }
 
   /// VLAN links of the same VLANs that a missed DEL has left, and of the same name.
@@ -98,11 +114,8 @@ struct Attaching: ~Copyable {
   }
 
   private mutating func parent() throws(CNIError) -> Link {
-    let (name, limit) = (cni.parentInterface, deadline)
-    let found = try mapped { () throws(NetlinkError) in
-      try node.socket.link(named: name, deadline: limit)
-    }
-    if let found { return found }
+    let name = cni.parentInterface
+    if let found = try nodeLink(named: name) { return found }
     throw CNIError(
       .invalidConfiguration, "failed to lookup parent-interface \(goQuoted(name)): Link not found")
   }
@@ -182,12 +195,8 @@ struct Attaching: ~Copyable {
   }
 
   private mutating func linkOfNode(_ port: PodPort) throws(CNIError) -> Link {
-    let (name, limit) = (port.link, deadline)
-    let found = try mapped { () throws(NetlinkError) in
-      try node.socket.link(named: name, deadline: limit)
-    }
-    if let found { return found }
-    throw CNIError(.kernel, "interface \(goQuoted(name)) vanished while it was set up")
+    if let found = try nodeLink(named: port.link) { return found }
+    throw CNIError(.kernel, "interface \(goQuoted(port.link)) vanished while it was set up")
   }
 
   private mutating func linkOfPod(_ port: PodPort) throws(CNIError) -> Link {
@@ -319,5 +328,19 @@ extension CNIResult {
     var result = self
     result.interfaces.append(interface)
     return result
+  }
+}
+
+extension PortFiles {
+  /// Whether a pod with another uuid has a link.
+  fileprivate func has(
+    link: String, ofAnotherThan uuid: VRouterUUID
+  ) throws(VRouterError) -> Bool {
+    for name in try names() {
+      for file in try list(name: name) where file.hostLink == link {
+        if let other = file.uuid, other != uuid { return true }
+      }
+    }
+    return false
   }
 }

@@ -34,7 +34,8 @@ extension VRouterPlugin {
     let files = try mapped(pod: request.title) { () throws(VRouterError) in
       try vrouter.files.list(name: name)
     }
-    try attachment.take(try PortSelection(request, cni, objects, files).ports(), files)
+    let ports = try PortSelection(request, cni, objects, files).ports()
+    try attachment.take(ports, files, vrouter.files)
     let journal = try call.record(
       plan: [PodAttachment.planned(cni)] + attachment.ports.map(\.planned)
         + (manager.map { [$0.planned] } ?? []),

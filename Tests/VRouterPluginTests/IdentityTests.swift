@@ -191,6 +191,41 @@ import Testing
     }
   }
 
+  @Test("Two pods whose uuids begin alike get different links, and each keeps its own")
+  func alike() async throws {
+    try await withVRouterNode { here in
+      let (pod, twin) = (
+        try await TestPod(containerID: Fixture.c1), try await TestPod(containerID: Fixture.c2)
+      )
+      let before = try await here.state([pod, twin])
+      let identity = PodIdentity("default", "twin", "5f0c7aff-3b52-4d68-9a41-0c2b7de91f34")
+      var second = Fixture.interface(Fixture.vmi1)
+      second.annotations = AgentInterface.annotations(0, of: 1, network: "default", pod: "twin")
+      here.agent.change { [second] in
+        $0.configure("k8s__default__twin", uuid: identity.uid, [second])
+      }
+      try await here.add(pod)
+      try await here.add(twin, as: identity)
+      let taps = try await here.taps()
+      #expect(taps.count == 2 && taps.contains("tapeth0-5f0c7a"))
+      let other = try #require(taps.first { $0 != "tapeth0-5f0c7a" })
+      #expect(
+        other.utf8.count == 14 && here.agent.requests("POST").last?.text("host-ifname") == other)
+      #expect(
+        here.portFile(Fixture.vmi1, name: "k8s__default__twin")?["host-ifname"]?.string == other)
+      // A new sandbox of the second takes over its own link, under the name that the agent knows.
+      let next = try await TestPod(containerID: String(repeating: "c3", count: 32))
+      try await here.add(next, as: identity)
+      #expect(try await here.taps() == taps)
+      #expect(try await pod.network.addresses("eth0") == ["10.47.255.231/12"])
+      try await here.delete(pod)
+      #expect(try await here.taps() == [other])
+      try await here.delete(twin, as: identity)
+      try await here.delete(next, as: identity)
+      #expect(try await here.leftovers(since: before, [pod, twin, next]) == [])
+    }
+  }
+
   @Test("T42: the same of a second interface, which the user has named")
   func longSecondName() async throws {
     try await withVRouterNode { here in
