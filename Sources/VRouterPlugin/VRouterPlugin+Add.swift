@@ -163,10 +163,10 @@ extension VRouterPlugin {
 }
 
 extension PortFile {
-  /// The link of the node that the file is about; nil if it does not say.
+  /// The link of the node that the file is about; nil if it says none that can be.
   var linkName: String? {
-    if hostLink.isEmpty { return nil }
-    if LinkNames.isTap(hostLink) { return hostLink }
-    return uuid.map { LinkNames.vlan(ifName, $0) }
+    let isTap = LinkNames.isTap(hostLink)
+    let name = isTap ? hostLink : uuid.map { LinkNames.vlan(ifName, $0) } ?? ""
+    return (try? CNIValidation.interfaceName(name)) == nil ? nil : name
   }
 }

@@ -195,7 +195,8 @@ private struct Removal: Sendable {
     }
     let marked = nodeLinks.filter { mark.matches(alias: $0.alias) }
     links += marked.map { link in NodeLink(name: link.name) { mark.matches(alias: $0.alias) } }
-    self.links = links
+    // Of a port file anything may have become; no link has a name that cannot be one.
+    self.links = links.filter { (try? CNIValidation.interfaceName($0.name)) != nil }
     var files = own.map(\.interface)
     if call.record == nil, !marked.isEmpty {
       // A damaged file beside a link with our mark was that link's.

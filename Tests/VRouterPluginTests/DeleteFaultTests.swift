@@ -117,4 +117,26 @@ import Testing
       #expect(try await here.leftovers(since: before, [pod]) == [])
     }
   }
+
+  @Test(
+    "Whatever link a port file names, DEL takes no other's and does not fail",
+    arguments: [
+      "", "uplink", "tap", "tap/x", "tapaaaaaaaaaaaaaaaaaaaaaaaaaa", "tap\u{0}", "tapéééééééééééé",
+      "tapbridge",
+    ])
+  func oddLink(name: String) async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      try await here.node.network.ip("link add tapbridge type bridge")
+      let before = try await here.state([pod])
+      try Files.makeDirectory("\(here.portFiles)/\(Fixture.name)")
+      for (id, ifname) in [(Fixture.vmi0, "eth0"), (Fixture.vmi1, "éééééééééé")] {
+        let file = here.port(id, ifname, name, pod)
+        try Files.write(
+          "\(here.portFiles)/\(Fixture.name)/\(id)", file.bytes, mode: [.write, .create])
+      }
+      try await here.delete(pod)
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
 }
