@@ -32,7 +32,7 @@ public struct AgentAnswer: Sendable {
   public static let close = AgentAnswer(.close)
   /// A whole head, then the connection is closed.
   public static let closeAfterHead = AgentAnswer(
-    .bytes(Array("\(head(200, 4096))".utf8), closing: true))
+    .bytes(Array(head(200, 4096).utf8), closing: true))
   /// A correct head, then one byte of the body each second.
   public static let drip = AgentAnswer(.drip(seconds: 1))
   /// Bytes that are not HTTP; the connection stays open.
@@ -41,7 +41,7 @@ public struct AgentAnswer: Sendable {
 
   /// 200 with a list of objects.
   public static func list(_ objects: [JSONValue]) -> AgentAnswer {
-    AgentAnswer(.body(status: 200, .init(JSONValue.agentList(objects))))
+    AgentAnswer(.body(status: 200, JSONValue.agentList(objects)))
   }
 
   /// A whole answer with this text as its body.
