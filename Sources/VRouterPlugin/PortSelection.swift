@@ -30,17 +30,18 @@ struct PortSelection: Sendable {
   ///
   /// - Throws: code 102 if the agent has none for the network, or one that cannot be made.
   func ports() throws(CNIError) -> [PodPort] {
-    if MetaMode.isOn(request, cni) || MetaMode.isPossible(cni) && !hasOwnInterface {
+    let own = objects.first { name(of: $0) == request.ifName }
+    if MetaMode.isOn(request, cni) || own == nil && MetaMode.isLikely(request, cni) {
       return [try portOfNetwork()]
     }
-    let primary = objects.first { name(of: $0) == request.ifName } ?? defaultObject
+    // The runtime looks for its interface, whatever the annotation says.
+    let primary = own ?? defaultObject
     var ports: [PodPort] = []
     for object in objects {
       let isPrimary = object.id == primary?.id
-      let isUnnamed = isPrimary && object.annotations.interface.isEmpty
       ports.append(
         try port(
-          object, named: isUnnamed ? request.ifName : name(of: object), isPrimary: isPrimary,
+          object, named: isPrimary ? request.ifName : name(of: object), isPrimary: isPrimary,
           hasDefaultRoute: isPrimary))
     }
     for port in ports where ports.count(where: { $0.port.ifName == port.port.ifName }) > 1 {
@@ -60,9 +61,6 @@ struct PortSelection: Sendable {
     if !object.annotations.interface.isEmpty { return object.annotations.interface }
     return "eth\(object.annotations.index?.number ?? 0)"
   }
-
-  /// Whether the runtime's interface is one of those that the pod gets when all are made.
-  private var hasOwnInterface: Bool { objects.contains { name(of: $0) == request.ifName } }
 
   /// The interface of the pod's own network.
   private var defaultObject: VRouter.Result? {
@@ -171,7 +169,14 @@ enum MetaMode {
   }
 
   /// Whether it has to be found out.
-  static func isPossible(_ cni: ContrailCni) -> Bool { cni.isMeta == nil && cni.mode != .mesos }
+  private static func isPossible(_ cni: ContrailCni) -> Bool {
+    cni.isMeta == nil && cni.mode != .mesos
+  }
+
+  /// Whether it is likely by the interface's name, where nothing else tells: a runtime's own is eth0.
+  static func isLikely(_ request: PodRequest, _ cni: ContrailCni) -> Bool {
+    isPossible(cni) && request.ifName != "eth0"
+  }
 
   /// Whether the configuration's network is the one that every pod has.
   static func isDefaultNetwork(_ cni: ContrailCni) -> Bool {

@@ -34,8 +34,7 @@ extension VRouterPlugin {
     let request = call.request
     let cni = try settings(for: request, .lenient)
     if let record = call.record { return PodAttachment(record, cni) }
-    // Without the agent's list the usual name is all that tells a whole pod from one of its networks.
-    let isOne = MetaMode.isOn(request, cni) || MetaMode.isPossible(cni) && request.ifName != "eth0"
+    let isOne = MetaMode.isOn(request, cni) || MetaMode.isLikely(request, cni)
     return try mapped(pod: request.title) { () throws(VRouterError) in
       try PodAttachment(of: request, cni, ownInterfaceOnly: isOne)
     }

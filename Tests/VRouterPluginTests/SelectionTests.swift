@@ -97,6 +97,18 @@ import VRouterAgent
     #expect(ports.map(\.isPrimary) == [true, false])
   }
 
+  @Test("the runtime's eth0 is made, and the others too, whatever the first one's annotation says")
+  func annotatedFirst() throws {
+    let request = try request()
+    let objects = [
+      try object(Fixture.vmi0, 0, of: 2, "default", named: "ens1"),
+      try object(Fixture.vmi1, 1, of: 2, "net-a"),
+    ]
+    let ports = try PortSelection(request, settings(request), objects, []).ports()
+    #expect(ports.map(\.port.ifName) == ["eth0", "eth1"])
+    #expect(ports.map(\.isPrimary) == [true, false])
+  }
+
   @Test(
     "names that cannot be are refused", arguments: ["", "a/b", "sixteen-bytes-xx", "..", "eth0"])
   func badNames(name: String) throws {
