@@ -37,6 +37,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let noDevice = Errno(rawValue: ENODEV)
   /// Not a directory.
   public static let notDirectory = Errno(rawValue: ENOTDIR)
+  /// The file is a directory.
+  public static let isDirectory = Errno(rawValue: EISDIR)
   /// An argument is invalid.
   public static let invalid = Errno(rawValue: EINVAL)
   /// The process has too many open files.

@@ -79,7 +79,8 @@ public struct PortFiles: Sendable, Equatable {
 
   /// Removes a pod's port files with what a killed write left of them, and its directory once that is empty.
   ///
-  /// A file that is not there is removed already. One that cannot be removed does not keep the others.
+  /// A file that is not there is removed already, and a directory in its place is nobody's port. One that cannot be
+  /// removed does not keep the others.
   public func remove(
     name: String, interfaces: [VRouterUUID], _ permit: borrowing Permit
   ) throws(VRouterError) {
@@ -87,7 +88,7 @@ public struct PortFiles: Sendable, Equatable {
     var failure: SystemError?
     for path in interfaces.map({ "\(pod)/\($0)" }) + unfinished(interfaces) {
       do throws(SystemError) {
-        try Files.removeIfPresent(path)
+        try Self.remove(path)
       } catch {
         failure = failure ?? error
       }
@@ -97,6 +98,7 @@ public struct PortFiles: Sendable, Equatable {
     } catch {
       switch error.errno {
       case .noEntry, .notDirectory, .notEmpty, .exists: break
+      case .readOnly where Self.isAbsent(pod): break
       default: failure = failure ?? error
       }
     }
@@ -108,7 +110,26 @@ public struct PortFiles: Sendable, Equatable {
     _ interfaces: [VRouterUUID], _ permit: borrowing Permit
   ) throws(VRouterError) {
     try system { () throws(SystemError) in
-      for path in unfinished(interfaces) { try Files.removeIfPresent(path) }
+      for path in unfinished(interfaces) { try Self.remove(path) }
+    }
+  }
+
+  private static func remove(_ path: String) throws(SystemError) {
+    do throws(SystemError) {
+      try Files.removeIfPresent(path)
+    } catch {
+      // A read-only file system refuses before it looks.
+      if error.errno == .isDirectory || error.errno == .readOnly && isAbsent(path) { return }
+      throw error
+    }
+  }
+
+  private static func isAbsent(_ path: String) -> Bool {
+    do throws(SystemError) {
+      _ = try Files.linkStatus(path)
+      return false
+    } catch {
+      return error.errno == .noEntry || error.errno == .notDirectory
     }
   }
 

@@ -73,10 +73,7 @@ struct Attaching: ~Copyable {
     let port = ports[place]
     guard let link = try nodeLink(named: port.link) else { return }
     let file = files.first { $0.interface == port.interface }
-    let isOfThisPod =
-      file.map { !$0.isReadable || $0.hostLink == link.name }
-      ?? request.mark.matches(alias: link.alias)
-    if isOfThisPod, link.kind == "veth" { return displaced.append(link.name) }
+    if isOfThisPod(link, file), link.kind == "veth" { return displaced.append(link.name) }
     let other = LinkNames.distinct("tap", port.port.ifName, port.port.uuid)
     let isOfOther = try mapped(pod: request.title) { () throws(VRouterError) in
       try directory.has(link: link.name, ofAnotherThan: port.port.uuid)
@@ -96,6 +93,18 @@ struct Attaching: ~Copyable {
     return try mapped { () throws(NetlinkError) in
       try node.socket.link(named: name, deadline: limit)
     }
+  }
+
+  /// Whether a link that has a port's name is what an earlier sandbox has left, by its mark and the port's file.
+  ///
+  /// The file may be older than the link: two pods' uuids can begin alike, and the other pod's link has this name now.
+  private func isOfThisPod(_ link: Link, _ file: PortFile?) -> Bool {
+    if request.mark.matches(alias: link.alias) { return true }
+    guard let file else { return false }
+    guard file.isReadable else { return true }
+    return file.hostLink == link.name
+      && (!OwnerMark.isMark(link.alias)
+        || OwnerMark.isMark(link.alias, ofContainer: file.containerID))
   }
 
   /// VLAN links of the same VLANs that a missed DEL has left, and of the same name.

@@ -15,7 +15,7 @@ extension VRouterPlugin {
   ) throws(CNIError) {
     let cni = try settings(for: call.request, .strict)
     let garbage = Garbage(
-      containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(call.request, cni))
+      containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni))
     let vrouter = cni.vrouter
     let names = try mapped(pod: "") { () throws(VRouterError) in try vrouter.files.names() }
     var failures: [CNIError] = []
@@ -34,8 +34,9 @@ extension VRouterPlugin {
     if let first = failures.first { throw first }
   }
 
-  private func isOfEveryPod(_ request: PodRequest, _ cni: ContrailCni) -> Bool {
-    !MetaMode.isOn(request, cni) || MetaMode.isDefaultNetwork(cni)
+  /// Who calls says nothing here: a network of another name may be one of several that pods have.
+  private func isOfEveryPod(_ cni: ContrailCni) -> Bool {
+    cni.isMeta == false || cni.mode == .mesos || MetaMode.isDefaultNetwork(cni)
   }
 
   private func collect(

@@ -129,7 +129,7 @@ public final class VRouterPlugin: NetworkPlugin {
       return true
     }
     if !isFree { return }
-    defer { busy.withLock { $0[name] = nil } }
+    defer { end(name) }
     try body()
   }
 

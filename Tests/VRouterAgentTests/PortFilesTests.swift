@@ -183,19 +183,57 @@ struct PortFilesTests {
   }
 
   @Test("A file that cannot be removed is an error, and the others are gone")
-  func notRemoved() throws {
+  func notRemoved() async throws {
+    let outcome = try await onThread { () throws -> [String] in
+      for interface in [Fixture.vmi0, Fixture.vmi1] {
+        var port = Fixture.port
+        port.interface = interface
+        try files.write(port, Permit())
+      }
+      // What something is mounted on cannot be removed.
+      try TestMounts.mount("/dev/null", on: "\(pod)/\(Fixture.vmi0)")
+      let failure = failure { () throws(VRouterError) in
+        try files.remove(name: Fixture.name, interfaces: [Fixture.vmi0, Fixture.vmi1], Permit())
+      }
+      return [failure] + (try Files.list(pod))
+    }
+    #expect(outcome == ["unlink \(pod)/\(Fixture.vmi0) EBUSY", Fixture.vmi0.text])
+  }
+
+  @Test("A directory in the place of a file is nobody's port, and stays")
+  func directoryInPlace() throws {
     var second = Fixture.port
     second.interface = Fixture.vmi1
     try files.write(second, Permit())
     try Files.makeDirectory("\(pod)/\(Fixture.vmi0)")
-    do throws(VRouterError) {
-      try files.remove(name: Fixture.name, interfaces: [Fixture.vmi0, Fixture.vmi1], Permit())
-      Issue.record("no error")
-    } catch {
-      guard case .file(let failure) = error.reason else { throw error }
-      #expect(failure.operation == "unlink" && failure.object == "\(pod)/\(Fixture.vmi0)")
-    }
+    try files.remove(name: Fixture.name, interfaces: [Fixture.vmi0, Fixture.vmi1], Permit())
     #expect(try Files.list(pod) == [Fixture.vmi0.text])
+  }
+
+  @Test("On a read-only disk removing what is not there succeeds, and what is there stays")
+  func readOnlyDisk() async throws {
+    let outcome = try await onThread { () throws -> [String] in
+      try Files.makeDirectories(files.directory)
+      try TestMounts.mountTwoPages(on: files.directory)
+      try files.write(Fixture.port, Permit())
+      try TestMounts.makeReadOnly(files.directory)
+      return [Fixture.name, "k8s__default__web-1"].map { name in
+        failure { () throws(VRouterError) in
+          try files.remove(name: name, interfaces: [Fixture.vmi0], Permit())
+        }
+      }
+    }
+    #expect(outcome == ["unlink \(pod)/\(Fixture.vmi0) EROFS", ""])
+  }
+
+  private func failure(_ work: () throws(VRouterError) -> Void) -> String {
+    do throws(VRouterError) {
+      try work()
+      return ""
+    } catch {
+      guard case .file(let error) = error.reason else { return "\(error)" }
+      return "\(error.operation) \(error.object) \(error.errno.name)"
+    }
   }
 
   @Test("Without a directory there is nothing to list and nothing to remove")

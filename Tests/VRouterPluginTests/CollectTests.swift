@@ -88,6 +88,29 @@ import Testing
     }
   }
 
+  @Test("GC of a network of another name takes no living pod's port, whoever calls")
+  func otherName() async throws {
+    try await withVRouterNode { here in
+      // Without a file on the node nothing says which network every pod has.
+      try here.clearDisk()
+      let (known, lost, dead) = (
+        try await Member(1, here), try await Member(2, here), try await Member(3, here)
+      )
+      for member in [lost, dead] {
+        try await here.add(member.pod, network(here), as: member.identity)
+      }
+      try await here.loseRecords()
+      try await here.add(known.pod, network(here), as: known.identity)
+      try await here.node.network.ip("link del tapeth0-330c7a")
+      here.agent.forgetRequests()
+      let run = try await here.shim("GC", known.pod, network(here).setting("name", "net-a"))
+      #expect(run.succeeded, "\(run)")
+      #expect(TemporaryDirectory.files(below: here.ports) == [known.file, lost.file])
+      #expect(try await here.taps() == ["tapeth0-110c7a", "tapeth0-220c7a"])
+      #expect(here.agent.lines == [dead.withdrawal])
+    }
+  }
+
   @Test("a file whose port the agent cannot be made to forget stays for the next GC")
   func agentHangs() async throws {
     try await withVRouterNode { here in

@@ -34,6 +34,31 @@ import Testing
     }
   }
 
+  @Test("W15: a link that another pod has by now is not taken for what an earlier sandbox has left")
+  func linkOfAnother() async throws {
+    try await withVRouterNode { here in
+      let first = try await TestPod(containerID: Fixture.c1)
+      try await here.add(first)
+      try await here.loseRecords()
+      try await here.node.network.ip("link delete tapeth0-5f0c7a")
+      // Its uuid begins like the first one's, so its link has the same name.
+      let other = PodIdentity("default", "web-1", "5f0c7a00-3b52-4d68-9a41-0c2b7de91f34")
+      here.agent.change {
+        $0.configure("k8s__default__web-1", uuid: other.uid, [Fixture.interface(Fixture.vmi1)])
+      }
+      let living = try await TestPod("living")
+      try await here.add(living, as: other)
+
+      let again = try await TestPod(containerID: Fixture.c2)
+      let run = try await here.shim("ADD", again)
+      #expect(run.isFailure && run.code == 100, "\(run)")
+      #expect(try await living.network.addresses("eth0") == ["20.1.1.3/24"])
+      try await here.delete(living, as: other)
+      try await here.add(again)
+      #expect(try await again.network.addresses("eth0") == ["10.47.255.231/12"])
+    }
+  }
+
   @Test("W2: a file of another container, whose link is there, does not hinder this one's DEL")
   func foreignFile() async throws {
     try await withVRouterNode { here in

@@ -1,23 +1,32 @@
 import CLinux
 import Glibc
 import Linux
-import TestSupport
 
 /// File systems that exist for one thread of a test.
-enum TestMounts {
+public enum TestMounts {
   private static let newMountNamespace: Int32 = 0x20000
 
   /// Mounts a file system that has room for two files of a page; only the calling thread sees it,
   /// and it goes with it.
-  static func mountTwoPages(on path: String) throws {
-    guard CLinux.unshare(newMountNamespace) == 0 else { throw TestError("unshare: needs root") }
-    // Without this the mount would spread to the machine.
-    try mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil)
+  public static func mountTwoPages(on path: String) throws {
+    try becomePrivate()
     try mount("none", path, "tmpfs", 0, "size=8k,mode=0755")
   }
 
+  /// Mounts a file on another, so that this one cannot be removed; only the calling thread sees it.
+  public static func mount(_ file: String, on path: String) throws {
+    try becomePrivate()
+    try mount(file, path, nil, UInt(MS_BIND), nil)
+  }
+
+  private static func becomePrivate() throws {
+    guard CLinux.unshare(newMountNamespace) == 0 else { throw TestError("unshare: needs root") }
+    // Without this the mount would spread to the machine.
+    try mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil)
+  }
+
   /// Makes it read-only.
-  static func makeReadOnly(_ path: String) throws {
+  public static func makeReadOnly(_ path: String) throws {
     let deadline = Deadline.after(seconds: 20)
     while true {
       do {
