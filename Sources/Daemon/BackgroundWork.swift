@@ -144,8 +144,10 @@ final class BackgroundWork: Sendable {
     case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
       job.attachment = Job.attachment(key.containerID, key.ifName)
       job.lock = handler.lock(ofRecorded: key)
-    case .spooled(_, let containerID, let ifName):
+    case .spooled(let name, let containerID, let ifName):
       job.attachment = Job.attachment(containerID, ifName)
+      job.lock = spool.items(containerID: containerID, ifName: ifName)
+        .first { $0.name == name }.flatMap { handler.lock(ofSpooled: $0) }
     case .sweep: break
     }
     try dispatcher.submit(job)

@@ -50,6 +50,15 @@ extension CommandHandler {
     return plugin.lock(for: request)
   }
 
+  /// The same for a spooled DEL; nil for an entry that cannot be done.
+  func lock(ofSpooled item: Spool.Item) -> String? {
+    guard let decoded = try? decoded(item.entry) else { return nil }
+    let keys = store.keys(
+      containerID: item.containerID, ifName: item.ifName,
+      network: decoded.request.configuration.name)
+    return keys.lazy.compactMap { lock(ofRecorded: $0) }.first ?? decoded.lock
+  }
+
   /// A DEL of a recorded attachment as its own runtime would give it.
   func removal(
     of record: AttachmentRecord, _ deadline: Deadline
@@ -145,8 +154,7 @@ extension CommandHandler {
     _ item: Spool.Item, _ deadline: Deadline, _ progress: CallProgress
   ) throws(CNIError) -> Bool {
     let entry = item.entry
-    var decoded = try decoder.decode(
-      entry.request, RequestHeaders(requestID: entry.requestID, stamp: entry.stamp), .cni)
+    var decoded = try decoded(entry)
     guard decoded.request.command == .delete else {
       throw CNIError(
         .invalidEnvironment, "only DEL is spooled, not \(decoded.request.command.rawValue)")
@@ -164,6 +172,11 @@ extension CommandHandler {
     }
     _ = try handle(decoded, progress)
     return true
+  }
+
+  private func decoded(_ entry: SpoolEntry) throws(CNIError) -> DecodedRequest {
+    try decoder.decode(
+      entry.request, RequestHeaders(requestID: entry.requestID, stamp: entry.stamp), .cni)
   }
 
   /// Does the spooled DELs of an attachment that are older than an ADD of it.

@@ -24,7 +24,10 @@ extension VRouterPlugin {
     // Without a record the file is all that tells of a port which the agent still has to forget.
     if call.record != nil { try removeFiles(removal, call) }
     let missing = try withdraw(removal, call)
-    if call.record == nil, missing == nil { try removeFiles(removal, call) }
+    // An agent that was late with the announcement has written the file again, before it forgot the port.
+    if missing == nil, call.record == nil || removal.withdrawn != nil {
+      try removeFiles(removal, call)
+    }
     let unheard = try unregister(attached.manager, call)
     try settle(missing ?? unheard, call)
   }

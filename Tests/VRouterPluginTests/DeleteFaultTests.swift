@@ -36,6 +36,26 @@ import Testing
     }
   }
 
+  @Test("A port file that the agent writes late, before it forgets the port, is removed as well")
+  func lateAgent() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      here.agent.script("POST", "/vm", [.error(500, "{ busy }")])
+      here.agent.script("DELETE", "/vm", [.memory.after(milliseconds: 1500)])
+      async let run = here.shim("ADD", pod)
+      for _ in 0..<600 where here.agent.requests("DELETE").isEmpty {
+        await onThread { Clock.pause(milliseconds: 10) }
+      }
+      try Files.makeDirectories("\(here.portFiles)/\(Fixture.name)")
+      let late = here.port(Fixture.vmi0, "eth0", "tapeth0-5f0c7a", pod)
+      try Files.write(
+        "\(here.portFiles)/\(Fixture.name)/\(Fixture.vmi0)", late.bytes, mode: [.write, .create])
+      #expect(try await run.isFailure)
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+
   @Test("T30: what is owed is not paid once the pod was added again")
   func addedAgain() async throws {
     try await withVRouterNode { here in

@@ -44,6 +44,36 @@ import Testing
     }
   }
 
+  @Test("A DEL that found no daemon and the ADD of the next sandbox do not run side by side")
+  func spooledDelete() async throws {
+    try await withVRouterNode { here in
+      let (pod, next) = (
+        try await TestPod(containerID: Fixture.c1), try await TestPod(containerID: Fixture.c2)
+      )
+      let before = try await here.state([pod, next])
+      try await here.add(pod)
+      try await here.node.kill()
+      try await here.delete(pod)
+      // While the agent takes its time to forget the old port it must not be told of the new one.
+      here.agent.script("DELETE", "/vm", [.memory.after(milliseconds: 1000)])
+      here.agent.forgetRequests()
+      try await here.node.start()
+      try await here.add(next)
+      let agent = here.agent
+      #expect(
+        try await eventually(within: 10_000) {
+          agent.requests("DELETE").allSatisfy { $0.status == 200 }
+        })
+      let post = try #require(agent.requests("POST").first)
+      #expect(agent.requests("DELETE").allSatisfy { ($0.answered ?? .max) <= post.arrived })
+      #expect(agent.subscriptions.map(\.interface) == [Fixture.vmi0])
+      #expect(here.portFile(Fixture.vmi0)?["vm-id"]?.string == Fixture.c2)
+      here.agent.script("DELETE", "/vm", [])
+      try await here.delete(next)
+      #expect(try await here.leftovers(since: before, [pod, next]) == [])
+    }
+  }
+
   @Test(
     "An agent that has taken the port and dies before it says so reads it from the file when it starts"
   )
