@@ -293,7 +293,8 @@ struct KillDrill {
 
   /// What differs from the beginning, once the recovery has had its time.
   func leftovers() async throws -> [String] {
-    var left = try await node.leftovers(since: before, [pod, kept], within: 15_000)
+    var left = try await node.leftovers(
+      since: before, [pod, kept], within: 15_000 * Program.patience)
     left += TemporaryDirectory.files(below: node.directory("disk")).map { "disk: \($0)" }
     if let ovs {
       left += try await ovs.ovs.ports("br0").map { "port: \($0)" }
