@@ -54,7 +54,7 @@ final class Call: DispatchedWork {
       kind: kind,
       attachment: request.command.isForNode
         ? nil : Job.attachment(request.sandboxID, request.ifName),
-      lock: decoded.lock, network: request.configuration.name,
+      lock: service.handler.lock(of: decoded), network: request.configuration.name,
       isExclusive: request.command == .garbageCollect, stamp: request.stamp.nanoseconds,
       deadline: request.deadline, work: self)
   }

@@ -50,13 +50,16 @@ extension CommandHandler {
     return plugin.lock(for: request)
   }
 
+  /// The same for a call; of a DEL that does not name its pod the record does.
+  func lock(of decoded: DecodedRequest) -> String? {
+    // Reading a damaged record sets it aside, so it is not looked at without need.
+    guard decoded.request.podName.isEmpty, let key = key(of: decoded) else { return decoded.lock }
+    return lock(ofRecorded: key) ?? decoded.lock
+  }
+
   /// The same for a spooled DEL; nil for an entry that cannot be done.
   func lock(ofSpooled item: Spool.Item) -> String? {
-    guard let decoded = try? decoded(item.entry) else { return nil }
-    let keys = store.keys(
-      containerID: item.containerID, ifName: item.ifName,
-      network: decoded.request.configuration.name)
-    return keys.lazy.compactMap { lock(ofRecorded: $0) }.first ?? decoded.lock
+    (try? decoded(item.entry)).flatMap { lock(of: $0) }
   }
 
   /// A DEL of a recorded attachment as its own runtime would give it.

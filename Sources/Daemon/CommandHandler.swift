@@ -77,7 +77,7 @@ struct CommandHandler: Sendable {
   }
 
   /// The key under which the attachment is recorded; of several plugins' the configuration's choice.
-  private func key(of decoded: DecodedRequest) -> AttachmentKey? {
+  func key(of decoded: DecodedRequest) -> AttachmentKey? {
     let request = decoded.request
     let keys = store.keys(
       containerID: request.sandboxID, ifName: request.ifName, network: request.configuration.name)

@@ -73,11 +73,13 @@ struct Attaching: ~Copyable {
     let port = ports[place]
     guard let link = try nodeLink(named: port.link) else { return }
     let file = files.first { $0.interface == port.interface }
-    if isOfThisPod(link, file), link.kind == "veth" { return displaced.append(link.name) }
-    let other = LinkNames.distinct("tap", port.port.ifName, port.port.uuid)
     let isOfOther = try mapped(pod: request.title) { () throws(VRouterError) in
       try directory.has(link: link.name, ofAnotherThan: port.port.uuid)
     }
+    if isOfThisPod(link, file, isOfOther), link.kind == "veth" {
+      return displaced.append(link.name)
+    }
+    let other = LinkNames.distinct("tap", port.port.ifName, port.port.uuid)
     guard file == nil, isOfOther, try nodeLink(named: other) == nil else {
       throw CNIError(
         .kernel,
@@ -98,10 +100,10 @@ struct Attaching: ~Copyable {
   /// Whether a link that has a port's name is what an earlier sandbox has left, by its mark and the port's file.
   ///
   /// The file may be older than the link: two pods' uuids can begin alike, and the other pod's link has this name now.
-  private func isOfThisPod(_ link: Link, _ file: PortFile?) -> Bool {
+  private func isOfThisPod(_ link: Link, _ file: PortFile?, _ isOfOther: Bool) -> Bool {
     if request.mark.matches(alias: link.alias) { return true }
     guard let file else { return false }
-    guard file.isReadable else { return true }
+    guard file.isReadable else { return !isOfOther }
     return file.hostLink == link.name
       && (!OwnerMark.isMark(link.alias)
         || OwnerMark.isMark(link.alias, ofContainer: file.containerID))

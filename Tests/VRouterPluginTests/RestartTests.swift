@@ -44,6 +44,27 @@ import Testing
     }
   }
 
+  @Test("A DEL that does not name its pod and the ADD of the next sandbox do not run side by side")
+  func namelessDelete() async throws {
+    try await withVRouterNode { here in
+      let (pod, next) = (
+        try await TestPod(containerID: Fixture.c1), try await TestPod(containerID: Fixture.c2)
+      )
+      let before = try await here.state([pod, next])
+      try await here.add(pod)
+      here.agent.script("DELETE", "/vm", [.memory.after(milliseconds: 1000)])
+      async let deleted: Void = here.delete(pod, environment: ["CNI_ARGS": nil])
+      #expect(try await isAsked(here, "DELETE"))
+      try await here.add(next)
+      try await deleted
+      #expect(here.agent.subscriptions.map(\.interface) == [Fixture.vmi0])
+      #expect(here.portFile(Fixture.vmi0)?["vm-id"]?.string == Fixture.c2)
+      here.agent.script("DELETE", "/vm", [])
+      try await here.delete(next)
+      #expect(try await here.leftovers(since: before, [pod, next]) == [])
+    }
+  }
+
   @Test("A DEL that found no daemon and the ADD of the next sandbox do not run side by side")
   func spooledDelete() async throws {
     try await withVRouterNode { here in

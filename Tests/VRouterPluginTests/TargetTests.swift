@@ -34,8 +34,10 @@ import Testing
     }
   }
 
-  @Test("W15: a link that another pod has by now is not taken for what an earlier sandbox has left")
-  func linkOfAnother() async throws {
+  @Test(
+    "W15: a link that another pod has by now is not taken for what an earlier sandbox has left",
+    arguments: [false, true])
+  func linkOfAnother(isDamaged: Bool) async throws {
     try await withVRouterNode { here in
       let first = try await TestPod(containerID: Fixture.c1)
       try await here.add(first)
@@ -48,6 +50,9 @@ import Testing
       }
       let living = try await TestPod("living")
       try await here.add(living, as: other)
+
+      let file = "\(here.portFiles)/\(Fixture.name)/\(Fixture.vmi0)"
+      if isDamaged { try Files.write(file, [], mode: [.write, .truncate]) }
 
       let again = try await TestPod(containerID: Fixture.c2)
       let run = try await here.shim("ADD", again)
