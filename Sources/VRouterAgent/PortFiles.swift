@@ -29,7 +29,7 @@ public struct PortFiles: Sendable, Equatable {
         try put(bytes, at: place, by: Self.temporary(port.interface, in: workArea))
       } catch {
         // The port files have a file system of their own, or nothing beside them can be written.
-        guard [.crossDevice, .readOnly, .accessDenied].contains(error.errno) else { throw error }
+        guard Self.needsInnerArea(error.errno) else { throw error }
         try put(bytes, at: place, by: Self.temporary(port.interface, in: innerWorkArea))
       }
       try Files.synchronize(pod)
@@ -37,7 +37,12 @@ public struct PortFiles: Sendable, Equatable {
     }
   }
 
-  private func put(
+  /// Whether the work area beside the agent's directory cannot be used, and the one inside may be.
+  static func needsInnerArea(_ errno: Errno) -> Bool {
+    [.crossDevice, .readOnly, .accessDenied, .noSpace, .exists, .notDirectory].contains(errno)
+  }
+
+  func put(
     _ bytes: [UInt8], at path: String, by temporary: (directory: String, file: String)
   ) throws(SystemError) {
     do throws(SystemError) {
@@ -140,14 +145,14 @@ public struct PortFiles: Sendable, Equatable {
   }
 
   /// Where files are made: beside the agent's directory, where neither the agent nor the original looks.
-  private var workArea: String { "\(directory)/../\(Self.workAreaName)" }
+  var workArea: String { "\(directory)/../\(Self.workAreaName)" }
 
   /// The second choice: in the agent's directory, under names that neither of them takes for a port's.
-  private var innerWorkArea: String { "\(directory)/\(Self.workAreaName)" }
+  var innerWorkArea: String { "\(directory)/\(Self.workAreaName)" }
 
   private static let workAreaName = ".cni"
 
-  private static func temporary(
+  static func temporary(
     _ interface: VRouterUUID, in area: String
   ) -> (directory: String, file: String) {
     (area, "\(area)/tmp-\(interface)")
@@ -158,7 +163,7 @@ public struct PortFiles: Sendable, Equatable {
     return "\(directory)/\(name)"
   }
 
-  private static func entries(_ path: String) throws(SystemError) -> [String] {
+  static func entries(_ path: String) throws(SystemError) -> [String] {
     do throws(SystemError) {
       return try Files.list(path)
     } catch {
@@ -167,7 +172,7 @@ public struct PortFiles: Sendable, Equatable {
     }
   }
 
-  private func system<R>(_ work: () throws(SystemError) -> R) throws(VRouterError) -> R {
+  func system<R>(_ work: () throws(SystemError) -> R) throws(VRouterError) -> R {
     do throws(SystemError) {
       return try work()
     } catch {

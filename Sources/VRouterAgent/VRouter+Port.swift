@@ -119,6 +119,19 @@ extension VRouter {
   public func withdraw(
     _ uuid: VRouterUUID, containerID: String, _ permit: borrowing Permit, deadline: Deadline
   ) throws(VRouterError) {
+    do throws(VRouterError) {
+      try withdraw(uuid, containerID, deadline)
+    } catch {
+      // An agent that is not there has forgotten it all.
+      if case .unreachable(_, refused: true) = error.reason { try files.forgetLinks(of: uuid) }
+      throw error
+    }
+    try files.forgetLinks(of: uuid)
+  }
+
+  private func withdraw(
+    _ uuid: VRouterUUID, _ containerID: String, _ deadline: Deadline
+  ) throws(VRouterError) {
     let path = "/vm/\(uuid)"
     let operation = "DELETE \(path)"
     let body = PortBody(containerID: containerID, uuid: uuid.text).encoded

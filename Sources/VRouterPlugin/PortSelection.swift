@@ -13,11 +13,15 @@ struct PortSelection: Sendable {
   private let objects: [VRouter.Result]
   /// The port files of the pod.
   private let files: [PortFile]
+  /// The links by which the agent knows interfaces that were detached.
+  private let known: [VRouterUUID: String]
 
   /// Takes what there is to choose from.
   init(
-    _ request: PodRequest, _ cni: ContrailCni, _ objects: [VRouter.Result], _ files: [PortFile]
+    _ request: PodRequest, _ cni: ContrailCni, _ objects: [VRouter.Result], _ files: [PortFile],
+    known: [VRouterUUID: String] = [:]
   ) {
+    self.known = known
     self.request = request
     self.cni = cni
     self.files = files
@@ -130,10 +134,10 @@ struct PortSelection: Sendable {
   /// The name that the agent has heard before, else the rule's.
   private func tap(_ ifName: String, _ uuid: VRouterUUID, _ interface: VRouterUUID) -> String {
     let file = files.first { $0.interface == interface && $0.uuid == uuid }
-    guard let file, file.ifName == ifName, LinkNames.isTap(file.hostLink),
-      (try? CNIValidation.interfaceName(file.hostLink)) != nil
+    let heard = file.flatMap { $0.ifName == ifName ? $0.hostLink : nil } ?? known[interface]
+    guard let heard, LinkNames.isTap(heard), (try? CNIValidation.interfaceName(heard)) != nil
     else { return LinkNames.tap(ifName, uuid) }
-    return file.hostLink
+    return heard
   }
 
   /// The VLAN of an interface, where VLANs are used.

@@ -12,8 +12,8 @@ extension VRouterPlugin {
     let request = call.request
     let previous = try request.configuration.prevResult()
     let cni = try settings(for: request, .strict)
-    begin(cni.containerName)
-    defer { end(cni.containerName) }
+    try turns.begin(cni.containerName, request.deadline)
+    defer { turns.end(cni.containerName) }
     let result = try add(call, cni)
     return if let previous { result.appended(to: previous) } else { result }
   }
@@ -31,10 +31,15 @@ extension VRouterPlugin {
         try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
       }
     }
-    let files = try mapped(pod: request.title) { () throws(VRouterError) in
-      try vrouter.files.list(name: name)
+    let (files, known) = try mapped(pod: request.title) { () throws(VRouterError) in
+      (
+        try vrouter.files.list(name: name),
+        try objects.first?.vmUUID.map { uuid throws(VRouterError) in
+          try vrouter.files.knownLinks(of: uuid)
+        } ?? [:]
+      )
     }
-    let ports = try PortSelection(request, cni, objects, files).ports()
+    let ports = try PortSelection(request, cni, objects, files, known: known).ports()
     try attachment.take(ports, files, vrouter.files)
     let journal = try call.record(
       plan: [PodAttachment.planned(cni)] + attachment.ports.map(\.planned)

@@ -19,10 +19,10 @@ extension VRouterPlugin {
     let vrouter = cni.vrouter
     let names = try mapped(pod: "") { () throws(VRouterError) in try vrouter.files.names() }
     var failures: [CNIError] = []
-    try call.journal.perform(.collectPorts) { permit throws(CNIError) in
+    try call.journal.waiting(.collectPorts) { permit throws(CNIError) in
       for name in names {
         do throws(CNIError) {
-          try whileIdle(name) { () throws(CNIError) in
+          try turns.whileIdle(name) { () throws(CNIError) in
             try collect(name, garbage, vrouter, call.request, permit)
           }
         } catch {
@@ -62,15 +62,38 @@ extension VRouterPlugin {
           && (!OwnerMark.isMark(link.alias) || OwnerMark.isMark(link.alias, ofContainer: container))
       }
     }
-    try mapped(pod: name) { () throws(VRouterError) in
-      for file in old {
-        let isLast = !files.contains { other in
-          other.uuid == file.uuid && !old.contains { $0.interface == other.interface }
-        }
-        if isLast, let uuid = file.uuid, LinkNames.isTap(file.hostLink) {
-          try vrouter.forget(uuid, file.containerID, permit, deadline)
-        }
+    for file in old {
+      let isLast = !files.contains { other in
+        other.uuid == file.uuid && !old.contains { $0.interface == other.interface }
+      }
+      if isLast, let uuid = file.uuid, LinkNames.isTap(file.hostLink) {
+        try forget(uuid, file.containerID, of: name, vrouter, permit, deadline)
+      }
+      try mapped(pod: name) { () throws(VRouterError) in
         try vrouter.files.remove(name: name, interfaces: [file.interface], permit)
+      }
+    }
+  }
+
+  /// Has the agent forget a pod; one that is not there has done so, and one that has just let us wait is not asked.
+  private func forget(
+    _ uuid: VRouterUUID, _ containerID: String, of name: String, _ vrouter: VRouter,
+    _ permit: borrowing Permit, _ deadline: Deadline
+  ) throws(CNIError) {
+    if isMute(vrouter) {
+      throw CNIError(.tryAgainLater, "the vRouter agent has just not answered; pod \(name) stays")
+    }
+    do throws(VRouterError) {
+      try vrouter.withdraw(uuid, containerID: containerID, permit, deadline: deadline)
+    } catch {
+      switch error.reason {
+      case .unreachable(_, refused: true): return
+      // It has heard, and will not say anything else another time.
+      case .refused(let status, _) where status < 500: return
+      case .unreachable:
+        noteMute(vrouter)
+        throw CNIError(error, pod: name)
+      default: throw CNIError(error, pod: name)
       }
     }
   }
@@ -101,19 +124,5 @@ private struct Garbage: Sendable {
   func isMarked(_ link: Link) -> Bool {
     OwnerMark.isMark(link.alias)
       && !containers.contains { OwnerMark.isMark(link.alias, ofContainer: $0) }
-  }
-}
-
-extension VRouter {
-  /// Has the agent forget a pod; one that is not there has done so.
-  fileprivate func forget(
-    _ uuid: VRouterUUID, _ containerID: String, _ permit: borrowing Permit, _ deadline: Deadline
-  ) throws(VRouterError) {
-    do throws(VRouterError) {
-      try withdraw(uuid, containerID: containerID, permit, deadline: deadline)
-    } catch {
-      if case .unreachable(_, refused: true) = error.reason { return }
-      throw error
-    }
   }
 }

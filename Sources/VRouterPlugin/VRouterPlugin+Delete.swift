@@ -14,8 +14,8 @@ extension VRouterPlugin {
   /// state that left.
   public func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let attached = try attachment(of: call)
-    begin(attached.name)
-    defer { end(attached.name) }
+    try turns.begin(attached.name, call.request.deadline)
+    defer { turns.end(attached.name) }
     let files = try files(of: attached, call)
     let removal = Removal(attached, call, files, try linksOfNode(call, files))
     try call.journal.perform(.deleteLinks) { permit throws(CNIError) in
@@ -79,6 +79,9 @@ extension VRouterPlugin {
     try call.journal.perform(.removePorts) { permit throws(CNIError) in
       try mapped(pod: call.request.title) { () throws(VRouterError) in
         let files = attached.vrouter.files
+        for port in removal.detached {
+          try files.remember(port.link, of: port.interface, port.port.uuid, permit)
+        }
         try files.removeUnfinished(attached.ports.map(\.interface), permit)
         try files.remove(name: attached.name, interfaces: removal.files, permit)
       }
@@ -164,6 +167,8 @@ private struct Removal: Sendable {
   let isKnown: Bool
   /// The interfaces whose files are the attachment's.
   let files: [VRouterUUID]
+  /// The interfaces that the agent goes on knowing, because others of the pod stay.
+  let detached: [PodPort]
   /// The pod that the agent has to forget; nil while another attachment has it.
   let withdrawn: VRouterUUID?
 
@@ -208,6 +213,11 @@ private struct Removal: Sendable {
     let isLeft = present.contains { file in
       file.isReadable && file.uuid == attachment.uuid && !files.contains(file.interface)
     }
+    detached =
+      isLeft
+      ? own.filter { port in
+        !port.usesVLAN && present.contains { $0.interface == port.interface && $0.isReadable }
+      } : []
     isKnown = !attachment.ports.isEmpty || !marked.isEmpty
     let isOwed = (!files.isEmpty || !marked.isEmpty) && !isLeft && !own.contains(where: \.usesVLAN)
     withdrawn = isOwed && attachment.uuid != VRouterUUID.none ? attachment.uuid : nil

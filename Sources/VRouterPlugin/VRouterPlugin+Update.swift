@@ -22,8 +22,8 @@ extension VRouterPlugin {
         .invalidEnvironment,
         "UPDATE of \(goQuoted(request.ifName)) needs an attachment of ADD")
     }
-    begin(attached.name)
-    defer { end(attached.name) }
+    try turns.begin(attached.name, request.deadline)
+    defer { turns.end(attached.name) }
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
     let answers = try call.waiting { () throws(CNIError) in
       try mapped(pod: request.title) { () throws(VRouterError) in

@@ -56,8 +56,8 @@ public final class VRouterPlugin: NetworkPlugin {
   }
 
   private let host = Mutex<PluginHost?>(nil)
-  /// The pods that are worked on, by their names at the agent.
-  private let busy = Mutex<[String: Int]>([:])
+  /// Who works on which pod.
+  let turns = PodTurns()
 
   /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
@@ -108,29 +108,6 @@ public final class VRouterPlugin: NetworkPlugin {
     }
     cni.updateContainerInfo(name: cni.name(of: request), uuid: request.podUID, network: "")
     return cni
-  }
-
-  /// Keeps `whileIdle` off a pod until `end`.
-  func begin(_ name: String) { busy.withLock { $0[name, default: 0] += 1 } }
-
-  /// The other half of `begin`.
-  func end(_ name: String) {
-    busy.withLock { names in
-      let left = names[name, default: 1] - 1
-      names[name] = left > 0 ? left : nil
-    }
-  }
-
-  /// Works on a pod unless somebody else does.
-  func whileIdle(_ name: String, _ body: () throws(CNIError) -> Void) throws(CNIError) {
-    let isFree = busy.withLock { names in
-      if names[name] != nil { return false }
-      names[name] = 1
-      return true
-    }
-    if !isFree { return }
-    defer { end(name) }
-    try body()
   }
 
   /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait for it one by one.

@@ -102,6 +102,30 @@ import Testing
     }
   }
 
+  @Test(
+    "A network attached again under another name gets the link that the agent knows",
+    arguments: [false, true])
+  func attachedAgain(agentEnds: Bool) async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      _ = try await attach(here, pod, .thin)
+      let network = Way.thin.network(here, "net-a")
+      try await here.delete(pod, network, ifname: "net1", parent: "multus")
+      try await here.add(pod, network, ifname: "net2", parent: "multus")
+      // The agent keeps the first link of an interface until it forgets the pod.
+      let post = try #require(here.agent.requests("POST").last)
+      #expect(post.text("host-ifname") == "tapnet1-5f0c7a" && post.text("vm-ifname") == "net2")
+      #expect(here.agent.memory.hostLinks[Fixture.vmi1] == "tapnet1-5f0c7a")
+      #expect(try await here.taps() == ["tapeth0-5f0c7a", "tapnet1-5f0c7a"])
+      #expect(try await pod.network.addresses("net2") == ["20.1.1.3/24"])
+      if agentEnds { here.agent.stop() }
+      try await here.delete(pod, network, ifname: "net2", parent: "multus")
+      try await here.delete(pod, Way.thin.network(here), parent: "multus")
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+
   @Test("T14: a network that the agent has no interface for is named in the error")
   func unknownNetwork() async throws {
     try await withVRouterNode { here in
