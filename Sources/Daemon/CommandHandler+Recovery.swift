@@ -52,9 +52,10 @@ extension CommandHandler {
 
   /// The same for a call; of a DEL that does not name its pod the record does.
   func lock(of decoded: DecodedRequest) -> String? {
-    // Reading a damaged record sets it aside, so it is not looked at without need.
-    guard decoded.request.podName.isEmpty, let key = key(of: decoded) else { return decoded.lock }
-    return lock(ofRecorded: key) ?? decoded.lock
+    // A record is a file, and reading a damaged one sets it aside: it is not looked at without need.
+    guard let own = decoded.lock, decoded.request.podName.isEmpty, let key = key(of: decoded)
+    else { return decoded.lock }
+    return lock(ofRecorded: key) ?? own
   }
 
   /// The same for a spooled DEL; nil for an entry that cannot be done.

@@ -114,11 +114,8 @@ import Testing
       let lacking = try await here.shim("STATUS", pod, vlans)
       #expect(lacking.code == 50 && lacking.message?.contains("\"nowhere\"") == true, "\(lacking)")
       here.agent.script("GET", "/vm", [.hang])
-      let began = KernelClock.monotonic
       let run = try await here.shim("STATUS", pod, here.network(top: ["cniVersion": "1.1.0"]))
-      #expect(run.code == 50, "\(run)")
-      let seconds = (KernelClock.monotonic - began) / 1_000_000_000
-      #expect(seconds < 10 * UInt64(Program.patience))
+      #expect(run.code == 50 && run.milliseconds < 15_000 * Program.patience, "\(run)")
     }
   }
 }

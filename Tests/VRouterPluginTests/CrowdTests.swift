@@ -37,7 +37,7 @@ import Testing
       let other = try await TestPod("other")
       let before = try await here.state(pods + [other])
       here.agent.script("GET", "/vm-cfg", [.hang])
-      let network = here.network(["add-timeout": 6])
+      let network = here.network(["add-timeout": 15])
       async let crowd = crowd("ADD", pods, network, here)
       let asked = try await eventually(within: 20_000) { here.agent.requests.count >= 40 }
       #expect(asked)
@@ -47,7 +47,7 @@ import Testing
         try await here.node.delete(other, here.node.macvlan())
       }
       let milliseconds = (KernelClock.monotonic - began) / 1_000_000
-      #expect(milliseconds < 2000 * UInt64(Program.patience))
+      #expect(milliseconds < 12_000 * UInt64(Program.patience))
       let ended = try await crowd
       #expect(ended.allSatisfy { $0.isFailure && $0.code == 11 }, "\(ended[0])")
       #expect(ended.allSatisfy { $0.message?.contains("no answer in time") == true }, "\(ended[0])")
@@ -78,7 +78,7 @@ import Testing
       let deleted = try await crowd("DEL", pods, here.network(), here)
       #expect(deleted.allSatisfy { $0.succeeded }, "\(deleted[0])")
       let seconds = (KernelClock.monotonic - began) / 1_000_000_000
-      #expect(seconds < 12 * UInt64(Program.patience))
+      #expect(seconds < 30 * UInt64(Program.patience))
       #expect(try await here.taps() == [])
       #expect(TemporaryDirectory.files(below: here.ports) == [])
       #expect(here.node.records.count == 40)
