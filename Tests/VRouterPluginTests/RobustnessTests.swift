@@ -86,20 +86,20 @@ import Testing
   func leaks() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
-      let network = here.network([
+      let hasty = here.network([
         "poll-timeout": JSONValue(text: "0.01"), "add-timeout": JSONValue(text: "0.2"),
       ])
       // The first calls start threads that stay.
       for _ in 0..<3 {
-        try await here.add(pod, network)
-        try await here.delete(pod, network)
+        try await here.add(pod)
+        try await here.delete(pod)
       }
       let before = try await here.node.snapshot([pod])
       for place in Place.allCases {
         let (method, prefix) = place.script
         for fault in Fault.allCases {
           here.agent.script(method, prefix, [fault.answer])
-          let run = try await here.shim("ADD", pod, network)
+          let run = try await here.shim("ADD", pod, hasty)
           #expect(run.isFailure, "\(run)")
         }
         here.agent.script(method, prefix, [])
@@ -107,8 +107,8 @@ import Testing
       let left = try await here.node.leftovers(
         since: before, [pod], process: true, within: 20_000 * Program.patience)
       #expect(left == [])
-      try await here.add(pod, network)
-      try await here.delete(pod, network)
+      try await here.add(pod)
+      try await here.delete(pod)
     }
   }
 
