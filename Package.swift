@@ -5,149 +5,148 @@ import PackageDescription
 // Without it everything is ordinary Swift, so tests can import every module.
 let embedded = Context.environment["CNI_EMBEDDED"] == "1"
 
+/// The folders of Sources, lowest first: a module imports only from its own floor and those below
+/// (scripts/lint).
+enum Floor: String {
+  case system = "System"
+  case protocols = "Protocols"
+  case cni = "CNI"
+  case plugins = "Plugins"
+  case shim = "Shim"
+  case daemon = "Daemon"
+  case programs = "Programs"
+}
+
+func module(_ floor: Floor, _ name: String, _ dependencies: [String] = []) -> Target {
+  .target(
+    name: name, dependencies: dependencies.map { .init(stringLiteral: $0) },
+    path: "Sources/\(floor.rawValue)/\(name)")
+}
+
+func program(_ name: String, _ dependencies: [String]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies.map { .init(stringLiteral: $0) },
+    path: "Sources/\(Floor.programs.rawValue)/\(name)")
+}
+
+/// The tests of a module; nil for those of the whole.
+func tests(_ floor: Floor?, _ name: String, _ dependencies: [String]) -> Target {
+  .testTarget(
+    name: name, dependencies: (dependencies + ["TestSupport"]).map { .init(stringLiteral: $0) },
+    path: floor.map { "Tests/\($0.rawValue)/\(name)" } ?? "Tests/\(name)")
+}
+
+// Written in the Embedded subset: shim and daemon share them.
+let shared: [Target] = [
+  module(.system, "CLinux"),
+  module(.system, "Addresses"),
+  module(.system, "Linux", ["CLinux", "Addresses"]),
+  module(.protocols, "JSON"),
+  module(.protocols, "HTTP", ["Linux", "Addresses"]),
+  module(.cni, "CNI", ["JSON", "Linux", "Addresses"]),
+  module(.cni, "DaemonAPI", ["CNI", "HTTP", "JSON", "Linux"]),
+  module(.shim, "ShimCore", ["DaemonAPI", "CNI", "JSON", "Linux"]),
+  program("cni-shim", ["ShimCore", "Linux"]),
+]
+
+let ordinary: [Target] = [
+  module(.protocols, "Netlink", ["Linux", "Addresses", "CLinux"]),
+  module(.protocols, "OVSDB", ["Linux", "Addresses", "JSON"]),
+  module(.protocols, "VRouterAgent", ["HTTP", "JSON", "Linux", "Addresses"]),
+  module(.cni, "Libcni", ["CNI", "JSON", "Linux"]),
+  module(.cni, "IPAM", ["Libcni", "CNI", "JSON", "Linux", "Addresses"]),
+  module(.plugins, "PluginKit", ["CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+  module(
+    .plugins, "Workbench", ["PluginKit", "IPAM", "CNI", "Netlink", "Linux", "Addresses"]),
+  module(
+    .plugins, "MacvlanPlugin",
+    ["Workbench", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+  module(
+    .plugins, "OVSPlugin",
+    [
+      "Workbench", "PluginKit", "OVSDB", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
+    ]),
+  module(
+    .plugins, "VRouterPlugin",
+    [
+      "Workbench", "PluginKit", "VRouterAgent", "CNI", "HTTP", "Netlink", "JSON", "Linux",
+      "Addresses",
+    ]),
+  module(
+    .daemon, "Daemon",
+    ["PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses"]),
+  program(
+    "cnid",
+    ["Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit", "Linux"]),
+
+  .target(
+    name: "FakeVRouter", dependencies: ["JSON", "Linux", "Addresses"],
+    path: "Tests/Support/FakeAgent"),
+  .executableTarget(
+    name: "cnid-fake-agent", dependencies: ["FakeVRouter", "JSON", "Linux"],
+    path: "Tests/FakeAgent"),
+  .target(
+    name: "TestSupport",
+    dependencies: [
+      "FakeVRouter", "JSON", "Linux", "Netlink", "Addresses", "CLinux",
+    ],
+    path: "Tests/Support", exclude: ["FakeAgent"]),
+  .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
+
+  tests(.system, "AddressesTests", ["Addresses"]),
+  tests(.system, "LinuxTests", ["Linux", "Addresses"]),
+  tests(.protocols, "JSONTests", ["JSON"]),
+  tests(.protocols, "HTTPTests", ["HTTP", "Linux", "Addresses"]),
+  tests(.protocols, "NetlinkTests", ["Netlink", "JSON", "Linux", "CLinux", "Addresses"]),
+  tests(.protocols, "OVSDBTests", ["OVSDB", "Linux", "Addresses", "JSON"]),
+  tests(
+    .protocols, "VRouterAgentTests",
+    ["VRouterAgent", "JSON", "Linux", "Addresses", "FakeVRouter"]),
+  tests(.cni, "CNITests", ["CNI", "JSON", "Addresses"]),
+  tests(.cni, "DaemonAPITests", ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux"]),
+  tests(.cni, "LibcniTests", ["Libcni", "CNI", "Linux"]),
+  tests(.cni, "IPAMTests", ["IPAM", "CNI", "JSON", "Linux", "Addresses"]),
+  tests(.shim, "ShimCoreTests", ["ShimCore", "DaemonAPI", "CNI", "JSON", "Linux", "CLinux"]),
+  tests(
+    .plugins, "PluginKitTests",
+    ["PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+  tests(
+    .plugins, "MacvlanPluginTests",
+    [
+      "MacvlanPlugin", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses",
+    ]),
+  tests(.plugins, "OVSPluginTests", ["OVSPlugin", "CNI", "JSON", "Linux", "Addresses"]),
+  tests(
+    .plugins, "VRouterPluginTests",
+    [
+      "VRouterPlugin", "VRouterAgent", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux",
+      "Addresses", "FakeVRouter",
+    ]),
+  tests(
+    .daemon, "DaemonTests",
+    [
+      "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses", "CLinux",
+    ]),
+  tests(
+    nil, "IntegrationTests",
+    [
+      "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
+      "Netlink", "Addresses", "FakeVRouter",
+    ]),
+]
+
 let package = Package(
   name: "cnid",
-  products: [
-    .executable(name: "cni-shim", targets: ["cni-shim"])
-  ],
-  targets: [
-    // Written in the Embedded subset: shim and daemon share them.
-    .target(name: "CLinux"),
-    .target(name: "Addresses"),
-    .target(name: "JSON"),
-    .target(name: "Linux", dependencies: ["CLinux", "Addresses"]),
-    .target(name: "HTTP", dependencies: ["Linux", "Addresses"]),
-    .target(name: "CNI", dependencies: ["JSON", "Addresses"]),
-    .target(name: "DaemonAPI", dependencies: ["CNI", "HTTP", "JSON", "Linux"]),
-    .target(name: "ShimCore", dependencies: ["DaemonAPI", "CNI", "HTTP", "JSON", "Linux"]),
-    .executableTarget(name: "cni-shim", dependencies: ["ShimCore", "Linux"]),
-  ]
+  products: [.executable(name: "cni-shim", targets: ["cni-shim"])],
+  targets: shared
 )
 
 if !embedded {
-  package.products.append(.executable(name: "cnid", targets: ["cnid"]))
-  package.products.append(.executable(name: "cnid-bench", targets: ["cnid-bench"]))
-  package.targets += [
-    .target(name: "Netlink", dependencies: ["Linux", "Addresses", "CLinux"]),
-    .target(name: "OVSDB", dependencies: ["Linux", "Addresses", "JSON"]),
-    .target(name: "Runtime", dependencies: ["CNI", "JSON", "Linux"]),
-    .target(
-      name: "PluginKit",
-      dependencies: ["DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
-    .target(
-      name: "IPAM", dependencies: ["Runtime", "CNI", "JSON", "Linux", "Addresses"]),
-    .target(
-      name: "PodLinks",
-      dependencies: ["PluginKit", "IPAM", "CNI", "Netlink", "Linux", "Addresses"]),
-    .target(
-      name: "MacvlanPlugin",
-      dependencies: [
-        "PodLinks", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
-      ]),
-    .target(
-      name: "OVSPlugin",
-      dependencies: [
-        "PodLinks", "PluginKit", "OVSDB", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
-      ]),
-    .target(name: "VRouterAgent", dependencies: ["HTTP", "JSON", "Linux", "Addresses"]),
-    .target(
-      name: "VRouterPlugin",
-      dependencies: [
-        "PodLinks", "PluginKit", "VRouterAgent", "CNI", "DaemonAPI", "HTTP", "Netlink", "JSON",
-        "Linux", "Addresses",
-      ]),
-    .target(
-      name: "Daemon",
-      dependencies: [
-        "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses",
-      ]),
-    .executableTarget(
-      name: "cnid",
-      dependencies: [
-        "Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit", "Linux",
-      ]),
-
-    .target(
-      name: "FakeVRouter", dependencies: ["JSON", "Linux", "Addresses"],
-      path: "Tests/Support/FakeAgent"),
-    .executableTarget(
-      name: "cnid-fake-agent", dependencies: ["FakeVRouter", "JSON", "Linux"],
-      path: "Tests/FakeAgent"),
-    .target(
-      name: "TestSupport",
-      dependencies: [
-        "FakeVRouter", "CNI", "DaemonAPI", "HTTP", "JSON", "Linux", "Netlink", "Addresses",
-        "CLinux",
-      ],
-      path: "Tests/Support", exclude: ["FakeAgent"]),
-    .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
-    .testTarget(name: "AddressesTests", dependencies: ["Addresses", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
-    .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux", "TestSupport"]),
-    .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux", "Addresses", "TestSupport"]),
-    .testTarget(name: "CNITests", dependencies: ["CNI", "JSON", "Addresses", "TestSupport"]),
-    .testTarget(
-      name: "NetlinkTests",
-      dependencies: ["Netlink", "JSON", "Linux", "CLinux", "Addresses", "TestSupport"]),
-    .testTarget(
-      name: "OVSDBTests",
-      dependencies: ["OVSDB", "Linux", "Addresses", "JSON", "TestSupport"]),
-    .testTarget(
-      name: "DaemonAPITests",
-      dependencies: ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux", "TestSupport"]),
-    .testTarget(
-      name: "ShimCoreTests",
-      dependencies: [
-        "ShimCore", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "CLinux", "TestSupport",
-      ]),
-    .testTarget(
-      name: "RuntimeTests", dependencies: ["Runtime", "CNI", "JSON", "Linux", "TestSupport"]),
-    .testTarget(
-      name: "PluginKitTests",
-      dependencies: [
-        "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses", "TestSupport",
-      ]),
-    .testTarget(
-      name: "IPAMTests",
-      dependencies: [
-        "IPAM", "PluginKit", "Runtime", "CNI", "JSON", "Linux", "Addresses", "TestSupport",
-      ]),
-    .testTarget(
-      name: "MacvlanPluginTests",
-      dependencies: [
-        "MacvlanPlugin", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
-        "TestSupport",
-      ]),
-    .testTarget(
-      name: "OVSPluginTests",
-      dependencies: [
-        "OVSPlugin", "OVSDB", "PluginKit", "CNI", "JSON", "Linux", "Addresses", "TestSupport",
-      ]),
-    .testTarget(
-      name: "VRouterAgentTests",
-      dependencies: [
-        "VRouterAgent", "HTTP", "JSON", "Linux", "Addresses", "FakeVRouter", "TestSupport",
-      ]),
-    .testTarget(
-      name: "VRouterPluginTests",
-      dependencies: [
-        "VRouterPlugin", "VRouterAgent", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux",
-        "Addresses",
-        "FakeVRouter", "TestSupport",
-      ]),
-    .testTarget(
-      name: "DaemonTests",
-      dependencies: [
-        "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
-        "Addresses", "CLinux", "TestSupport",
-      ]),
-    .testTarget(
-      name: "IntegrationTests",
-      dependencies: [
-        "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
-        "Netlink", "Addresses", "FakeVRouter", "TestSupport",
-      ]),
+  package.products += [
+    .executable(name: "cnid", targets: ["cnid"]),
+    .executable(name: "cnid-bench", targets: ["cnid-bench"]),
   ]
+  package.targets += ordinary
 }
 
 // One place for every target's settings.

@@ -1,3 +1,4 @@
+import CNI
 import DaemonAPI
 import Glibc
 import JSON

@@ -1,0 +1,56 @@
+package import CNI
+package import Linux
+
+/// One call to address management: who asks, with which configuration, until when.
+///
+/// The network plugin makes it from its own request. An IPAM plugin gets the network plugin's whole
+/// configuration and environment, never only the `ipam` part.
+package struct IPAMCall: Sendable {
+  /// The container id; empty for STATUS and GC.
+  package var containerID: String
+  /// The interface's name in the container; empty for STATUS and GC.
+  package var ifName: String
+  /// CNI_ARGS.
+  package var arguments: CNIArguments
+  /// Keys of CNI_ARGS that the network plugin itself knows, such as `MAC`.
+  ///
+  /// In the reference, network plugin and IPAM plugin each refuse the other's key unless
+  /// `IgnoreUnknown` is set. Here one program serves both, so a key that either of them knows is
+  /// known.
+  package var knownArguments: [String]
+  /// The network configuration.
+  package var configuration: NetworkConfiguration
+  /// The caller's `CNI_*` variables and trace context, for IPAM plugins that are executed.
+  package var environment: [(String, String)]
+  /// Where IPAM plugins on disk are looked for.
+  package var searchPath: [String]
+  /// Where `host-local` keeps leases unless the configuration's `dataDir` says otherwise.
+  package var dataDirectory: String
+  /// When to give up.
+  package var deadline: Deadline
+  /// What is remembered of the lease directories; a hint that saves reading them.
+  package var leases: LeaseCache
+
+  /// The reference's place for leases.
+  package static let defaultDataDirectory = "/var/lib/cni/networks"
+
+  /// Makes a call.
+  package init(
+    containerID: String, ifName: String, arguments: CNIArguments = CNIArguments(),
+    knownArguments: [String] = [], configuration: NetworkConfiguration,
+    environment: [(String, String)] = [], searchPath: [String] = [],
+    dataDirectory: String = IPAMCall.defaultDataDirectory, deadline: Deadline,
+    leases: LeaseCache = .shared
+  ) {
+    self.containerID = containerID
+    self.ifName = ifName
+    self.arguments = arguments
+    self.knownArguments = knownArguments
+    self.configuration = configuration
+    self.environment = environment
+    self.searchPath = searchPath
+    self.dataDirectory = dataDirectory
+    self.deadline = deadline
+    self.leases = leases
+  }
+}

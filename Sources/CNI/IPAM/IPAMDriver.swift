@@ -1,0 +1,115 @@
+package import CNI
+package import Linux
+
+/// Address management for one call of a network plugin, whichever way its configuration names.
+///
+/// `host-local` and `static` run inside this process, every other `ipam.type` is a plugin on disk.
+package enum IPAMDriver: Sendable {
+  /// Leases out of ranges of this node.
+  case hostLocal(HostLocal)
+  /// Addresses that the configuration or the runtime names.
+  case fixed(StaticIPAM)
+  /// An IPAM plugin on disk.
+  case executed(ExecutedIPAM)
+
+  /// Chooses by `ipam.type`; nil if the configuration names none, so that there are no addresses
+  /// (L2).
+  ///
+  /// - Parameter call: the call.
+  package init?(for call: IPAMCall) {
+    switch call.configuration.ipamType {
+    case nil: return nil
+    case "host-local"?: self = .hostLocal(HostLocal(call))
+    case "static"?: self = .fixed(StaticIPAM(call))
+    case let type?: self = .executed(ExecutedIPAM(type, call))
+    }
+  }
+
+  /// Whether no other program runs.
+  ///
+  /// In-process leases are taken before the link is made and given back when the link is known to
+  /// be gone; executed plugins run in the reference's order.
+  package var isInProcess: Bool {
+    switch self {
+    case .hostLocal, .fixed: true
+    case .executed: false
+    }
+  }
+
+  /// Checks, before anything is recorded, what can be checked without running a program.
+  ///
+  /// An ADD that fails here has nothing to undo, so that no later DEL stumbles over the same fault.
+  ///
+  /// - Throws: as ``status()``; code 103 if a plugin on disk is not there.
+  package func prepare() throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.status()
+    case .fixed(let driver): try driver.status()
+    case .executed(let driver): try driver.checkInstalled()
+    }
+  }
+
+  /// Takes the addresses of an attachment.
+  ///
+  /// - Parameter permit: the proof that giving them back was recorded.
+  /// - Returns: addresses without interface indexes, routes and name servers; no interfaces.
+  /// - Throws: an executed plugin's own error; else code 103 for addresses that cannot be had, 4,
+  ///   6 and 7 for bad input, 5 for the disk, 105 for the deadline.
+  package func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
+    switch self {
+    case .hostLocal(let driver): try driver.add(permit)
+    case .fixed(let driver): try driver.add()
+    case .executed(let driver): try driver.add(permit)
+    }
+  }
+
+  /// Gives the addresses of an attachment back; without any it succeeds, too.
+  ///
+  /// - Parameter permit: the proof that this is wanted.
+  /// - Throws: as ``add(_:)``.
+  package func delete(_ permit: borrowing Permit) throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.delete(permit)
+    case .fixed: return
+    case .executed(let driver): try driver.delete(permit)
+    }
+  }
+
+  /// Checks that the attachment still has its addresses, as far as address management knows.
+  ///
+  /// - Throws: as ``add(_:)``.
+  package func check() throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.check()
+    case .fixed(let driver): try driver.check()
+    case .executed(let driver): try driver.check()
+    }
+  }
+
+  /// Checks that ADD would be served.
+  ///
+  /// - Throws: as ``add(_:)``.
+  package func status() throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.status()
+    case .fixed(let driver): try driver.status()
+    case .executed(let driver): try driver.status()
+    }
+  }
+
+  /// Gives back the addresses of this network's attachments that are not listed.
+  ///
+  /// - Parameters:
+  ///   - valid: the attachments that keep theirs, which may be more than the configuration lists.
+  ///   - permit: the proof that this is wanted.
+  /// - Throws: as ``add(_:)``.
+  package func collectGarbage(
+    valid: [NetworkConfiguration.Attachment], _ permit: borrowing Permit
+  ) throws(CNIError) {
+    switch self {
+    case .hostLocal(let driver): try driver.collectGarbage(valid: valid, permit)
+    case .fixed: return
+    case .executed(let driver): try driver.collectGarbage(valid: valid, permit)
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import Linux
+import PluginKit
+
+/// What the command line asks for.
+package enum CommandLineAction: Equatable, Sendable {
+  /// Serve with this configuration.
+  case run(Configuration)
+  /// Only say whether the configuration is good; the file's name.
+  case checkConfiguration(String)
+  /// Print this text and end.
+  case print(String)
+}
+
+/// A command line that cannot be understood; one line that says what to do.
+package struct UsageError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The line.
+  package let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Reads cnid's command line: flags win over the configuration file.
+package struct CommandLineReader {
+  /// Read if no `--config` is given and it exists.
+  package static let defaultFile = "/etc/cnid/cnid.json"
+
+  private var file: String?
+  private var socketDirectory: String?
+  private var stateDirectory: String?
+  private var logLevel: LogLevel?
+  private var isCheck = false
+
+  /// Reads the arguments after the program's name.
+  ///
+  /// - Parameters:
+  ///   - arguments: the arguments.
+  ///   - version: what `--version` prints.
+  /// - Returns: what to do.
+  /// - Throws: `UsageError`, also for a configuration file that is not good.
+  package static func read(
+    _ arguments: [String], version: String
+  ) throws(UsageError) -> CommandLineAction {
+    if arguments.contains("--help") || arguments.contains("-h") { return .print(help) }
+    if arguments.contains("--version") { return .print("cnid \(version)\n") }
+    var reader = CommandLineReader()
+    try reader.take(arguments)
+    return try reader.action()
+  }
+
+  /// Reads the configuration that arguments ask for, with the flags on top.
+  ///
+  /// - Parameter arguments: the arguments after the program's name, which `read` has understood.
+  /// - Returns: the configuration.
+  /// - Throws: `UsageError`, also for a configuration file that is not good.
+  package static func configuration(_ arguments: [String]) throws(UsageError) -> Configuration {
+    var reader = CommandLineReader()
+    try reader.take(arguments)
+    return try reader.merged()
+  }
+
+  private mutating func take(_ arguments: [String]) throws(UsageError) {
+    var rest = arguments[...]
+    while let flag = rest.popFirst() {
+      if flag == "--check-config" {
+        isCheck = true
+        continue
+      }
+      var (name, value) = (flag, String?.none)
+      if let equals = flag.utf8.firstIndex(of: 0x3D) {
+        name = String(flag[..<equals])
+        value = String(flag[flag.utf8.index(after: equals)...])
+      }
+      guard Self.flagsWithValue.contains(name) else {
+        throw UsageError("unknown argument \(flag); cnid --help lists the flags")
+      }
+      guard let value = value ?? rest.popFirst(), !value.isEmpty else {
+        throw UsageError("\(name) needs a value; cnid --help shows an example")
+      }
+      try set(name, value)
+    }
+  }
+
+  private static let flagsWithValue = ["--config", "--socket-dir", "--state-dir", "--log-level"]
+
+  private mutating func set(_ name: String, _ value: String) throws(UsageError) {
+    switch name {
+    case "--config": file = value
+    case "--socket-dir": socketDirectory = try Self.absolute(name, value)
+    case "--state-dir": stateDirectory = try Self.absolute(name, value)
+    default:
+      guard let level = LogLevel(name: value) else {
+        throw UsageError("--log-level must be one of error, warning, info, debug")
+      }
+      logLevel = level
+    }
+  }
+
+  private static func absolute(_ name: String, _ value: String) throws(UsageError) -> String {
+    guard value.utf8.first == 0x2F else { throw UsageError("\(name) must be an absolute path") }
+    return value
+  }
+
+  private func action() throws(UsageError) -> CommandLineAction {
+    let configuration = try merged()
+    return isCheck ? .checkConfiguration(file ?? Self.defaultFile) : .run(configuration)
+  }
+
+  private func merged() throws(UsageError) -> Configuration {
+    var configuration = try loaded()
+    if let socketDirectory { configuration.socketDirectory = socketDirectory }
+    if let stateDirectory { configuration.stateDirectory = stateDirectory }
+    if let logLevel { configuration.logLevel = logLevel }
+    return configuration
+  }
+
+  private func loaded() throws(UsageError) -> Configuration {
+    let path = file ?? Self.defaultFile
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      bytes = try Files.read(path, limit: 1 << 20)
+    } catch {
+      if file == nil, !isCheck, error.errno == .noEntry { return Configuration() }
+      throw UsageError("configuration: \(error)")
+    }
+    do throws(ConfigurationError) {
+      return try Configuration(parsing: bytes)
+    } catch {
+      throw UsageError("\(path): \(error)")
+    }
+  }
+
+  private static let help = """
+    cnid - the daemon behind cni-shim: attaches containers to networks
+
+    usage: cnid [flags]
+
+      --config FILE      configuration, JSON (default \(defaultFile) if it exists)
+      --socket-dir DIR   where cnid.sock is made (default /run/cnid)
+      --state-dir DIR    where records of attachments are kept (default /var/lib/cnid)
+      --log-level LEVEL  error, warning, info or debug (default info)
+      --check-config     say whether the configuration is good, and end
+      --version          print the version, and end
+      --help             print this text, and end
+
+    Flags win over the file. Keys of the file, all optional:
+
+      socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, maxConcurrent, maxQueued,
+      requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat, logFile,
+      overrides, plugins
+
+    examples:
+
+      cnid --config /etc/cnid/cnid.json
+      cnid --check-config --config ./cnid.json
+      cnid --socket-dir /tmp/try/run --state-dir /tmp/try/state --log-level debug
+      curl --unix-socket /run/cnid/cnid.sock http://cnid/readyz
+
+    SIGTERM and SIGINT stop it: running calls finish first. SIGHUP has it read its file again.
+
+    """
+}

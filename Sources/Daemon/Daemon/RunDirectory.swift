@@ -1,0 +1,89 @@
+package import Linux
+
+/// The directory of a socket and the socket in it.
+///
+/// The directory is never removed: it may be a mount. A missing one is made, one of another owner or mode is refused.
+package enum RunDirectory {
+  /// Makes the directory if it is missing, and checks that only root can get at the socket in it.
+  package static func prepare(_ directory: String) throws(StartError) {
+    let status = try starting("socket directory") { () throws(SystemError) in
+      try Files.makeDirectories(directory)
+      return try Files.status(directory)
+    }
+    if let fault = fault(of: directory, "socket directory", status) { throw fault }
+  }
+
+  /// Why nobody but root would be safe to use a directory; nil if it is root's alone.
+  static func fault(of directory: String, _ what: String, _ status: FileStatus) -> StartError? {
+    guard status.owner == 0 else {
+      return StartError(
+        "insecure owner of \(what) \(directory): uid \(status.owner), it must be 0; chown it to root"
+      )
+    }
+    let mode = status.permissions & 0o777
+    guard mode == 0o700 else {
+      return StartError(
+        "insecure permissions on \(what) \(directory): 0\(String(mode, radix: 8)), it must be 0700; chmod it"
+      )
+    }
+    return nil
+  }
+
+  /// Makes the state directory if it is missing, and checks that only root can change what is in it.
+  package static func prepareState(_ directory: String) throws(StartError) {
+    let status = try starting("state directory") { () throws(SystemError) in
+      try Files.makeDirectories(directory)
+      return try Files.status(directory)
+    }
+    guard status.owner == 0, status.permissions & 0o022 == 0 else {
+      throw StartError(
+        "insecure state directory \(directory): uid \(status.owner), mode "
+          + "0\(String(status.permissions & 0o777, radix: 8)); it must be root's, and nobody else "
+          + "may write to it")
+    }
+  }
+
+  /// Listens at a path whose directory was prepared.
+  ///
+  /// An old socket is removed only if nobody answers behind it.
+  package static func listen(_ path: String) throws(StartError) -> FileDescriptor {
+    try starting { () throws(SystemError) in
+      if let status = try? Files.linkStatus(path) {
+        guard status.kind == .socket else {
+          throw SystemError("listen", "\(path), which is not a socket", .exists)
+        }
+        try removeIfDead(path)
+      }
+      return try UnixSocket.listen(path)
+    }
+  }
+
+  private static func removeIfDead(_ path: String) throws(SystemError) {
+    do throws(SystemError) {
+      _ = try UnixSocket.connect(path)
+    } catch {
+      guard error.errno == .connectionRefused else { throw error }
+      try Files.remove(path)
+      return
+    }
+    throw SystemError("listen", "\(path), which another process serves", .addressInUse)
+  }
+}
+
+/// A socket's file, which is removed at the end only if it is still the one that was made.
+struct SocketFile: Sendable {
+  private let path: String
+  private let made: FileStatus?
+
+  init(_ path: String) {
+    self.path = path
+    made = try? Files.linkStatus(path)
+  }
+
+  func remove() {
+    guard let made, let now = try? Files.linkStatus(path), now.inode == made.inode,
+      now.device == made.device
+    else { return }
+    try? Files.remove(path)
+  }
+}

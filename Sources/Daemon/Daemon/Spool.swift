@@ -1,0 +1,101 @@
+import CNI
+package import DaemonAPI
+import Linux
+
+/// The DELs that shims wrote while no daemon took them, oldest first.
+///
+/// There is a directory of them beside each socket that shims use. Nothing is locked between shim and daemon: an entry is
+/// whole as soon as it has its name, and whoever has done the DEL removes it. A directory or a file that is not root's
+/// alone is not used.
+package final class Spool: Sendable {
+  /// An entry that was read.
+  package struct Item: Sendable, Equatable {
+    /// Where its file is.
+    package let directory: String
+    /// Its file's name.
+    package let name: String
+    /// What it says.
+    package let entry: SpoolEntry
+    /// CNI_CONTAINERID.
+    package let containerID: String
+    /// CNI_IFNAME.
+    package let ifName: String
+  }
+
+  private let parts: [SpoolDirectory]
+  private let bootID: String
+
+  /// Readable when something has changed; none for a directory that cannot be watched, so that only `scan` finds
+  /// its entries.
+  package let descriptors: [Int32]
+
+  /// Opens the spool: makes directories that are missing, and begins to watch them.
+  ///
+  /// - Parameters:
+  ///   - directories: see `SpoolEntry.directory(socketDirectory:)`.
+  ///   - log: hears of files that were set aside.
+  /// - Throws: `StartError` if a directory cannot be made or is not root's alone.
+  package init(directories: [String], log: Log) throws(StartError) {
+    bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
+    var parts: [SpoolDirectory] = []
+    for directory in directories { parts.append(try SpoolDirectory(directory, log: log)) }
+    self.parts = parts
+    descriptors = parts.map(\.descriptor).filter { $0 >= 0 }
+  }
+
+  /// How many entries wait.
+  package var count: Int { parts.reduce(0) { $0 + $1.count } }
+
+  /// How many files were set aside since the start because they are no entries.
+  package var damagedCount: Int { parts.reduce(0) { $0 + $1.damagedCount } }
+
+  /// Looks what is there.
+  ///
+  /// - Returns: every entry that can be read, those of other boots first, then the oldest first.
+  package func scan() -> [Item] { sorted(parts.flatMap { $0.scan() }) }
+
+  /// The entries of one attachment, oldest first; what came a moment ago included.
+  ///
+  /// Costs one system call for each directory while nothing has changed.
+  package func items(containerID: String, ifName: String) -> [Item] {
+    sorted(parts.flatMap { $0.items(containerID: containerID, ifName: ifName) })
+  }
+
+  /// Removes an entry that was worked off; one that is gone already is no error.
+  package func remove(_ item: Item) { part(of: item)?.remove(item) }
+
+  /// Keeps an entry that can never be worked off as `<name>.refused`, for those who want to know what happened.
+  package func setAside(_ item: Item, reason: String) {
+    part(of: item)?.setAside(item, reason: reason)
+  }
+
+  private func part(of item: Item) -> SpoolDirectory? {
+    parts.first { $0.directory == item.directory }
+  }
+
+  private func sorted(_ items: [Item]) -> [Item] {
+    func isOlder(_ a: Item, _ b: Item) -> Bool {
+      let (x, y) = (a.entry.stamp, b.entry.stamp)
+      let (isNow, alsoNow) = (x.bootID == bootID, y.bootID == bootID)
+      if isNow != alsoNow { return alsoNow }
+      return (x.nanoseconds, a.name) < (y.nanoseconds, b.name)
+    }
+    return items.sorted(by: isOlder)
+  }
+}
+
+extension Configuration {
+  /// The directories of the spool: beside each socket that shims use, which look for `cnid.sock`.
+  var spoolDirectories: [String] {
+    var directories = [SpoolEntry.directory(socketDirectory: socketDirectory)]
+    for path in sockets {
+      guard let slash = path.utf8.lastIndex(of: 0x2F) else { continue }
+      let directory = String(path[..<slash])
+      let spool = SpoolEntry.directory(socketDirectory: directory.isEmpty ? "/" : directory)
+      if DaemonAPI.socketPath(directory: directory + "/") == path, !directories.contains(spool) {
+        directories.append(spool)
+      }
+    }
+    return directories
+  }
+}

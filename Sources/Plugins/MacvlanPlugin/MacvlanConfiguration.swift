@@ -1,0 +1,105 @@
+import Addresses
+import CNI
+import JSON
+import Netlink
+import Workbench
+
+/// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as no link is needed.
+struct MacvlanConfiguration: Sendable {
+  /// The keys of CNI_ARGS that the plugin itself knows.
+  static let knownArguments = ["MAC"]
+
+  /// The parent's name; empty means the link of the default route.
+  let master: String
+  /// The mode, `bridge` unless given.
+  let mode: MacvlanMode
+  /// The MTU, 0 for the parent's; below 0 or above the parent's it is refused.
+  let mtu: Int
+  /// The requested hardware address: `runtimeConfig.mac`, else CNI_ARGS' `MAC`, else `mac`.
+  let mac: MACAddress?
+  /// Whether the parent is in the container's namespace.
+  let isParentInContainer: Bool
+  /// Broadcast frames that may wait; nil leaves it to the kernel.
+  let broadcastQueueLength: UInt32?
+  /// Whether IPv6 addresses are used without duplicate address detection (`dad`: `skip`).
+  let skipsDAD: Bool
+
+  /// Reads a configuration.
+  ///
+  /// - Parameters:
+  ///   - configuration: the network configuration.
+  ///   - arguments: CNI_ARGS.
+  /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for a value that is not valid.
+  init(
+    _ configuration: NetworkConfiguration, _ arguments: CNIArguments
+  ) throws(CNIError) {
+    // Address management in this process knows these; a plugin on disk reads CNI_ARGS by itself.
+    let others = configuration.ipamType == nil ? [] : ["IP", "GATEWAY"]
+    try arguments.checkKnown(Self.knownArguments + others)
+    let reader = MemberReader(configuration.object, failure: "error unmarshall network config: ")
+    master = try reader.string("master") ?? ""
+    mode = try Self.mode(try reader.string("mode") ?? "")
+    mtu = try Self.integer("mtu", reader)
+    isParentInContainer = try Self.flag("linkInContainer", reader)
+    let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
+    broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
+    skipsDAD = try reader.skipsDAD()
+    mac = try Self.mac(reader, configuration, arguments)
+  }
+
+  /// `linkInContainer` and the like.
+  private static func flag(_ key: String, _ reader: MemberReader) throws(CNIError) -> Bool {
+    guard let value = reader.value(key) else { return false }
+    guard let flag = value.bool else {
+      throw reader.error(key, "\(value.kind) found where true or false belongs")
+    }
+    return flag
+  }
+
+  /// A whole number, also one below 0, so that the range has one text of its own.
+  private static func integer(_ key: String, _ reader: MemberReader) throws(CNIError) -> Int {
+    guard let value = reader.value(key) else { return 0 }
+    guard let number = value.int else {
+      throw reader.error(key, "\(value.kind) found where a whole number belongs")
+    }
+    return number
+  }
+
+  private static func mode(_ text: String) throws(CNIError) -> MacvlanMode {
+    // The kernel knows one mode more, which needs a list of addresses that no key gives.
+    switch text {
+    case "", "bridge": return .bridge
+    case "private": return .private
+    case "vepa": return .vepa
+    case "passthru": return .passthru
+    default:
+      throw CNIError(.invalidConfiguration, "unknown macvlan mode: \(goQuoted(text))")
+    }
+  }
+
+  private static func mac(
+    _ reader: MemberReader, _ configuration: NetworkConfiguration, _ arguments: CNIArguments
+  ) throws(CNIError) -> MACAddress? {
+    var given = try reader.string("mac") ?? ""
+    if let argued = arguments["MAC"], !argued.isEmpty { given = argued }
+    if let runtime = configuration.runtimeConfig {
+      let inner = MemberReader(runtime, failure: reader.failure, path: "runtimeConfig")
+      if let wanted = try inner.string("mac"), !wanted.isEmpty { given = wanted }
+    }
+    if given.isEmpty { return nil }
+    return try MACAddress(ofOneInterface: given)
+  }
+
+  /// The MTU for a link on a parent; nil for the parent's own.
+  ///
+  /// - Parameter parent: the parent.
+  /// - Returns: the MTU.
+  /// - Throws: code 7 `invalid MTU …`.
+  func mtu(on parent: Link) throws(CNIError) -> UInt32? {
+    guard let wanted = UInt32(exactly: mtu), wanted <= parent.mtu else {
+      throw CNIError(
+        .invalidConfiguration, "invalid MTU \(mtu), must be [0, master MTU(\(parent.mtu))]")
+    }
+    return wanted == 0 ? nil : wanted
+  }
+}

@@ -1,0 +1,97 @@
+import Addresses
+package import CNI
+import IPAM
+import JSON
+import Linux
+import Netlink
+package import PluginKit
+import Workbench
+
+extension OVSPlugin {
+  /// Joins the pod to the bridge.
+  ///
+  /// Everything that can be wrong with the request is found before the plan is recorded. What fails afterwards is undone
+  /// by `delete`.
+  package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
+    let defaults = try ConfigurationFile.defaults(for: call.request.configuration)
+    var request = call.request
+    request.configuration = try request.configuration.completed(by: defaults)
+    let previous = try request.configuration.prevResult()
+    let configuration = try OVSConfiguration(request.configuration, request.arguments)
+    let annotations = PodAnnotations(request.configuration)
+    let assigned = try assignment(configuration, annotations, request)
+    let fixed = try request.withFixedAddresses()
+    let addresses = assigned == nil ? try addressManagement(for: fixed) : nil
+    let port = try openSwitch(configuration.database).planned(configuration, request)
+    var attachment = try Attaching.prepared(
+      request, configuration, port, try limits(configuration, annotations),
+      mac: configuration.mac ?? assigned?.mac, try requireHost())
+    try addresses?.prepare()
+    let journal = try call.record(
+      plan: attachment.plan(
+        defaults, addressType: addresses.flatMap { _ in fixed.configuration.ipamType }),
+      namespace: try attachment.identity())
+
+    var leased = assigned?.result ?? CNIResult()
+    if let addresses, addresses.isInProcess {
+      leased = try journal.perform(.takeLease) { permit throws(CNIError) in
+        try addresses.add(permit)
+      }
+    }
+    try attachment.create(for: leased, journal)
+    if let addresses, !addresses.isInProcess {
+      leased = try journal.perform(.runIPAM) { permit throws(CNIError) in
+        try addresses.add(permit)
+      }
+    }
+    if addresses != nil, leased.ips.isEmpty {
+      throw CNIError(.ipam, "IPAM plugin returned missing IP config")
+    }
+    try attachment.connect(leased, journal)
+    try attachment.configure(leased, journal)
+    let result = attachment.result(leased)
+    return if let previous { result.appended(to: previous) } else { result }
+  }
+
+  /// The addresses of the pod's annotation, where the configuration takes them from there.
+  private func assignment(
+    _ configuration: OVSConfiguration, _ annotations: PodAnnotations, _ request: PodRequest
+  ) throws(CNIError) -> PodAnnotations.Assignment? {
+    guard configuration.addresses == .annotation else { return nil }
+    guard PodAnnotations.isDeclared(request.configuration) else {
+      throw CNIError(
+        .invalidConfiguration,
+        "addresses come from the pod's annotation, but the network does not declare the capability "
+          + goQuoted(PodAnnotations.capability),
+        details: "add \"capabilities\": {\"\(PodAnnotations.capability)\": true} to the network")
+    }
+    return try annotations.assignment(
+      network: configuration.annotatedNetwork, pod: request.title)
+  }
+
+  /// The pod's limits: the runtime's, else the annotations', each way by itself.
+  func limits(
+    _ configuration: OVSConfiguration, _ annotations: PodAnnotations
+  ) throws(CNIError) -> Bandwidth {
+    let annotated = try annotations.bandwidth()
+    var limits = configuration.bandwidth ?? annotated
+    limits.ingress = limits.ingress ?? annotated.ingress
+    limits.egress = limits.egress ?? annotated.egress
+    return limits
+  }
+}
+
+extension PodRequest {
+  /// The request with static address management where none is configured and addresses are given all the same.
+  func withFixedAddresses() throws(CNIError) -> PodRequest {
+    guard configuration.ipamType == nil else { return self }
+    let isGiven =
+      configuration.runtimeConfig?["ips"]?.array?.isEmpty == false
+      || configuration.cniArgs?["ips"]?.array?.isEmpty == false
+      || arguments["IP"]?.isEmpty == false
+    guard isGiven else { return self }
+    var request = self
+    request.configuration = try configuration.replacing([("ipam", ["type": "static"])])
+    return request
+  }
+}

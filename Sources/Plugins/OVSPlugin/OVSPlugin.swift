@@ -1,0 +1,153 @@
+package import CNI
+import IPAM
+import JSON
+import Linux
+import Netlink
+import OVSDB
+package import PluginKit
+import Workbench
+
+/// Attaches pods to bridges of Open vSwitch, as ovs-cni and OVN-Kubernetes do, over OVSDB alone.
+///
+/// A veth pair joins pod and bridge. Its end on the node carries the attachment's mark and is the port; the port's
+/// external ids say whose it is. Nothing runs `ovs-vsctl`.
+package final class OVSPlugin: NetworkPlugin {
+  /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
+  package enum Step: String, PluginStep {
+    /// Addresses are taken by address management in this process.
+    case takeLease
+    /// The veth pair is made in place, with its final names, addresses and MTU.
+    case createLinks
+    /// Both ends get the attachment's mark; the node's gets no IPv6 address of its own.
+    case markLinks
+    /// An IPAM plugin on disk runs ADD.
+    case runIPAM
+    /// The pod's end computes checksums by itself, for a bridge in user space.
+    case setOffload
+    /// Interface, port and queue are written to the database; an older port of the same pod goes.
+    case addPort
+    /// ovs-vswitchd takes the port.
+    case awaitPort
+    /// The pod's end gets its settings and IPv4 addresses and comes up.
+    case configureLink
+    /// ovs-vswitchd sees the link up.
+    case awaitLink
+    /// Limits are looked for in the kernel, and set there where Open vSwitch cannot.
+    case limitBandwidth
+    /// OVN has installed the port's flows.
+    case awaitFlows
+    /// The pod's end gets its IPv6 addresses.
+    case addIPv6
+    /// They are waited for until they can be used.
+    case awaitAddresses
+    /// The routes are added.
+    case addRoutes
+    /// An IPAM plugin on disk runs DEL.
+    case runIPAMDelete
+    /// The port and its queue are taken out of the database.
+    case removePort
+    /// The veth pair is removed.
+    case deleteLink
+    /// Addresses are given back by address management in this process.
+    case releaseLease
+    /// Links of attachments that are not valid any more are removed.
+    case collectLinks
+    /// Their ports are.
+    case collectPorts
+    /// Their addresses are given back.
+    case collectLeases
+    /// VLANs and limits are changed in the database.
+    case updatePort
+    /// The MTU of both ends is changed.
+    case updateLinks
+    /// What was changed is put back, because not all of it could be.
+    case restorePort
+  }
+
+  /// The configuration type of OVN-Kubernetes' plugin, which this one takes over.
+  static let ovnType = "ovn-k8s-cni-overlay"
+
+  private struct State {
+    var host: PluginHost?
+    var clients: [OVSDBAddress: OVSDBClient] = [:]
+  }
+
+  private let state = Mutex(State())
+
+  /// Makes the plugin; `initialize` gives it its host.
+  package init() {}
+
+  /// `ovs`.
+  package var name: String { "ovs" }
+
+  /// `ovn-k8s-cni-overlay`, OVN-Kubernetes' name.
+  package var aliases: [String] { [Self.ovnType] }
+
+  /// It limits bandwidth.
+  package var capabilities: Set<PluginCapability> { [.shaping] }
+
+  /// Where the pod's name becomes the interface's name for OVN.
+  package func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool {
+    guard let read = try? OVSConfiguration(configuration, CNIArguments()) else { return false }
+    return read.addresses == .annotation && read.ovnPort == nil
+  }
+
+  /// Keeps the host.
+  package func initialize(_ settings: PluginSettings) throws(CNIError) {
+    state.withLock { $0.host = settings.host }
+  }
+
+  // MARK: For the verbs
+
+  func requireHost() throws(CNIError) -> PluginHost {
+    if let host = state.withLock({ $0.host }) { return host }
+    throw CNIError(.internal, "plugin ovs was not initialised")
+  }
+
+  /// The switch behind a database address; its connection is shared by all calls.
+  func openSwitch(_ database: String) throws(CNIError) -> Switch {
+    let address: OVSDBAddress
+    do throws(OVSDBError) {
+      address = try OVSDBAddress(parsing: database)
+    } catch {
+      throw CNIError(.invalidConfiguration, "socket_file \(goQuoted(database)): \(error)")
+    }
+    let host = try requireHost()
+    let client = try mapped { () throws(OVSDBError) in
+      try state.withLock { state throws(OVSDBError) in
+        if let client = state.clients[address] { return client }
+        let client = try OVSDBClient(
+          address, database: Switch.database, monitoring: Switch.monitored
+        ) { event in
+          if case .connected = event {
+            host.log(.info, event.description)
+          } else {
+            host.log(.warning, event.description)
+          }
+        }
+        state.clients[address] = client
+        return client
+      }
+    }
+    return Switch(client)
+  }
+
+  /// Address management by the request's configuration; nil means no addresses of it.
+  func addressManagement(for request: PodRequest) throws(CNIError) -> IPAMDriver? {
+    request.addressManagement(
+      try requireHost(), knownArguments: OVSConfiguration.knownArguments)
+  }
+}
+
+extension PodRequest {
+  /// The name of the pair's end on the node: fifteen characters out of sandbox and interface.
+  ///
+  /// It begins like the sandbox id, for people, and its end keeps several interfaces of one sandbox apart, and sandboxes
+  /// whose ids begin alike.
+  var hostLinkName: String {
+    var hash = FNV1a()
+    hash.combine(sandboxID)
+    hash.combine(ifName)
+    return "\(sandboxID.prefix(8))_\(hash.short(digits: 6))"
+  }
+}

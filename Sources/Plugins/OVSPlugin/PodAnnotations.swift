@@ -1,0 +1,145 @@
+import Addresses
+import CNI
+import JSON
+import Workbench
+
+/// The annotations of a pod, as the runtime gives them with the capability `io.kubernetes.cri.pod-annotations`.
+struct PodAnnotations: Sendable {
+  /// The capability, and the key of `runtimeConfig`.
+  static let capability = "io.kubernetes.cri.pod-annotations"
+  /// The annotation of OVN-Kubernetes since 2019-12.
+  static let networks = "k8s.ovn.org/pod-networks"
+  /// The one before.
+  static let older = "ovn"
+
+  private let texts: JSONObject
+
+  /// The annotations that a configuration holds; none is the same as an empty list.
+  init(_ configuration: NetworkConfiguration) {
+    texts = configuration.runtimeConfig?[Self.capability]?.object ?? JSONObject()
+  }
+
+  /// Whether a runtime is asked for the annotations, or gave them.
+  static func isDeclared(_ configuration: NetworkConfiguration) -> Bool {
+    configuration.declares(capability: capability)
+      || configuration.runtimeConfig?[capability] != nil
+  }
+
+  // MARK: Addresses
+
+  /// A pod's addresses as its annotation has them.
+  struct Assignment: Sendable, Equatable {
+    let mac: MACAddress
+    /// Addresses with gateways, and routes; no interfaces.
+    let result: CNIResult
+  }
+
+  /// Reads the addresses of one network.
+  ///
+  /// - Parameters:
+  ///   - network: its name in the annotation.
+  ///   - pod: what errors call the pod.
+  /// - Returns: the addresses.
+  /// - Throws: code 11 if the annotation is not there yet, so that kubelet comes again; 7 if it cannot be read.
+  func assignment(network: String, pod: String) throws(CNIError) -> Assignment {
+    if let text = texts[Self.networks]?.string {
+      guard let networks = Self.parsed(text) else {
+        throw Self.unreadable(Self.networks, "not a JSON object")
+      }
+      if let entry = networks[network]?.object {
+        return try Self.assignment(
+          MemberReader(
+            entry, failure: "pod annotation \(Self.networks): ", path: network))
+      }
+    }
+    if network == "default", let text = texts[Self.older]?.string {
+      guard let entry = Self.parsed(text) else {
+        throw Self.unreadable(Self.older, "not a JSON object")
+      }
+      return try Self.assignment(MemberReader(entry, failure: "pod annotation \(Self.older): "))
+    }
+    throw CNIError(
+      .tryAgainLater,
+      "pod \(pod) has no annotation \(Self.networks) for network \(goQuoted(network))",
+      details:
+        "ovnkube has not assigned addresses yet; the runtime gave what it knew when the call began")
+  }
+
+  private static func parsed(_ text: String) -> JSONObject? {
+    (try? JSONValue.parse(Array(text.utf8)))?.object
+  }
+
+  private static func unreadable(_ annotation: String, _ reason: String) -> CNIError {
+    CNIError(.invalidConfiguration, "pod annotation \(annotation): \(reason)")
+  }
+
+  /// One network's entry: `mac_address`; `ip_addresses` or `ip_address`; `gateway_ips` or `gateway_ip`; `routes`.
+  private static func assignment(_ entry: MemberReader) throws(CNIError) -> Assignment {
+    let mac = try MACAddress(ofOneInterface: try entry.string("mac_address") ?? "")
+    var texts = try entry.strings("ip_addresses")
+    if texts.isEmpty, let one = try entry.nonEmpty("ip_address") { texts = [one] }
+    var gatewayTexts = try entry.strings("gateway_ips")
+    if gatewayTexts.isEmpty, let one = try entry.nonEmpty("gateway_ip") { gatewayTexts = [one] }
+    guard !texts.isEmpty else { throw entry.error("ip_addresses", "missing") }
+    var gateways: [IPAddress] = []
+    for text in gatewayTexts {
+      guard let gateway = IPAddress(text) else {
+        throw entry.error("gateway_ips", "invalid IP address: \(text)")
+      }
+      gateways.append(gateway)
+    }
+    var ips: [CNIResult.IP] = []
+    for text in texts {
+      guard let address = IPNetwork(text) else {
+        throw entry.error("ip_addresses", "invalid CIDR address: \(text)")
+      }
+      ips.append(
+        CNIResult.IP(
+          address: address, gateway: gateways.first { $0.family == address.family }))
+    }
+    return Assignment(
+      mac: mac, result: CNIResult(ips: ips, routes: try routes(entry, gateways)))
+  }
+
+  /// The routes that the annotation lists, and a default route for each gateway unless one is listed.
+  private static func routes(
+    _ entry: MemberReader, _ gateways: [IPAddress]
+  ) throws(CNIError) -> [CNIResult.Route] {
+    var routes: [CNIResult.Route] = []
+    for route in try entry.objects("routes") {
+      let hop = try route.ip("nextHop")
+      routes.append(CNIResult.Route(dst: try route.network("dest"), gw: hop))
+    }
+    for gateway in gateways {
+      let everything: IPNetwork? = IPNetwork(gateway.family == .v4 ? "0.0.0.0/0" : "::/0")
+      guard let everything, !routes.contains(where: { $0.dst == everything }) else { continue }
+      routes.append(CNIResult.Route(dst: everything, gw: gateway))
+    }
+    return routes
+  }
+
+  // MARK: Bandwidth
+
+  /// The limits of `kubernetes.io/ingress-bandwidth` and `kubernetes.io/egress-bandwidth`.
+  ///
+  /// - Throws: code 7 for what is no quantity, or out of range.
+  func bandwidth() throws(CNIError) -> Bandwidth {
+    var bandwidth = Bandwidth()
+    bandwidth.ingress = try limit("kubernetes.io/ingress-bandwidth")
+    bandwidth.egress = try limit("kubernetes.io/egress-bandwidth")
+    return bandwidth
+  }
+
+  private func limit(_ annotation: String) throws(CNIError) -> Bandwidth.Limit? {
+    guard let text = texts[annotation]?.string, !text.isEmpty else { return nil }
+    guard let rate = quantity(text) else {
+      throw CNIError(
+        .invalidConfiguration, "pod annotation \(annotation): \(goQuoted(text)) is no quantity")
+    }
+    do throws(CNIError) {
+      return try Bandwidth.Limit(rate: rate, burst: nil)
+    } catch {
+      throw error.prefixed(by: "pod annotation \(annotation): ")
+    }
+  }
+}

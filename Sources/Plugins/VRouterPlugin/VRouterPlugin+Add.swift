@@ -1,0 +1,177 @@
+package import CNI
+import Linux
+import Netlink
+package import PluginKit
+import VRouterAgent
+
+extension VRouterPlugin {
+  /// Joins the pod to the vRouter: all of its interfaces, or the one of the configuration's network.
+  ///
+  /// Nothing is changed before the agent has said what the pod has. What fails afterwards is undone by `delete`.
+  package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
+    let request = call.request
+    let previous = try request.configuration.prevResult()
+    let cni = try settings(for: request, .strict)
+    try turns.begin(cni.containerName, request.deadline)
+    defer { turns.end(cni.containerName) }
+    let result = try add(call, cni)
+    return if let previous { result.appended(to: previous) } else { result }
+  }
+
+  private func add(_ call: AddCall<Step>, _ cni: ContrailCni) throws(CNIError) -> CNIResult {
+    let (request, vrouter, name) = (call.request, cni.vrouter, cni.containerName)
+    vrouter.log()
+    defer { vrouter.close() }
+    var attachment = try Attaching.prepared(request, cni)
+    let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
+    let namespace = try attachment.identity()
+    let manager = try register(call, cni, namespace)
+    let objects = try call.waiting { () throws(CNIError) in
+      try mapped(pod: request.title) { () throws(VRouterError) in
+        try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
+      }
+    }
+    let (files, known) = try mapped(pod: request.title) { () throws(VRouterError) in
+      (
+        try vrouter.files.list(name: name),
+        try objects.first?.vmUUID.map { uuid throws(VRouterError) in
+          try vrouter.files.knownLinks(of: uuid)
+        } ?? [:]
+      )
+    }
+    let ports = try PortSelection(request, cni, objects, files, known: known).ports()
+    try attachment.take(ports, files, vrouter.files)
+    let journal = try call.record(
+      plan: [PodAttachment.planned(cni)] + attachment.ports.map(\.planned)
+        + (manager.map { [$0.planned] } ?? []),
+      namespace: namespace)
+    try collectStale(request, attachment.ports, objects, files, vrouter, journal)
+    try createLinks(&attachment, cni, journal)
+    let answers = try announce(
+      attachment.ports, vrouter, usesVLANs: cni.usesVLANs, pod: request.title, limit, journal)
+    try attachment.configure(answers, journal)
+    return try attachment.result(answers)
+  }
+
+  /// Tells the Mesos manager, without which the controller would know of no container.
+  ///
+  /// The first of two records, as the interfaces are not known before.
+  private func register(
+    _ call: AddCall<Step>, _ cni: ContrailCni, _ namespace: NamespaceIdentity
+  ) throws(CNIError) -> MesosManager? {
+    guard cni.mode == .mesos else { return nil }
+    guard let manager = MesosManager(cni) else {
+      throw CNIError(.invalidConfiguration, "mode mesos needs contrail.mesos-ip and mesos-port")
+    }
+    let journal = try call.record(plan: [manager.planned], namespace: namespace)
+    try journal.waiting(.registerContainer) { permit throws(CNIError) in
+      try manager.tell(.add, call.request, permit)
+    }
+    return manager
+  }
+
+  private func createLinks(
+    _ attachment: inout Attaching, _ cni: ContrailCni, _ journal: Journal<Step>
+  ) throws(CNIError) {
+    let (names, deadline) = (attachment.displaced, attachment.deadline)
+    if !names.isEmpty {
+      let kind = cni.usesVLANs ? "vlan" : "veth"
+      try journal.perform(.takeOver) { permit throws(CNIError) in
+        for name in names { try removeLink(name, deadline, permit) { $0.kind == kind } }
+      }
+    }
+    if cni.usesVLANs {
+      try journal.perform(.createVLANs) { permit throws(CNIError) in
+        try attachment.createVLANs(permit)
+      }
+      try journal.perform(.createMacvlans) { permit throws(CNIError) in
+        try attachment.createMacvlans(permit)
+      }
+    } else {
+      try journal.perform(.createLinks) { permit throws(CNIError) in
+        try attachment.createPairs(permit)
+      }
+    }
+    try journal.perform(.markLinks) { permit throws(CNIError) in try attachment.mark(permit) }
+  }
+
+  /// Tells the agent of the ports and hears their addresses.
+  ///
+  /// Files first: an agent that starts meanwhile reads them. VLANs it knows without being told.
+  private func announce(
+    _ ports: [PodPort], _ vrouter: VRouter, usesVLANs: Bool, pod: String, _ limit: Deadline,
+    _ journal: Journal<Step>
+  ) throws(CNIError) -> [VRouterUUID: VRouter.Result] {
+    try journal.perform(.writePorts) { permit throws(CNIError) in
+      try mapped(pod: pod) { () throws(VRouterError) in
+        for port in ports {
+          try vrouter.add(port.port, updateAgent: false, permit, deadline: limit)
+        }
+      }
+    }
+    if !usesVLANs {
+      try journal.waiting(.announcePorts) { permit throws(CNIError) in
+        try mapped(pod: pod) { () throws(VRouterError) in
+          for port in ports { try vrouter.announce(port.port, permit, deadline: limit) }
+        }
+      }
+    }
+    guard let uuid = ports.first?.port.uuid else { return [:] }
+    return try journal.waiting(.awaitPorts) { _ throws(CNIError) in
+      try mapped(pod: pod) { () throws(VRouterError) in
+        try vrouter.pollVM(uuid, interfaces: ports.map(\.interface), deadline: limit)
+      }
+    }
+  }
+
+  // MARK: Earlier lives
+
+  /// Removes files of the pod's earlier lives whose links have gone, and has the agent forget those.
+  ///
+  /// It never fails an ADD: what stays is found again.
+  private func collectStale(
+    _ request: PodRequest, _ ports: [PodPort], _ objects: [VRouter.Result], _ files: [PortFile],
+    _ vrouter: VRouter, _ journal: Journal<Step>
+  ) throws(CNIError) {
+    let current = ports.first?.port
+    let stale = files.filter { file in
+      file.containerID != request.sandboxID && !objects.contains { $0.id == file.interface }
+    }
+    guard let current, !stale.isEmpty else { return }
+    try journal.waiting(.collectStale) { permit throws(CNIError) in
+      for file in stale where try isWithoutLink(file, request.deadline) {
+        let old = file.uuid.flatMap { $0 == current.uuid ? nil : $0 }
+        do throws(VRouterError) {
+          if let old {
+            try vrouter.withdraw(
+              old, containerID: file.containerID, permit, deadline: request.deadline)
+          }
+          try vrouter.files.remove(name: current.name, interfaces: [file.interface], permit)
+        } catch {
+          // An agent that does not answer once would keep the ADD for each of them.
+          return try requireHost().log(
+            .warning, "pod \(request.title): an old port stays: \(error)")
+        }
+      }
+    }
+  }
+
+  /// Whether the link that a file names has gone, so that nothing of it can work.
+  func isWithoutLink(_ file: PortFile, _ deadline: Deadline) throws(CNIError) -> Bool {
+    let name = file.linkName
+    guard let name else { return true }
+    return try mapped { () throws(NetlinkError) in
+      var node = try NetlinkSocket()
+      return try node.link(named: name, deadline: deadline) == nil
+    }
+  }
+}
+
+extension PortFile {
+  /// The link of the node that the file is about; nil if it says none that can be.
+  var linkName: String? {
+    let isTap = LinkNames.isTap(hostLink)
+    let name = isTap ? hostLink : uuid.map { LinkNames.vlan(ifName, $0) } ?? ""
+    return (try? CNIValidation.interfaceName(name)) == nil ? nil : name
+  }
+}

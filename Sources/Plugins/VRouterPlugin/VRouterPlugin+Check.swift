@@ -1,0 +1,127 @@
+import Addresses
+package import CNI
+import Linux
+import Netlink
+package import PluginKit
+import Workbench
+import VRouterAgent
+
+extension VRouterPlugin {
+  /// Compares links, addresses, routes, port files and what the agent says with the result of ADD.
+  package func check(_ call: PluginCall<Step>) throws(CNIError) {
+    let attached = try attachment(of: call)
+    guard let result = try call.request.configuration.prevResult() else {
+      throw CNIError(.invalidConfiguration, "required prevResult missing")
+    }
+    guard !attached.ports.isEmpty else {
+      throw CNIError(
+        .invalidEnvironment, "no attachment of container \(call.request.sandboxID) is known")
+    }
+    let namespace = try call.request.openNamespace()
+    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
+    var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
+    try checkPod(call, attached, result, &pod)
+    for port in attached.ports {
+      try checkNode(call, port, &node)
+      try checkFile(call, attached, port)
+      try checkAgent(call, attached, port, result)
+    }
+  }
+
+  private func checkPod(
+    _ call: PluginCall<Step>, _ attached: PodAttachment, _ result: CNIResult,
+    _ pod: inout NetlinkSocket
+  ) throws(CNIError) {
+    let deadline = call.request.deadline
+    for port in attached.ports {
+      var request = call.request
+      request.ifName = port.port.ifName
+      // The result has the primary interface's addresses and routes only.
+      let expected = try ExpectedLink(result, request)
+      let link = try expected.checkLink(
+        &pod, kind: port.usesVLAN ? "macvlan" : "veth", deadline)
+      guard port.isPrimary else { continue }
+      try expected.checkAddresses(&pod, link, deadline)
+      try expected.checkRoutes(&pod, deadline)
+    }
+  }
+
+  private func checkNode(
+    _ call: PluginCall<Step>, _ port: PodPort, _ node: inout NetlinkSocket
+  ) throws(CNIError) {
+    let link = try mapped { () throws(NetlinkError) in
+      try node.link(named: port.link, deadline: call.request.deadline)
+    }
+    guard let link else {
+      throw CNIError(.kernel, "host interface \(goQuoted(port.link)) not found")
+    }
+    if !port.usesVLAN, OwnerMark.isMark(link.alias), !call.request.mark.matches(alias: link.alias) {
+      throw CNIError(
+        .kernel, "host interface \(goQuoted(port.link)) belongs to another attachment",
+        details: link.alias)
+    }
+  }
+
+  private func checkFile(
+    _ call: PluginCall<Step>, _ attached: PodAttachment, _ port: PodPort
+  ) throws(CNIError) {
+    let files = try mapped(pod: call.request.title) { () throws(VRouterError) in
+      try attached.vrouter.files.list(name: attached.name)
+    }
+    let file = files.first { $0.interface == port.interface }
+    guard let file, file.isReadable, file.containerID == call.request.sandboxID else {
+      throw CNIError(
+        .vRouterAgent, "the port file of interface \(port.interface) is missing or another's",
+        details: "after a restart the agent would not know the port")
+    }
+  }
+
+  private func checkAgent(
+    _ call: PluginCall<Step>, _ attached: PodAttachment, _ port: PodPort, _ result: CNIResult
+  ) throws(CNIError) {
+    let (uuid, interface) = (port.port.uuid, port.interface)
+    let answers = try call.waiting { () throws(CNIError) in
+      try mapped(pod: call.request.title) { () throws(VRouterError) in
+        try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: call.request.deadline)
+      }
+    }
+    guard let answer = answers.first(where: { $0.id == interface }) else {
+      throw CNIError(.vRouterAgent, "the vRouter agent does not know interface \(interface)")
+    }
+    guard port.isPrimary else { return }
+    for given in [answer.ipv4, answer.ipv6] {
+      guard let given else { continue }
+      guard result.ips.contains(where: { $0.address.address == given.address }) else {
+        throw CNIError(
+          .vRouterAgent,
+          "the vRouter agent has address \(given.address) for interface \(interface), the pod not",
+          details: "UPDATE brings it in line")
+      }
+    }
+  }
+
+  /// Whether an ADD could work: the agent answers, and the parent of VLANs is there.
+  ///
+  /// - Throws: code 50 if not.
+  package func status(_ call: PluginCall<Step>) throws(CNIError) {
+    let deadline = call.request.deadline
+    let cni = try settings(for: call.request, .strict)
+    try call.waiting { () throws(CNIError) in
+      do throws(VRouterError) {
+        try cni.vrouter.isAnswering(deadline: deadline)
+      } catch {
+        throw CNIError(
+          .notAvailable, "the vRouter agent does not answer", details: error.description)
+      }
+    }
+    guard cni.usesVLANs else { return }
+    let parent = try mapped { () throws(NetlinkError) in
+      var node = try NetlinkSocket()
+      return try node.link(named: cni.parentInterface, deadline: deadline)
+    }
+    if parent == nil {
+      throw CNIError(
+        .notAvailable, "there is no parent-interface \(goQuoted(cni.parentInterface))")
+    }
+  }
+}

@@ -1,0 +1,128 @@
+package import CNI
+import Linux
+import Netlink
+package import PluginKit
+import VRouterAgent
+
+extension VRouterPlugin {
+  /// Removes port files, links and what the agent remembers of attachments that are not valid any more.
+  ///
+  /// Neither files nor links say to which network they belong. So only where the network is the one that every pod has is a
+  /// container that is not listed reason enough; else the link must have gone too. Pods that are being worked on
+  /// are left alone.
+  package func garbageCollect(
+    _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
+  ) throws(CNIError) {
+    let cni = try settings(for: call.request, .strict)
+    let garbage = Garbage(
+      containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni))
+    let vrouter = cni.vrouter
+    let names = try mapped(pod: "") { () throws(VRouterError) in try vrouter.files.names() }
+    var failures: [CNIError] = []
+    try call.journal.waiting(.collectPorts) { permit throws(CNIError) in
+      for name in names {
+        do throws(CNIError) {
+          try turns.whileIdle(name) { () throws(CNIError) in
+            try collect(name, garbage, vrouter, call.request, permit)
+          }
+        } catch {
+          failures.append(error)
+        }
+      }
+      if garbage.isOfEveryPod { try collectLinks(garbage, call.request, permit) }
+    }
+    if let first = failures.first { throw first }
+  }
+
+  /// Who calls says nothing here: a network of another name may be one of several that pods have.
+  private func isOfEveryPod(_ cni: ContrailCni) -> Bool {
+    cni.isMeta == false || cni.mode == .mesos || MetaMode.isDefaultNetwork(cni)
+  }
+
+  private func collect(
+    _ name: String, _ garbage: Garbage, _ vrouter: VRouter, _ request: PodRequest,
+    _ permit: borrowing Permit
+  ) throws(CNIError) {
+    let deadline = request.deadline
+    let files = try mapped(pod: name) { () throws(VRouterError) in
+      try vrouter.files.list(name: name)
+    }
+    var old: [PortFile] = []
+    for file in files where !garbage.containers.contains(file.containerID) {
+      var isOld = garbage.isOfEveryPod && file.isReadable
+      if !isOld { isOld = try isWithoutLink(file, deadline) }
+      if isOld { old.append(file) }
+    }
+    for file in old {
+      guard let link = file.linkName else { continue }
+      let kind = LinkNames.isTap(link) ? "veth" : "vlan"
+      let container = file.containerID
+      try removeLink(link, deadline, permit) { link in
+        link.kind == kind
+          && (!OwnerMark.isMark(link.alias) || OwnerMark.isMark(link.alias, ofContainer: container))
+      }
+    }
+    for file in old {
+      let isLast = !files.contains { other in
+        other.uuid == file.uuid && !old.contains { $0.interface == other.interface }
+      }
+      if isLast, let uuid = file.uuid, LinkNames.isTap(file.hostLink) {
+        try forget(uuid, file.containerID, of: name, vrouter, permit, deadline)
+      }
+      try mapped(pod: name) { () throws(VRouterError) in
+        try vrouter.files.remove(name: name, interfaces: [file.interface], permit)
+      }
+    }
+  }
+
+  /// Has the agent forget a pod; one that is not there has done so, and one that has just let us wait is not asked.
+  private func forget(
+    _ uuid: VRouterUUID, _ containerID: String, of name: String, _ vrouter: VRouter,
+    _ permit: borrowing Permit, _ deadline: Deadline
+  ) throws(CNIError) {
+    if isMute(vrouter) {
+      throw CNIError(.tryAgainLater, "the vRouter agent has just not answered; pod \(name) stays")
+    }
+    do throws(VRouterError) {
+      try vrouter.withdraw(uuid, containerID: containerID, permit, deadline: deadline)
+    } catch {
+      switch error.reason {
+      case .unreachable(_, refused: true): return
+      // It has heard, and will not say anything else another time.
+      case .refused(let status, _) where status < 500: return
+      case .unreachable:
+        noteMute(vrouter)
+        throw CNIError(error, pod: name)
+      default: throw CNIError(error, pod: name)
+      }
+    }
+  }
+
+  /// Removes links with a mark of a container that is not listed.
+  private func collectLinks(
+    _ garbage: Garbage, _ request: PodRequest, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    let deadline = request.deadline
+    let links = try mapped { () throws(NetlinkError) in
+      var node = try NetlinkSocket()
+      return try node.links(deadline: deadline)
+    }
+    for link in links where LinkNames.isTap(link.name) && garbage.isMarked(link) {
+      let alias = link.alias
+      try removeLink(link.name, deadline, permit) { $0.alias == alias }
+    }
+  }
+}
+
+/// What is not valid any more.
+private struct Garbage: Sendable {
+  /// The containers that are.
+  let containers: Set<String>
+  /// Whether every pod has an attachment to the network.
+  let isOfEveryPod: Bool
+
+  func isMarked(_ link: Link) -> Bool {
+    OwnerMark.isMark(link.alias)
+      && !containers.contains { OwnerMark.isMark(link.alias, ofContainer: $0) }
+  }
+}

@@ -1,0 +1,147 @@
+package import CNI
+import Linux
+import Netlink
+package import PluginKit
+import VRouterAgent
+
+/// Attaches pods to the vRouter of Contrail and Tungsten Fabric, as their CNI plugin does.
+///
+/// The node's agent is asked which interfaces a pod has; a veth pair is made for each (or a macvlan link on a VLAN), the
+/// agent is told of it by a port file and a request, and says which addresses it has. Successor of `contrail-k8s-cni`.
+package final class VRouterPlugin: NetworkPlugin {
+  /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
+  package enum Step: String, PluginStep {
+    /// The Mesos manager hears of the container.
+    case registerContainer
+    /// Files of the pod's earlier lives go, and the agent forgets those.
+    case collectStale
+    /// The links of a dead sandbox of the same pod go.
+    case takeOver
+    /// The veth pairs are made in place, with their final names, addresses and MTU.
+    case createLinks
+    /// The VLAN links are made on the parent.
+    case createVLANs
+    /// The macvlan links are made in the pod's namespace.
+    case createMacvlans
+    /// All links get their marks, and the node's come up.
+    case markLinks
+    /// The port files are written.
+    case writePorts
+    /// The agent is told of the ports.
+    case announcePorts
+    /// The agent says what the interfaces' addresses are.
+    case awaitPorts
+    /// The pod's links get them and come up.
+    case configureLinks
+    /// IPv6 addresses are waited for until they can be used.
+    case awaitAddresses
+    /// The default routes are added.
+    case addRoutes
+    /// The links are removed.
+    case deleteLinks
+    /// The port files are removed.
+    case removePorts
+    /// The agent forgets the pod.
+    case withdrawPorts
+    /// The Mesos manager forgets the container.
+    case unregisterContainer
+    /// Ports and links of attachments that are not valid any more are removed.
+    case collectPorts
+    /// A port's virtual network is changed, in its file and at the agent.
+    case updatePorts
+    /// The pod's links get other addresses.
+    case updateLinks
+    /// They are put back, because not all of it could be changed.
+    case restoreLinks
+  }
+
+  private let host = Mutex<PluginHost?>(nil)
+  /// Who works on which pod.
+  let turns = PodTurns()
+
+  /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
+  private let mute = Mutex<[String: UInt64]>([:])
+
+  /// Makes the plugin; `initialize` gives it its host.
+  package init() {}
+
+  /// `vrouter`.
+  package var name: String { "vrouter" }
+
+  /// The name of the plugin on disk.
+  package var aliases: [String] { [ContrailCni.pluginName] }
+
+  /// The agent knows pods by their names; Mesos' containers have none.
+  package func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool {
+    (try? ContrailCni(configuration, nil, .lenient))?.mode != .mesos
+  }
+
+  /// The pod: its attachments share names on the node and what the agent remembers.
+  package func lock(for request: PodRequest) -> String? {
+    if !request.podName.isEmpty { return "\(request.podNamespace)/\(request.podName)" }
+    // STATUS and GC are about no pod.
+    return request.sandboxID.isEmpty ? nil : request.sandboxID
+  }
+
+  /// Keeps the host.
+  package func initialize(_ settings: PluginSettings) throws(CNIError) {
+    host.withLock { $0 = settings.host }
+  }
+
+  // MARK: For the verbs
+
+  func requireHost() throws(CNIError) -> PluginHost {
+    if let host = host.withLock({ $0 }) { return host }
+    throw CNIError(.internal, "plugin vrouter was not initialised")
+  }
+
+  /// What a request's configuration says, completed by the file on the node, and which pod it is about.
+  func settings(
+    for request: PodRequest, _ strictness: ContrailCni.Strictness
+  ) throws(CNIError) -> ContrailCni {
+    var cni: ContrailCni
+    do throws(CNIError) {
+      cni = try ContrailCni(request.configuration, try ContrailCni.file(), strictness)
+    } catch {
+      if strictness == .strict { throw error }
+      cni = try ContrailCni(request.configuration, nil, .lenient)
+    }
+    cni.updateContainerInfo(name: cni.name(of: request), uuid: request.podUID, network: "")
+    return cni
+  }
+
+  /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait for it one by one.
+  private static let muteNanoseconds: UInt64 = 5_000_000_000
+
+  /// Notes that an agent let a DEL wait.
+  func noteMute(_ vrouter: VRouter) {
+    let end = KernelClock.monotonic &+ VRouterPlugin.muteNanoseconds
+    mute.withLock { $0[vrouter.files.directory] = end }
+  }
+
+  /// Whether an agent has just let a DEL wait.
+  func isMute(_ vrouter: VRouter) -> Bool {
+    let now = KernelClock.monotonic
+    return mute.withLock { agents in
+      guard let end = agents[vrouter.files.directory] else { return false }
+      if end <= now { agents[vrouter.files.directory] = nil }
+      return end > now
+    }
+  }
+
+  /// Removes a link of the node if it is the right one.
+  func removeLink(
+    _ name: String, _ deadline: Deadline, _ permit: borrowing Permit,
+    where condition: @escaping @Sendable (Link) -> Bool
+  ) throws(CNIError) {
+    let remover = try requireHost().linkRemover
+    let node = try mapped { () throws(SystemError) in try NetworkNamespace.current() }
+    do throws(NetlinkError) {
+      _ = try remover.remove(linkNamed: name, in: node, permit, deadline: deadline) { link, _ in
+        condition(link)
+      }
+    } catch {
+      throw CNIError(error, doing: "failed to delete \(goQuoted(name))")
+    }
+  }
+}

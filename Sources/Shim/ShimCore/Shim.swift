@@ -1,0 +1,182 @@
+package import CNI
+package import DaemonAPI
+import JSON
+import Linux
+
+/// What the shim prints and how it ends.
+package struct ShimOutcome: Equatable, Sendable {
+  /// Standard output: a result, a version or an error, or nothing.
+  package var output: [UInt8]
+  /// Standard error: log lines, or the about text.
+  package var errorOutput: [UInt8]
+  /// 0, or 1 for a failed call.
+  package var status: Int32
+
+  /// Makes an outcome; a silent success unless told otherwise.
+  package init(output: [UInt8] = [], errorOutput: [UInt8] = [], status: Int32 = 0) {
+    self.output = output
+    self.errorOutput = errorOutput
+    self.status = status
+  }
+}
+
+/// The plugin binary that the container runtime runs: checks the call, asks the daemon, prints its answer.
+package struct Shim {
+  private let environment: ShimEnvironment
+  private let standardInput: Int32
+  private let begun = CallBeginning()
+  private var configuration = ShimConfiguration()
+  /// What an error is printed as: the configuration's version once that is known to be one.
+  private var version = CNIVersion.newest
+  private var log = ShimLog(ShimConfiguration())
+
+  /// The most bytes of stdin that are read.
+  private static let inputLimit = 16 << 20
+
+  /// Takes a call as the runtime gives it.
+  ///
+  /// - Parameters:
+  ///   - environment: the process's variables.
+  ///   - standardInput: the descriptor with the network configuration; not read for VERSION and without CNI_COMMAND.
+  package init(environment: [(name: String, value: String)], standardInput: Int32) {
+    self.environment = ShimEnvironment(environment)
+    self.standardInput = standardInput
+  }
+
+  /// Does the call.
+  package mutating func run() -> ShimOutcome {
+    guard let command = environment.command else { return Self.about }
+    var outcome: ShimOutcome
+    do throws(CNIError) {
+      outcome = ShimOutcome(output: try run(command))
+    } catch {
+      log.write(.error, "\(command.rawValue): \(error)")
+      outcome = ShimOutcome(
+        output: error.json(cniVersion: version.description).encoded(.indented()) + [0x0A], status: 1
+      )
+    }
+    outcome.errorOutput = log.lines
+    return outcome
+  }
+
+  private mutating func run(_ command: CNICommand) throws(CNIError) -> [UInt8] {
+    try environment.check()
+    if command == .version { return CNIVersion.report.encoded() + [0x0A] }
+    let bytes = try readInput()
+    let read = try ShimConfiguration(parsing: bytes, for: command)
+    configuration = read
+    version = CNIVersion(read.cniVersion) ?? .newest
+    log = ShimLog(read)
+    guard command.isKnown else {
+      throw CNIError(.invalidEnvironment, "unknown CNI_COMMAND: \(command.rawValue)")
+    }
+    version = try CNIVersion.check(read.cniVersion, for: command)
+    let request = Request(env: environment.forwarded, config: bytes)
+    switch command {
+    case .add: return try cmdAdd(request, version)
+    case .update: return try cmdUpdate(request, version)
+    case .delete: try cmdDel(request)
+    case .check: try cmdCheck(request)
+    case .garbageCollect: try cmdGC(request)
+    default: try cmdStatus(request)
+    }
+    return []
+  }
+
+  private func readInput() throws(CNIError) -> [UInt8] {
+    do throws(SystemError) {
+      return try Descriptor.readAll(
+        standardInput, limit: Self.inputLimit,
+        deadline: begun.deadline(seconds: ShimConfiguration().daemonTimeout))
+    } catch {
+      throw CNIError(.ioFailure, "error reading from stdin: \(error)")
+    }
+  }
+
+  /// What is printed for a person who runs the plugin without CNI_COMMAND.
+  private static var about: ShimOutcome {
+    let versions = CNIVersion.allCases.map { $0.description }.joined(separator: ", ")
+    return ShimOutcome(
+      errorOutput: Array(
+        "cni-shim \(Product.version): asks cnid to attach a container to a network (see --help)\nCNI protocol versions supported: \(versions)\n"
+          .utf8))
+  }
+}
+
+// MARK: - The verbs
+
+extension Shim {
+  /// ADD: asks the daemon and gives back its result; counterpart of `CmdAdd` in Multus' server api.
+  package mutating func cmdAdd(_ request: Request, _ version: CNIVersion) throws(CNIError)
+    -> [UInt8]
+  {
+    try refuseOwnNamespace()
+    return try result(try exchange(.add, request), version)
+  }
+
+  /// UPDATE, this project's verb: like ADD, for an attachment that exists.
+  package mutating func cmdUpdate(_ request: Request, _ version: CNIVersion) throws(CNIError)
+    -> [UInt8]
+  {
+    try refuseOwnNamespace()
+    return try result(try exchange(.update, request), version)
+  }
+
+  /// DEL: without a daemon it is written to the spool, and succeeds; counterpart of `CmdDel`.
+  package mutating func cmdDel(_ request: Request) throws(CNIError) {
+    try refuseOwnNamespace()
+    _ = try exchange(.delete, request)
+  }
+
+  /// CHECK; counterpart of `CmdCheck`.
+  package mutating func cmdCheck(_ request: Request) throws(CNIError) {
+    _ = try exchange(.check, request)
+  }
+
+  /// GC.
+  package mutating func cmdGC(_ request: Request) throws(CNIError) {
+    _ = try exchange(.garbageCollect, request)
+  }
+
+  /// STATUS: without a daemon code 50, at once.
+  package mutating func cmdStatus(_ request: Request) throws(CNIError) {
+    _ = try exchange(.status, request)
+  }
+
+  private mutating func exchange(
+    _ command: CNICommand, _ request: Request
+  ) throws(CNIError) -> Response? {
+    var exchange = try Exchange(command, request, configuration, begun: begun, log: log)
+    defer { log = exchange.log }
+    return try exchange.run()
+  }
+
+  /// Refuses the shim's own namespace before anything is done; a path that cannot be looked at passes.
+  private func refuseOwnNamespace() throws(CNIError) {
+    let path = environment["CNI_NETNS"]
+    guard !path.isEmpty, !environment.allowsOwnNamespace else { return }
+    do throws(SystemError) {
+      let (theirs, own) = (try Files.status(path), try Files.status("/proc/self/ns/net"))
+      guard theirs.device == own.device, theirs.inode == own.inode else { return }
+    } catch {
+      return
+    }
+    throw CNIError(
+      .invalidNamespace, "plugin's netns and netns from CNI_NETNS should not be the same")
+  }
+
+  /// The result as the daemon printed it; only one of another version, as other daemons give it, is converted.
+  private func result(_ response: Response?, _ version: CNIVersion) throws(CNIError) -> [UInt8] {
+    guard let bytes = response?.result, !bytes.isEmpty else {
+      throw CNIError(.decodingFailure, "cnid answered without a result")
+    }
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue.parse(bytes)
+    } catch {
+      throw CNIError(.decodingFailure, "cannot read cnid's result: \(error)")
+    }
+    if let printed = value["cniVersion"]?.string, CNIVersion(printed) == version { return bytes }
+    return try CNIResult(value, defaultVersion: version).printed(as: version)
+  }
+}

@@ -1,0 +1,381 @@
+import CNI
+@testable import Daemon
+import DaemonAPI
+import Glibc
+import JSON
+import Linux
+import Testing
+import TestSupport
+
+/// A spool's directory and what shims do in it.
+struct SpoolFixture {
+  let outer: TemporaryDirectory
+  let bootID: String
+
+  init() throws {
+    outer = try TemporaryDirectory()
+    bootID = try Boot.id()
+    try Files.makeDirectory(directory)
+  }
+
+  var directory: String { outer("spool") }
+  var files: [String] { TemporaryDirectory.files(below: directory) }
+  var log: String { String(decoding: (try? Files.read(outer("log"))) ?? [], as: UTF8.self) }
+
+  func open() throws(StartError) -> Spool {
+    var configuration = Configuration()
+    configuration.logFile = outer("log")
+    return try Spool(directories: [directory], log: try Log(configuration))
+  }
+
+  /// The error of opening it.
+  func refusal() -> String? {
+    do throws(StartError) {
+      _ = try open()
+      return nil
+    } catch {
+      return error.description
+    }
+  }
+
+  func entry(
+    _ nanoseconds: UInt64, _ container: String = "c", id: String = "id", boot: String? = nil,
+    _ changes: [String: String?] = [:]
+  ) throws -> SpoolEntry {
+    var env = ["CNI_COMMAND": "DEL", "CNI_CONTAINERID": container, "CNI_IFNAME": "eth0"]
+    for (name, value) in changes { env[name] = value }
+    return try #require(
+      SpoolEntry(
+        Request(env: env, config: Array(#"{"name":"n"}"#.utf8)), requestID: id,
+        stamp: Stamp(bootID: boot ?? bootID, nanoseconds: nanoseconds)))
+  }
+
+  /// Puts a file there as a shim does.
+  @discardableResult
+  func put(_ entry: SpoolEntry, as name: String? = nil) throws -> String {
+    let name = name ?? entry.fileName
+    try Files.write("\(directory)/.new", entry.encoded(), mode: [.write, .create])
+    try Files.rename("\(directory)/.new", "\(directory)/\(name)")
+    return name
+  }
+
+  func put(_ text: String, as name: String) throws {
+    try Files.write("\(directory)/\(name)", Array(text.utf8), mode: [.write, .create])
+  }
+}
+
+extension Spool {
+  fileprivate func items(_ container: String) -> [Item] {
+    items(containerID: container, ifName: "eth0")
+  }
+
+  fileprivate var isReadable: Bool {
+    (try? Deadline.after(milliseconds: 0).wait(descriptors[0], for: .read, "wait")) != nil
+  }
+}
+
+@Suite("Spool")
+struct SpoolTests {
+  private let spool: SpoolFixture
+
+  init() throws { spool = try SpoolFixture() }
+
+  @Test("a missing directory is made, 0700, and is empty")
+  func missing() throws {
+    try Files.removeDirectory(spool.directory)
+    let opened = try spool.open()
+    #expect(try Files.status(spool.directory).permissions == 0o700)
+    #expect(opened.scan() == [])
+    #expect(opened.count == 0)
+    #expect(opened.descriptors.count == 1)
+    #expect(!opened.isReadable)
+  }
+
+  @Test("entries come in the order of their stamps, those of another boot first")
+  func order() throws {
+    let entries = [
+      try spool.entry(300, "b", id: "1"), try spool.entry(100, "a", id: "2"),
+      try spool.entry(900, "c", id: "3", boot: "other"), try spool.entry(200, "a", id: "4"),
+      try spool.entry(100, "a", id: "0"), try spool.entry(.max, "d", id: "5"),
+      try spool.entry(800, "c", id: "6", boot: "other"),
+    ]
+    for entry in entries { try spool.put(entry) }
+    let opened = try spool.open()
+    #expect(opened.scan().map(\.entry.requestID) == ["6", "3", "0", "2", "4", "1", "5"])
+    #expect(opened.scan().map(\.containerID) == ["c", "c", "a", "a", "a", "b", "d"])
+    #expect(opened.count == 7)
+    #expect(opened.items("a").map(\.entry.requestID) == ["0", "2", "4"])
+    #expect(opened.items("z") == [])
+    #expect(opened.items(containerID: "a", ifName: "eth1") == [])
+  }
+
+  @Test("an entry that comes wakes the daemon; an ADD that finds it before does not swallow that")
+  func arrival() throws {
+    let opened = try spool.open()
+    #expect(!opened.isReadable)
+    try spool.put(try spool.entry(1))
+    #expect(opened.isReadable)
+    #expect(opened.items("c").count == 1)
+    #expect(opened.isReadable)
+    #expect(opened.scan().count == 1)
+    #expect(!opened.isReadable)
+    #expect(opened.scan().count == 1)
+  }
+
+  @Test("an entry that is removed is gone, whoever removed it")
+  func removal() throws {
+    for number in 1...3 { try spool.put(try spool.entry(UInt64(number), id: "\(number)")) }
+    let opened = try spool.open()
+    let items = opened.scan()
+    opened.remove(items[0])
+    #expect(spool.files == items.dropFirst().map(\.name))
+    #expect(opened.items("c") == Array(items.dropFirst()))
+    #expect(opened.count == 2)
+    opened.remove(items[0])
+    // Nobody is woken when an entry goes: the daemon's own removals would keep it busy.
+    try Files.remove("\(spool.directory)/\(items[1].name)")
+    #expect(!opened.isReadable)
+    #expect(opened.scan() == [items[2]])
+    #expect(opened.items("c") == [items[2]])
+    #expect(opened.count == 1)
+  }
+
+  @Test("an entry that cannot be done is set aside under another name and never seen again")
+  func refused() throws {
+    try spool.put(try spool.entry(1))
+    let opened = try spool.open()
+    let item = try #require(opened.scan().first)
+    opened.setAside(item, reason: "no \"plugin\"")
+    #expect(spool.files == [item.name + ".refused"])
+    #expect(opened.scan() == [])
+    #expect(opened.count == 0)
+    #expect(opened.damagedCount == 0)
+    #expect(spool.log.contains("no \\\"plugin\\\""))
+    opened.setAside(item, reason: "again")
+    #expect(try spool.open().scan() == [])
+  }
+
+  /// What no shim writes, by name.
+  static let foreign: [String: String] = [
+    "README": "hello", "00000000000000000001-a.json": "{", "00000000000000000002-a.json": "",
+    "00000000000000000003-a.json": "{}", "x.tmp": "",
+    "00000000000000000004-a.json":
+      #"{"version":2,"requestID":"a","stamp":"b:4","env":{"CNI_COMMAND":"DEL"}}"#,
+    "00000000000000000005-a.json":
+      #"{"version":1,"requestID":"a","stamp":"b:6","env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"c","CNI_IFNAME":"e"}}"#,
+    "00000000000000000006-a.json":
+      #"{"version":1,"requestID":"a","stamp":"b:6","env":{"CNI_COMMAND":"ADD","CNI_CONTAINERID":"c","CNI_IFNAME":"e"}}"#,
+    "00000000000000000007-a.json":
+      #"{"version":1,"requestID":"a","stamp":"b:7","env":{"CNI_COMMAND":"DEL","CNI_IFNAME":"e"}}"#,
+    "00000000000000000008-a.json":
+      #"{"version":1,"requestID":"a","stamp":"b:8","env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"../x","CNI_IFNAME":"e"}}"#,
+    "00000000000000000009-a.json":
+      #"{"version":1,"requestID":"a","stamp":"b:9","env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"c","CNI_IFNAME":"a/b"}}"#,
+  ]
+
+  @Test("what is no entry is set aside, counted and logged once; entries beside it are found")
+  func damaged() throws {
+    for (name, text) in Self.foreign { try spool.put(text, as: name) }
+    let good = try spool.put(try spool.entry(1))
+    let opened = try spool.open()
+    #expect(opened.scan().map(\.name) == [good])
+    #expect(opened.damagedCount == Self.foreign.count)
+    #expect(spool.files == (Self.foreign.keys.map { $0 + ".damaged" } + [good]).sorted())
+    _ = opened.scan()
+    _ = opened.items("c")
+    #expect(opened.damagedCount == Self.foreign.count)
+    // A machine that has no watches left is another line.
+    let lines = spool.log.split(separator: "\n").filter { $0.contains("set aside") }
+    #expect(lines.count == Self.foreign.count, "\(spool.log)")
+    #expect(try spool.open().damagedCount == 0)
+  }
+
+  @Test("a file whose name leaves no room for another one is counted once and stays")
+  func stuck() throws {
+    let name = String(repeating: "x", count: 255)
+    try spool.put("", as: name)
+    let opened = try spool.open()
+    for _ in 0..<3 { #expect(opened.scan() == []) }
+    #expect(opened.damagedCount == 1)
+    #expect(spool.files == [name])
+    try Files.remove("\(spool.directory)/\(name)")
+    _ = opened.scan()
+    try spool.put("", as: name)
+    _ = opened.scan()
+    #expect(opened.damagedCount == 2)
+  }
+
+  @Test("links, directories, pipes, sockets, files of others and oversized files are no entries")
+  func foreignKinds() throws {
+    let entry = try spool.entry(1)
+    func path(_ number: Int) throws -> String {
+      "\(spool.directory)/\(try spool.entry(UInt64(number)).fileName)"
+    }
+    try Files.write(spool.outer("secret"), entry.encoded(), mode: [.write, .create])
+    #expect(unsafe symlink(spool.outer("secret"), try path(1)) == 0)
+    #expect(unsafe symlink("/dev/zero", try path(2)) == 0)
+    try Files.makeDirectory(try path(3))
+    #expect(unsafe mkfifo(try path(4), 0o600) == 0)
+    let listener = try UnixSocket.listen(try path(5))
+    try spool.put(try spool.entry(6))
+    #expect(unsafe chown(try path(6), 1000, 0) == 0)
+    try spool.put(try spool.entry(7))
+    try Files.setPermissions(try path(7), 0o622)
+    try spool.put(try spool.entry(8))
+    #expect(unsafe truncate(try path(8), off_t(SpoolEntry.sizeLimit + 1)) == 0)
+    let opened = try spool.open()
+    #expect(opened.scan() == [])
+    #expect(opened.damagedCount == 8)
+    #expect((try Files.list(spool.directory)).allSatisfy { $0.hasSuffix(".damaged") })
+    #expect(try Files.read(spool.outer("secret")) == entry.encoded())
+    _ = listener.rawValue
+  }
+
+  @Test("temporary files of dead shims are removed, those of living ones are left")
+  func temporaryFiles() throws {
+    let now = KernelClock.boot
+    func name(_ nanoseconds: UInt64) throws -> String {
+      let json = try spool.entry(nanoseconds).fileName
+      return json.dropLast(5) + ".tmp"
+    }
+    let minute: UInt64 = 60 * 1_000_000_000
+    let young = try name(now > minute ? now - minute : now)
+    try spool.put("half", as: young)
+    // From another boot, whose clock was further.
+    try spool.put("half", as: try name(now + 60 * minute))
+    if now > 6 * minute { try spool.put("half", as: try name(now - 6 * minute)) }
+    let opened = try spool.open()
+    #expect(opened.scan() == [])
+    #expect(spool.files == [young])
+    #expect(opened.damagedCount == 0)
+  }
+
+  @Test("a directory that is not root's alone is refused and left as it is")
+  func insecure() throws {
+    try Files.setPermissions(spool.directory, 0o755)
+    #expect(
+      spool.refusal()
+        == "insecure permissions on spool directory \(spool.directory): 0755, it must be 0700; chmod it"
+    )
+    try Files.setPermissions(spool.directory, 0o700)
+    #expect(unsafe chown(spool.directory, 1000, 0) == 0)
+    #expect(spool.refusal()?.hasPrefix("insecure owner of spool directory ") == true)
+    #expect(try Files.status(spool.directory).owner == 1000)
+    try Files.removeDirectory(spool.directory)
+    try Files.write(spool.directory, [], mode: [.write, .create])
+    #expect(spool.refusal()?.contains("not a directory") == true)
+    try Files.remove(spool.directory)
+    #expect(unsafe symlink(spool.outer.path, spool.directory) == 0)
+    #expect(spool.refusal()?.contains("not a directory") == true)
+  }
+
+  @Test("a directory that is removed is made again, and entries in the new one are found")
+  func removedDirectory() throws {
+    let opened = try spool.open()
+    let descriptors = opened.descriptors
+    for number in 1...3 {
+      try Files.removeDirectory(spool.directory)
+      #expect(opened.isReadable)
+      #expect(opened.scan() == [])
+      #expect(try Files.status(spool.directory).permissions == 0o700)
+      _ = opened.scan()
+      #expect(!opened.isReadable)
+      try spool.put(try spool.entry(UInt64(number)))
+      #expect(opened.isReadable)
+      let item = try #require(opened.scan().first)
+      opened.remove(item)
+      _ = opened.scan()
+    }
+    #expect(opened.descriptors == descriptors)
+  }
+
+  @Test("a directory that a shim makes anew before the daemon has seen that it went")
+  func replacedDirectory() throws {
+    try spool.put(try spool.entry(1, "old"))
+    let opened = try spool.open()
+    #expect(opened.count == 1)
+    TemporaryDirectory.removeTree(spool.directory)
+    try Files.makeDirectory(spool.directory)
+    try spool.put(try spool.entry(2, "new"))
+    #expect(opened.items("old") == [])
+    #expect(opened.items("new").count == 1)
+    #expect(opened.isReadable)
+    #expect(opened.scan().map(\.containerID) == ["new"])
+    try spool.put(try spool.entry(3, "new", id: "later"))
+    #expect(opened.isReadable)
+    #expect(opened.items("new").count == 2)
+  }
+
+  @Test("a directory that becomes insecure is not read until it is right, which is said once")
+  func becomesInsecure() throws {
+    let opened = try spool.open()
+    try Files.setPermissions(spool.directory, 0o777)
+    try spool.put(try spool.entry(1))
+    for _ in 0..<3 { #expect(opened.scan() == []) }
+    #expect(opened.count == 0)
+    #expect(spool.log.split(separator: "insecure permissions").count == 2)
+    try Files.setPermissions(spool.directory, 0o700)
+    #expect(opened.scan().count == 1)
+  }
+
+  @Test("several directories are one spool: one order, and each entry leaves its own")
+  func directories() throws {
+    let other = try SpoolFixture()
+    var configuration = Configuration()
+    configuration.logFile = spool.outer("log")
+    let log = try Log(configuration)
+    let opened = try Spool(directories: [spool.directory, other.directory], log: log)
+    #expect(opened.descriptors.count == 2)
+    try spool.put(try spool.entry(1, id: "1"))
+    try other.put(try other.entry(2, id: "2"))
+    try spool.put(try spool.entry(3, id: "3"))
+    try other.put("", as: "README")
+    let items = opened.scan()
+    #expect(items.map(\.entry.requestID) == ["1", "2", "3"])
+    #expect(opened.items("c") == items)
+    #expect(opened.count == 3)
+    #expect(opened.damagedCount == 1)
+    opened.remove(items[1])
+    #expect(other.files == ["README.damaged"])
+    opened.setAside(items[2], reason: "no")
+    #expect(spool.files == [items[0].name, items[2].name + ".refused"])
+    #expect(opened.count == 1)
+  }
+
+  @Test(
+    "there is a spool beside each socket that shims use",
+    arguments: [
+      ([], ["/run/cnid/spool"]), (["/run/multus/multus.sock"], ["/run/cnid/spool"]),
+      (["/a/cnid.sock", "/b/x.sock"], ["/run/cnid/spool", "/a/spool"]),
+      (["/run/cnid/cnid.sock", "/cnid.sock"], ["/run/cnid/spool", "/spool"]),
+    ])
+  func sockets(sockets: [String], directories: [String]) {
+    var configuration = Configuration()
+    configuration.sockets = sockets
+    #expect(configuration.spoolDirectories == directories)
+  }
+
+  @Test("five thousand entries are read, found by attachment and removed")
+  func many() async throws {
+    for index in 0..<5000 {
+      try spool.put(try spool.entry(UInt64(5000 - index), "c\(index % 1000)", id: "\(index)"))
+    }
+    let opened = try spool.open()
+    let items = opened.scan()
+    #expect(items.map(\.entry.stamp.nanoseconds) == Array(1...5000))
+    #expect(opened.items("c7").count == 5)
+    for item in items { opened.remove(item) }
+    #expect(opened.scan() == [])
+    #expect(spool.files == [])
+    #expect(opened.items("c7") == [])
+  }
+
+  @Test("an ADD asks an empty spool in microseconds")
+  func quick() throws {
+    let opened = try spool.open()
+    let start = KernelClock.monotonic
+    for _ in 0..<10_000 { _ = opened.items("c") }
+    // About 2 µs; a debug build among other tests takes longer.
+    #expect((KernelClock.monotonic - start) / 10_000 < 100_000)
+  }
+}
