@@ -57,7 +57,7 @@ let ordinary: [Target] = [
   module(.cni, "IPAM", ["Libcni", "CNI", "JSON", "Linux", "Addresses"]),
   module(.plugins, "PluginKit", ["CNI", "Netlink", "JSON", "Linux", "Addresses"]),
   module(
-    .plugins, "Workbench", ["PluginKit", "IPAM", "CNI", "Netlink", "Linux", "Addresses"]),
+    .plugins, "Workbench", ["PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
   module(
     .plugins, "MacvlanPlugin",
     ["Workbench", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),

@@ -12,11 +12,7 @@ extension CNIResult {
   ///   - defaultVersion: the version if the result has no `cniVersion`: the configuration's.
   /// - Throws: code 1 for a version that is not supported, code 6 for anything that cannot be read.
   public init(_ json: JSONValue, defaultVersion: CNIVersion) throws(CNIError) {
-    let failure = "error unmarshall result: "
-    guard let object = json.object else {
-      throw CNIError(.decodingFailure, failure + json.kind + " found where an object belongs")
-    }
-    let reader = MemberReader(object, failure: failure)
+    let reader = try Member(json, path: "", CNIMembers("error unmarshall result: ")).reader()
     let text = try reader.string("cniVersion") ?? ""
     guard let version = text.isEmpty ? defaultVersion : CNIVersion(text) else {
       throw CNIError(
@@ -46,27 +42,26 @@ extension CNIResult {
   /// 0.1.0 and 0.2.0: one address of each family.
   private mutating func readFamilies(_ reader: MemberReader) throws(CNIError) {
     for key in ["ip4", "ip6"] {
-      guard let object = try reader.object(key) else { continue }
-      let family = MemberReader(object, failure: reader.failure, path: key)
+      guard let family = try reader.reader(key) else { continue }
       ips.append(IP(address: try family.network("ip"), gateway: try family.ip("gateway")))
-      for route in try family.objects("routes") {
+      for route in try family.readers("routes") {
         routes.append(try route.route(extended: false))
       }
     }
   }
 
   private mutating func readLists(_ reader: MemberReader, extended: Bool) throws(CNIError) {
-    for item in try reader.objects("interfaces") {
+    for item in try reader.readers("interfaces") {
       interfaces.append(try item.interface(extended: extended))
     }
-    for item in try reader.objects("ips") {
+    for item in try reader.readers("ips") {
       let index = try item.number("interface", maximum: UInt64(Int32.max))
       ips.append(
         IP(
           interface: index.map { Int(truncatingIfNeeded: $0) },
           address: try item.network("address"), gateway: try item.ip("gateway")))
     }
-    for item in try reader.objects("routes") {
+    for item in try reader.readers("routes") {
       routes.append(try item.route(extended: extended))
     }
   }
@@ -75,8 +70,7 @@ extension CNIResult {
 extension MemberReader {
   /// Reads the member `dns`, absent or not.
   package func dns() throws(CNIError) -> CNIResult.DNS {
-    guard let object = try object("dns") else { return CNIResult.DNS() }
-    let reader = MemberReader(object, failure: failure, path: "dns")
+    guard let reader = try reader("dns") else { return CNIResult.DNS() }
     return CNIResult.DNS(
       nameservers: try reader.strings("nameservers"), domain: try reader.string("domain") ?? "",
       search: try reader.strings("search"), options: try reader.strings("options"))

@@ -23,15 +23,15 @@ extension NetworkConfiguration {
   ///
   /// - Throws: code 7 if neither key is there or an entry lacks something, code 6 for a wrong type.
   public func validAttachments() throws(CNIError) -> [Attachment] {
-    let reader = MemberReader(object, failure: "error unmarshall network config: ")
+    let reader = MemberReader(object, .configuration)
     let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"]
-    guard let key = keys.first(where: { reader.value($0) != nil }) else {
+    guard let key = keys.first(where: { reader.member($0) != nil }) else {
       throw CNIError(
         .invalidConfiguration, "missing cni.dev/valid-attachments",
         details: "GC needs the list of valid attachments, which may be empty")
     }
     var attachments: [Attachment] = []
-    for entry in try reader.objects(key) {
+    for entry in try reader.readers(key) {
       guard let containerID = try entry.string("containerID"), !containerID.isEmpty,
         let ifName = try entry.string("ifname"), !ifName.isEmpty
       else {

@@ -49,33 +49,18 @@ public struct NetworkConfiguration: Sendable {
   ///   well-known member of a wrong type; code 7 for a missing or invalid `name` and for a `type` or
   ///   `ipam.type` that is no file name. The name is checked first.
   public init(_ bytes: [UInt8]) throws(CNIError) {
-    let failure = "error unmarshall network config: "
-    let json: JSONValue
-    do throws(JSONError) {
-      json = try JSONValue.parse(bytes)
-    } catch {
-      throw CNIError(.decodingFailure, failure + error.description)
-    }
-    guard let object = json.object else {
-      throw CNIError(.decodingFailure, failure + json.kind + " found where an object belongs")
-    }
+    let reader = try MemberReader(parsing: bytes, .configuration)
     self.bytes = bytes
-    self.object = object
-
-    let reader = MemberReader(object, failure: failure)
+    object = reader.object
     name = try reader.string("name") ?? ""
     try CNIValidation.networkName(name)
     let version = try reader.string("cniVersion") ?? ""
     cniVersion = version.isEmpty ? CNIVersion.v010.description : version
     type = try reader.pluginName("type")
     ipam = try reader.object("ipam")
-    ipamType = try ipam.flatMap { ipam throws(CNIError) in
-      try MemberReader(ipam, failure: failure, path: "ipam").pluginName("type")
-    }
+    ipamType = try reader.reader("ipam")?.pluginName("type")
     runtimeConfig = try reader.object("runtimeConfig")
-    cniArgs = try reader.object("args").flatMap { args throws(CNIError) in
-      try MemberReader(args, failure: failure, path: "args").object("cni")
-    }
+    cniArgs = try reader.reader("args")?.object("cni")
     dns = try reader.dns()
     capabilities = try reader.object("capabilities")
     previous = try reader.object("prevResult")

@@ -25,43 +25,45 @@ extension Request {
   /// - Parameter body: the bytes.
   /// - Throws: code 6 with the first thing that is wrong; never with any of the body's text.
   package init(parsing body: [UInt8]) throws(CNIError) {
-    let value: JSONValue
+    let dialect = CNIMembers()
+    let document: JSONValue
     do throws(JSONError) {
-      value = try JSONValue.parse(body)
+      document = try JSONValue.parse(body)
     } catch {
-      throw CNIError(.decodingFailure, error.description)
+      throw dialect.failure(MemberFault("", .syntax(error)))
     }
-    try self.init(try objectOrNull(value, "request") ?? JSONObject())
+    let member = Member(document, path: "request", dialect)
+    try self.init(document.isNull ? JSONObject() : try member.object())
   }
 
   /// Reads the members of a request's JSON; others are passed over.
   init(_ object: JSONObject) throws(CNIError) {
-    self.init(env: [:], config: [])
-    if let value = object["env"] { env = try Self.environment(value) }
-    if let text = try string(object["config"], "config") {
+    let reader = MemberReader(object, CNIMembers())
+    self.init(env: try Self.environment(reader), config: [])
+    if let config = reader.member("config") {
+      let text = try config.string()
       do throws(Base64.DecodingError) {
-        config = try Base64.decode(text)
+        self.config = try Base64.decode(text)
       } catch {
-        throw CNIError(.decodingFailure, "config: \(error)")
+        throw config.invalid(error.description)
       }
     }
-    if let value = object["interfaceAttributes"], !value.isNull {
-      interfaceAttributes = try DelegateInterfaceAttributes(json: value)
+    interfaceAttributes = try reader.reader("interfaceAttributes").map {
+      reader throws(CNIError) in try DelegateInterfaceAttributes(reader)
     }
   }
 
-  private static func environment(_ value: JSONValue) throws(CNIError) -> [String: String] {
+  private static func environment(_ reader: MemberReader) throws(CNIError) -> [String: String] {
+    guard let env = try reader.reader("env") else { return [:] }
     var variables: [String: String] = [:]
-    for member in try objectOrNull(value, "env")?.members ?? [] {
-      guard let text = member.value.string else {
-        throw mismatch("env: a variable", "string", member.value)
-      }
+    for member in env.object.members {
+      // The variable's name is the caller's, so no error repeats it.
+      let value = Member(member.value, path: "env: a variable", env.dialect)
+      let text = try value.string()
       let name = member.key.utf8
       guard !name.isEmpty, !name.contains(UInt8(ascii: "=")), !name.contains(0),
         !text.utf8.contains(0)
-      else {
-        throw CNIError(.decodingFailure, "env: a variable cannot be in an environment")
-      }
+      else { throw value.invalid("cannot be in an environment") }
       variables[member.key] = text
     }
     return variables
@@ -78,43 +80,12 @@ extension DelegateInterfaceAttributes {
     return .object(object)
   }
 
-  /// Reads attributes.
+  /// Reads attributes; an absent member and `null` are the same.
   ///
-  /// - Parameter json: an object; an absent member and `null` are the same.
   /// - Throws: code 6 naming the member that has a wrong type.
-  package init(json: JSONValue) throws(CNIError) {
-    self.init()
-    guard let object = json.object else { throw mismatch("interfaceAttributes", "object", json) }
-    if let value = object["ips"], !value.isNull {
-      guard let elements = value.array else {
-        throw mismatch("interfaceAttributes.ips", "array", value)
-      }
-      for element in elements {
-        guard let text = element.string else {
-          throw mismatch("interfaceAttributes.ips: an element", "string", element)
-        }
-        ips.append(text)
-      }
-    }
-    mac = try string(object["mac"], "interfaceAttributes.mac") ?? ""
-    if let value = object["cni-args"] {
-      cniArgs = try objectOrNull(value, "interfaceAttributes.cni-args")
-    }
+  init(_ reader: MemberReader) throws(CNIError) {
+    self.init(
+      ips: try reader.strings("ips"), mac: try reader.string("mac") ?? "",
+      cniArgs: try reader.object("cni-args"))
   }
-}
-
-private func objectOrNull(_ value: JSONValue, _ name: String) throws(CNIError) -> JSONObject? {
-  if value.isNull { return nil }
-  guard let object = value.object else { throw mismatch(name, "object", value) }
-  return object
-}
-
-private func string(_ value: JSONValue?, _ name: String) throws(CNIError) -> String? {
-  guard let value, !value.isNull else { return nil }
-  guard let text = value.string else { throw mismatch(name, "string", value) }
-  return text
-}
-
-private func mismatch(_ name: String, _ expected: String, _ value: JSONValue) -> CNIError {
-  CNIError(.decodingFailure, "\(name): expected \(expected), found \(value.kind)")
 }

@@ -24,24 +24,13 @@ package struct Response: Sendable, Equatable {
   package init(parsing body: [UInt8], from endpoint: Endpoint = .cni) throws(CNIError) {
     self.init()
     if body.isEmpty { return }
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(body)
-    } catch {
-      throw CNIError(.decodingFailure, error.description)
-    }
-    guard let object = value.object else {
-      throw CNIError(.decodingFailure, "expected object, found \(value.kind)")
-    }
+    let reader = try MemberReader(parsing: body, CNIMembers())
     if endpoint == .ovn {
       result = body
       return
     }
-    guard let member = object["Result"], !member.isNull else { return }
-    guard member.object != nil, let range = object.range(of: "Result") else {
-      throw CNIError(.decodingFailure, "Result: expected object, found \(member.kind)")
-    }
-    result = Array(body[range])
+    guard try reader.object("Result") != nil else { return }
+    if let range = reader.object.range(of: "Result") { result = Array(body[range]) }
   }
 
   /// The body for an endpoint; the result's bytes stand in it as they are.

@@ -10,7 +10,7 @@ extension MemberReader {
   ///   - object: the part.
   ///   - path: where it stands, for errors.
   init(_ object: JSONObject, path: String) {
-    self.init(object, failure: "error unmarshall network config: ", path: path)
+    self.init(object, path: path, .configuration)
   }
 
   /// A reader of the member `ipam`.
@@ -31,7 +31,7 @@ extension MemberReader {
   /// - Throws: code 6.
   func routes() throws(CNIError) -> [CNIResult.Route] {
     var routes: [CNIResult.Route] = []
-    for reader in try objects("routes") { routes.append(try reader.route(extended: true)) }
+    for reader in try readers("routes") { routes.append(try reader.route(extended: true)) }
     return routes
   }
 
@@ -42,12 +42,7 @@ extension MemberReader {
   /// - Throws: code 6.
   func lists(_ key: String) throws(CNIError) -> [[MemberReader]] {
     var lists: [[MemberReader]] = []
-    for (index, element) in try array(key).enumerated() {
-      // Each inner array stands as a member of its own, so that it is read like any other.
-      let inner = MemberReader(
-        JSONObject([("\(key)[\(index)]", element)]), failure: failure, path: path)
-      lists.append(try inner.objects("\(key)[\(index)]"))
-    }
+    for inner in try member(key)?.elements() ?? [] { lists.append(try inner.readers()) }
     return lists
   }
 

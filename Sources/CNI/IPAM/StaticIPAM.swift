@@ -93,7 +93,7 @@ struct StaticConfiguration: Equatable, Sendable {
   /// The configuration's own addresses.
   private static func addresses(_ ipam: MemberReader) throws(CNIError) -> [CNIResult.IP] {
     var ips: [CNIResult.IP] = []
-    for reader in try ipam.objects("addresses") {
+    for reader in try ipam.readers("addresses") {
       let text = try reader.string("address") ?? ""
       guard let network = IPNetwork(text) else {
         throw CNIError(

@@ -129,6 +129,15 @@ package struct CommandLineReader {
     }
   }
 
+  /// The keys of the file, a line each.
+  private static var keys: String {
+    Configuration.Key.allCases.map { key in
+      let mark = key.isFixedAtStart ? "*" : " "
+      let name = key.rawValue + String(repeating: " ", count: max(0, 15 - key.rawValue.utf8.count))
+      return "  \(name) \(mark) \(key.description.summary)"
+    }.joined(separator: "\n")
+  }
+
   private static let help = """
     cnid - the daemon behind cni-shim: attaches containers to networks
 
@@ -142,11 +151,9 @@ package struct CommandLineReader {
       --version          print the version, and end
       --help             print this text, and end
 
-    Flags win over the file. Keys of the file, all optional:
+    Flags win over the file. Keys of the file, all optional (* = read at the start only):
 
-      socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, maxConcurrent, maxQueued,
-      requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat, logFile,
-      overrides, plugins
+    \(keys)
 
     examples:
 

@@ -33,7 +33,7 @@ package final class ConfigurationHolder: Sendable {
       for key in difference {
         if key.isFixedAtStart {
           change.needingRestart.append(key)
-          next.keep(key, of: current)
+          key.description.copy(current, &next)
         } else {
           change.effective.append(key)
         }
@@ -44,59 +44,9 @@ package final class ConfigurationHolder: Sendable {
   }
 }
 
-extension Configuration.Key {
-  /// Whether the key is read at the start only: what it names is open or held while the daemon lives.
-  package var isFixedAtStart: Bool {
-    switch self {
-    case .socketDir, .sockets, .stateDir, .dataDir, .healthAddress, .logFile, .logFormat: true
-    case .defaultPlugin, .binDirs, .maxConcurrent, .maxQueued, .requestTimeout, .orphanGrace,
-      .podCIDR, .logLevel, .overrides, .plugins:
-      false
-    }
-  }
-}
-
 extension Configuration {
   /// The keys whose values differ, in the order of the documentation.
   package func difference(from other: Configuration) -> [Key] {
-    Key.allCases.filter { !hasSame($0, as: other) }
-  }
-
-  private func hasSame(_ key: Key, as other: Configuration) -> Bool {
-    switch key {
-    case .socketDir: socketDirectory == other.socketDirectory
-    case .sockets: sockets == other.sockets
-    case .stateDir: stateDirectory == other.stateDirectory
-    case .defaultPlugin: defaultPlugin == other.defaultPlugin
-    case .binDirs: binDirectories == other.binDirectories
-    case .dataDir: dataDirectory == other.dataDirectory
-    case .maxConcurrent: maximumConcurrent == other.maximumConcurrent
-    case .maxQueued: maximumQueued == other.maximumQueued
-    case .requestTimeout: requestTimeout == other.requestTimeout
-    case .orphanGrace: orphanGrace == other.orphanGrace
-    case .healthAddress: healthAddress == other.healthAddress
-    case .podCIDR: podCIDR == other.podCIDR
-    case .logLevel: logLevel == other.logLevel
-    case .logFormat: logFormat == other.logFormat
-    case .logFile: logFile == other.logFile
-    case .overrides: overrides == other.overrides
-    case .plugins: plugins == other.plugins
-    }
-  }
-
-  /// Takes back the value of a key that is fixed at the start.
-  fileprivate mutating func keep(_ key: Key, of other: Configuration) {
-    switch key {
-    case .socketDir: socketDirectory = other.socketDirectory
-    case .sockets: sockets = other.sockets
-    case .stateDir: stateDirectory = other.stateDirectory
-    case .dataDir: dataDirectory = other.dataDirectory
-    case .healthAddress: healthAddress = other.healthAddress
-    case .logFormat: logFormat = other.logFormat
-    case .logFile: logFile = other.logFile
-    case .defaultPlugin, .binDirs, .maxConcurrent, .maxQueued, .requestTimeout, .orphanGrace,
-      .podCIDR, .logLevel, .overrides, .plugins:
-      break
-    }
+    Key.allCases.filter { !$0.description.hasSame(self, other) }
   }
 }

@@ -36,33 +36,16 @@ struct MacvlanConfiguration: Sendable {
     // Address management in this process knows these; a plugin on disk reads CNI_ARGS by itself.
     let others = configuration.ipamType == nil ? [] : ["IP", "GATEWAY"]
     try arguments.checkKnown(Self.knownArguments + others)
-    let reader = MemberReader(configuration.object, failure: "error unmarshall network config: ")
+    let reader = MemberReader(configuration.object, .configuration)
     master = try reader.string("master") ?? ""
     mode = try Self.mode(try reader.string("mode") ?? "")
-    mtu = try Self.integer("mtu", reader)
-    isParentInContainer = try Self.flag("linkInContainer", reader)
+    // A number below 0 is read too, so that the range has one text of its own.
+    mtu = try reader.integer("mtu") ?? 0
+    isParentInContainer = try reader.flag("linkInContainer") ?? false
     let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
     skipsDAD = try reader.skipsDAD()
     mac = try Self.mac(reader, configuration, arguments)
-  }
-
-  /// `linkInContainer` and the like.
-  private static func flag(_ key: String, _ reader: MemberReader) throws(CNIError) -> Bool {
-    guard let value = reader.value(key) else { return false }
-    guard let flag = value.bool else {
-      throw reader.error(key, "\(value.kind) found where true or false belongs")
-    }
-    return flag
-  }
-
-  /// A whole number, also one below 0, so that the range has one text of its own.
-  private static func integer(_ key: String, _ reader: MemberReader) throws(CNIError) -> Int {
-    guard let value = reader.value(key) else { return 0 }
-    guard let number = value.int else {
-      throw reader.error(key, "\(value.kind) found where a whole number belongs")
-    }
-    return number
   }
 
   private static func mode(_ text: String) throws(CNIError) -> MacvlanMode {
@@ -82,9 +65,8 @@ struct MacvlanConfiguration: Sendable {
   ) throws(CNIError) -> MACAddress? {
     var given = try reader.string("mac") ?? ""
     if let argued = arguments["MAC"], !argued.isEmpty { given = argued }
-    if let runtime = configuration.runtimeConfig {
-      let inner = MemberReader(runtime, failure: reader.failure, path: "runtimeConfig")
-      if let wanted = try inner.string("mac"), !wanted.isEmpty { given = wanted }
+    if let wanted = try reader.reader("runtimeConfig")?.string("mac"), !wanted.isEmpty {
+      given = wanted
     }
     if given.isEmpty { return nil }
     return try MACAddress(ofOneInterface: given)

@@ -58,14 +58,14 @@ struct OVSConfiguration: Sendable {
   ) throws(CNIError) {
     let others = configuration.ipamType == nil ? [] : ["IP", "GATEWAY"]
     try arguments.checkKnown(Self.knownArguments + others)
-    let reader = MemberReader(configuration.object, failure: "error unmarshall network config: ")
+    let reader = MemberReader(configuration.object, .configuration)
     try Self.refuseHardware(reader)
     let given = MemberReader(
-      configuration.cniArgs ?? JSONObject(), failure: reader.failure, path: "args.cni")
+      configuration.cniArgs ?? JSONObject(), path: "args.cni", .configuration)
     bridge = try reader.nonEmpty("bridge")
     vlans = try VLANs(reader)
     mtu = try Self.mtu(reader)
-    mac = try Self.mac(reader, configuration, arguments, given)
+    mac = try Self.mac(reader, arguments, given)
     ovnPort = try Self.either(arguments["OvnPort"], "ovnPort", given)
     portNumber = try Self.portNumber(reader)
     database = try reader.nonEmpty("socket_file") ?? Self.defaultDatabase
@@ -76,12 +76,8 @@ struct OVSConfiguration: Sendable {
     addresses = try Self.addressSource(reader, configuration)
     annotatedNetwork = try reader.nonEmpty("netAttachDefName") ?? "default"
     skipsDAD = try reader.skipsDAD()
-    bandwidth = try configuration.runtimeConfig.flatMap { runtime throws(CNIError) in
-      try MemberReader(runtime, failure: reader.failure, path: "runtimeConfig")
-        .object("bandwidth")
-    }.flatMap { object throws(CNIError) in
-      try Bandwidth(MemberReader(object, failure: reader.failure, path: "runtimeConfig.bandwidth"))
-    }
+    let limits = try reader.reader("runtimeConfig")?.reader("bandwidth")
+    bandwidth = try limits.map { reader throws(CNIError) in try Bandwidth(reader) }
   }
 
   /// The interface's name for OVN, external id `iface-id`; nil if OVN is not to know of it.
@@ -141,14 +137,10 @@ struct OVSConfiguration: Sendable {
   }
 
   private static func mac(
-    _ reader: MemberReader, _ configuration: NetworkConfiguration, _ arguments: CNIArguments,
-    _ given: MemberReader
+    _ reader: MemberReader, _ arguments: CNIArguments, _ given: MemberReader
   ) throws(CNIError) -> MACAddress? {
     var text = try either(arguments["MAC"], "mac", given)
-    if let runtime = configuration.runtimeConfig {
-      let inner = MemberReader(runtime, failure: reader.failure, path: "runtimeConfig")
-      if let wanted = try inner.nonEmpty("mac") { text = wanted }
-    }
+    if let wanted = try reader.reader("runtimeConfig")?.nonEmpty("mac") { text = wanted }
     return try text.map { text throws(CNIError) in try MACAddress(ofOneInterface: text) }
   }
 

@@ -49,14 +49,14 @@ struct PodAnnotations: Sendable {
       if let entry = networks[network]?.object {
         return try Self.assignment(
           MemberReader(
-            entry, failure: "pod annotation \(Self.networks): ", path: network))
+            entry, path: network, CNIMembers("pod annotation \(Self.networks): ")))
       }
     }
     if network == "default", let text = texts[Self.older]?.string {
       guard let entry = Self.parsed(text) else {
         throw Self.unreadable(Self.older, "not a JSON object")
       }
-      return try Self.assignment(MemberReader(entry, failure: "pod annotation \(Self.older): "))
+      return try Self.assignment(MemberReader(entry, CNIMembers("pod annotation \(Self.older): ")))
     }
     throw CNIError(
       .tryAgainLater,
@@ -80,18 +80,18 @@ struct PodAnnotations: Sendable {
     if texts.isEmpty, let one = try entry.nonEmpty("ip_address") { texts = [one] }
     var gatewayTexts = try entry.strings("gateway_ips")
     if gatewayTexts.isEmpty, let one = try entry.nonEmpty("gateway_ip") { gatewayTexts = [one] }
-    guard !texts.isEmpty else { throw entry.error("ip_addresses", "missing") }
+    guard !texts.isEmpty else { throw entry.invalid("ip_addresses", "missing") }
     var gateways: [IPAddress] = []
     for text in gatewayTexts {
       guard let gateway = IPAddress(text) else {
-        throw entry.error("gateway_ips", "invalid IP address: \(text)")
+        throw entry.invalid("gateway_ips", "invalid IP address: \(text)")
       }
       gateways.append(gateway)
     }
     var ips: [CNIResult.IP] = []
     for text in texts {
       guard let address = IPNetwork(text) else {
-        throw entry.error("ip_addresses", "invalid CIDR address: \(text)")
+        throw entry.invalid("ip_addresses", "invalid CIDR address: \(text)")
       }
       ips.append(
         CNIResult.IP(
@@ -106,7 +106,7 @@ struct PodAnnotations: Sendable {
     _ entry: MemberReader, _ gateways: [IPAddress]
   ) throws(CNIError) -> [CNIResult.Route] {
     var routes: [CNIResult.Route] = []
-    for route in try entry.objects("routes") {
+    for route in try entry.readers("routes") {
       let hop = try route.ip("nextHop")
       routes.append(CNIResult.Route(dst: try route.network("dest"), gw: hop))
     }

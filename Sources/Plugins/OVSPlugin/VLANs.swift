@@ -40,7 +40,7 @@ enum VLANs: Equatable, Sendable {
   /// - Throws: code 7, with ovs-cni's texts for trunks.
   init(_ reader: MemberReader) throws(CNIError) {
     let tag = try reader.number("vlan", maximum: UInt64(Int32.max))
-    guard let trunk = reader.value("trunk") else {
+    guard let trunk = reader.member("trunk") else {
       guard let tag else {
         self = .trunk([])
         return
@@ -57,9 +57,9 @@ enum VLANs: Equatable, Sendable {
       throw CNIError(
         .invalidConfiguration,
         "vlan and trunk exclude each other: a port is either access or trunk",
-        details: "found \(trunk.kind) beside vlan")
+        details: "found \(trunk.value.kind) beside vlan")
     }
-    self = .trunk(try VLANs.list(try reader.objects("trunk")))
+    self = .trunk(try VLANs.list(try trunk.readers()))
   }
 
   private static func list(_ entries: [MemberReader]) throws(CNIError) -> [Int] {
@@ -83,8 +83,8 @@ enum VLANs: Equatable, Sendable {
   }
 
   private static func number(_ key: String, _ entry: MemberReader) throws(CNIError) -> Int? {
-    guard let value = entry.value(key) else { return nil }
-    guard let number = value.int, (0...highest).contains(number) else {
+    guard let member = entry.member(key) else { return nil }
+    guard let number = member.value.int, (0...highest).contains(number) else {
       throw CNIError(
         .invalidConfiguration, "incorrect trunk \(key) parameter",
         details: "must be a number from 0 to \(highest)")

@@ -88,38 +88,42 @@ extension ContrailCni {
 
 /// The objects `contrail` of several documents; the first that has a key counts.
 private struct Layers {
-  private let objects: [JSONObject]
+  private let readers: [MemberReader]
   private let isLenient: Bool
 
   init(_ documents: [JSONObject], _ strictness: ContrailCni.Strictness) throws(CNIError) {
     isLenient = strictness == .lenient
-    var objects: [JSONObject] = []
+    let dialect = CNIMembers(invalid: .invalidConfiguration)
+    var readers: [MemberReader] = []
     for document in documents {
-      guard let value = Layers.value("contrail", in: document) else { continue }
-      if let object = value.object {
-        objects.append(object)
-      } else if !isLenient {
-        throw CNIError(
-          .decodingFailure, "contrail: \(value.kind) found where an object belongs")
+      guard let member = Layers.member("contrail", of: MemberReader(document, dialect)) else {
+        continue
+      }
+      do throws(CNIError) {
+        readers.append(try member.reader())
+      } catch {
+        if !isLenient { throw error }
       }
     }
-    self.objects = objects
+    self.readers = readers
   }
 
-  /// Keys match in any case and `null` is as absent, as in Go.
-  private static func value(_ key: String, in object: JSONObject) -> JSONValue? {
-    if let exact = object[key], !exact.isNull { return exact }
-    return object.members.last { $0.key.lowercased() == key && !$0.value.isNull }?.value
+  /// Keys match in any case, as in Go.
+  private static func member(_ key: String, of reader: MemberReader) -> Member<CNIMembers>? {
+    if let exact = reader.member(key) { return exact }
+    let value = reader.object.members.last { $0.key.lowercased() == key && !$0.value.isNull }?.value
+    let path = reader.path.isEmpty ? key : "\(reader.path).\(key)"
+    return value.map { Member($0, path: path, reader.dialect) }
   }
 
   /// The first value of a key that can be read.
   private func first<T>(
-    _ key: String, _ read: (JSONValue) throws(CNIError) -> T
+    _ key: String, _ read: (Member<CNIMembers>) throws(CNIError) -> T
   ) throws(CNIError) -> T? {
-    for object in objects {
-      guard let value = Layers.value(key, in: object) else { continue }
+    for reader in readers {
+      guard let member = Layers.member(key, of: reader) else { continue }
       do throws(CNIError) {
-        return try read(value)
+        return try read(member)
       } catch {
         if !isLenient { throw error }
       }
@@ -127,61 +131,54 @@ private struct Layers {
     return nil
   }
 
-  private func mismatch(_ key: String, _ value: JSONValue, _ expected: String) -> CNIError {
-    CNIError(
-      .decodingFailure, "contrail.\(key): \(value.kind) found where \(expected) belongs")
-  }
-
-  private func invalid(_ key: String, _ reason: String) -> CNIError {
-    CNIError(.invalidConfiguration, "contrail.\(key): \(reason)")
-  }
-
-  func text(_ key: String) throws(CNIError) -> String? {
-    try first(key) { value throws(CNIError) in
-      guard let text = value.string else { throw mismatch(key, value, "a string") }
-      return text
-    }
-  }
-
-  /// One of a few words; an empty one is the default.
-  func word<Word>(_ key: String) throws(CNIError) -> Word?
-  where Word: RawRepresentable<String> & CaseIterable {
-    try first(key) { value throws(CNIError) -> Word? in
-      guard let text = value.string else { throw mismatch(key, value, "a string") }
-      if text.isEmpty { return nil }
-      guard let word = Word(rawValue: text) else {
-        let words = Word.allCases.map(\.rawValue).joined(separator: ", ")
-        throw invalid(key, "\(goQuoted(text)) is none of \(words)")
-      }
-      return word
+  /// As `first`, for texts; an empty text is the default.
+  private func firstText<T>(
+    _ key: String, _ read: (String, Member<CNIMembers>) throws(CNIError) -> T
+  ) throws(CNIError) -> T? {
+    try first(key) { member throws(CNIError) -> T? in
+      let text = try member.string()
+      return text.isEmpty ? nil : try read(text, member)
     } ?? nil
   }
 
+  func text(_ key: String) throws(CNIError) -> String? {
+    try first(key) { member throws(CNIError) in try member.string() }
+  }
+
+  func flag(_ key: String) throws(CNIError) -> Bool? {
+    try first(key) { member throws(CNIError) in try member.flag() }
+  }
+
+  /// One of a few words.
+  func word<Word>(_ key: String) throws(CNIError) -> Word?
+  where Word: RawRepresentable<String> & CaseIterable {
+    try firstText(key) { text, member throws(CNIError) in
+      guard let word = Word(rawValue: text) else {
+        let words = Word.allCases.map(\.rawValue).joined(separator: ", ")
+        throw member.invalid("\(goQuoted(text)) is none of \(words)")
+      }
+      return word
+    }
+  }
+
   func number(_ key: String, _ range: ClosedRange<Int>) throws(CNIError) -> Int? {
-    try first(key) { value throws(CNIError) in
-      guard let number = value.int else { throw mismatch(key, value, "a whole number") }
+    try first(key) { member throws(CNIError) in
+      let number = try member.integer()
       guard range.contains(number) else {
-        throw invalid(key, "\(number) is not from \(range.lowerBound) to \(range.upperBound)")
+        throw member.invalid("\(number) is not from \(range.lowerBound) to \(range.upperBound)")
       }
       return number
     }
   }
 
-  func flag(_ key: String) throws(CNIError) -> Bool? {
-    try first(key) { value throws(CNIError) in
-      guard let flag = value.bool else { throw mismatch(key, value, "true or false") }
-      return flag
-    }
-  }
-
   /// Seconds, also parts of one, as milliseconds.
   func milliseconds(_ key: String) throws(CNIError) -> Int? {
-    try first(key) { value throws(CNIError) in
-      guard let text = value.number?.text, let seconds = Double(text) else {
-        throw mismatch(key, value, "a number of seconds")
+    try first(key) { member throws(CNIError) in
+      guard let text = member.value.number?.text, let seconds = Double(text) else {
+        throw member.mismatch("a number of seconds")
       }
       guard (0...3600).contains(seconds) else {
-        throw invalid(key, "\(text) is not from 0 to 3600")
+        throw member.invalid("\(text) is not from 0 to 3600")
       }
       return Int(exactly: (seconds * 1000).rounded()) ?? 0
     }
@@ -189,47 +186,43 @@ private struct Layers {
 
   /// A literal address: a static program resolves no names.
   func address(_ key: String) throws(CNIError) -> IPAddress? {
-    try first(key) { value throws(CNIError) -> IPAddress? in
-      guard let text = value.string else { throw mismatch(key, value, "a string") }
-      if text.isEmpty { return nil }
+    try firstText(key) { text, member throws(CNIError) in
       guard let address = IPAddress(text) else {
-        throw invalid(key, "\(goQuoted(text)) is no IP address")
+        throw member.invalid("\(goQuoted(text)) is no IP address")
       }
       return address
-    } ?? nil
+    }
   }
 
   /// A port that is written as a string.
   func portText(_ key: String) throws(CNIError) -> UInt16? {
-    try first(key) { value throws(CNIError) -> UInt16? in
-      guard let text = value.string ?? value.number?.text else {
-        throw mismatch(key, value, "a string")
+    try first(key) { member throws(CNIError) -> UInt16? in
+      guard let text = member.value.string ?? member.value.number?.text else {
+        throw member.mismatch("a string")
       }
       if text.isEmpty { return nil }
       guard let port = UInt16(text), port > 0 else {
-        throw invalid(key, "\(goQuoted(text)) is no port")
+        throw member.invalid("\(goQuoted(text)) is no port")
       }
       return port
     } ?? nil
   }
 
   func directory(_ key: String) throws(CNIError) -> String? {
-    try first(key) { value throws(CNIError) -> String? in
-      guard let text = value.string else { throw mismatch(key, value, "a string") }
-      if text.isEmpty { return nil }
+    try firstText(key) { text, member throws(CNIError) in
       guard text.utf8.first == 0x2F, !text.utf8.contains(0) else {
-        throw invalid(key, "\(goQuoted(text)) is no absolute path")
+        throw member.invalid("\(goQuoted(text)) is no absolute path")
       }
       return text
-    } ?? nil
+    }
   }
 
   func skipsDAD() throws(CNIError) -> Bool {
-    try first("dad") { value throws(CNIError) in
-      switch value.string {
+    try first("dad") { member throws(CNIError) in
+      switch member.value.string {
       case "", "wait": return false
       case "skip": return true
-      default: throw invalid("dad", "must be \"wait\" or \"skip\"")
+      default: throw member.invalid("must be \"wait\" or \"skip\"")
       }
     } ?? false
   }

@@ -1,6 +1,7 @@
 package import Addresses
 package import CNI
 import Linux
+import JSON
 import PluginKit
 
 extension MACAddress {

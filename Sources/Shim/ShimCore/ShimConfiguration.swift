@@ -33,58 +33,42 @@ package struct ShimConfiguration: Equatable, Sendable {
   ///   that is missing or not valid, and for bad values of the shim's own keys. Never with a value that is right.
   package init(parsing bytes: [UInt8], for command: CNICommand) throws(CNIError) {
     self.init()
-    let failure = "error unmarshall network config: "
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(bytes)
-    } catch {
-      throw CNIError(.decodingFailure, failure + error.description)
-    }
-    guard let object = value.object else {
-      throw CNIError(.decodingFailure, "\(failure)\(value.kind) found where an object belongs")
-    }
-    let version = try Self.text(object, "cniVersion", failure) ?? ""
+    let reader = try MemberReader(parsing: bytes, .configuration)
+    let version = try reader.string("cniVersion") ?? ""
     if !version.isEmpty { cniVersion = version }
-    name = try Self.text(object, "name", failure) ?? ""
+    name = try reader.string("name") ?? ""
     try CNIValidation.networkName(name)
     do throws(CNIError) {
-      try readOwnKeys(object)
+      try readOwnKeys(ObjectReader(reader.object, OwnKeys()))
     } catch {
       if command != .delete { throw error }
     }
   }
 
-  private static func text(
-    _ object: JSONObject, _ key: String, _ failure: String
-  ) throws(CNIError) -> String? {
-    guard let value = object[key], !value.isNull else { return nil }
-    if let text = value.string { return text }
-    throw CNIError(.decodingFailure, "\(failure)\(key): \(value.kind) found where a string belongs")
-  }
-
-  private mutating func readOwnKeys(_ object: JSONObject) throws(CNIError) {
-    if let directory = try ownText(object, "daemonSocketDir") { daemonSocketDirectory = directory }
-    if let file = try ownText(object, "logFile") { logFile = file }
-    if let level = try ownText(object, "logLevel") { logLevel = ShimLog.Level(name: level) }
-    if let value = object["logToStderr"], !value.isNull {
-      guard let flag = value.bool else { throw Self.invalid("logToStderr", "true or false") }
-      logToStandardError = flag
+  private mutating func readOwnKeys(_ reader: ObjectReader<OwnKeys>) throws(CNIError) {
+    func text(_ key: String) throws(CNIError) -> String? {
+      guard let text = try reader.string(key), !text.utf8.isEmpty else { return nil }
+      return text
     }
-    if let value = object["daemonTimeout"], !value.isNull {
-      guard let seconds = value.int, (1...86_400).contains(seconds) else {
-        throw Self.invalid("daemonTimeout", "a whole number of seconds from 1 to 86400")
+    if let directory = try text("daemonSocketDir") { daemonSocketDirectory = directory }
+    if let file = try text("logFile") { logFile = file }
+    if let level = try text("logLevel") { logLevel = ShimLog.Level(name: level) }
+    if let flag = try reader.flag("logToStderr") { logToStandardError = flag }
+    if let member = reader.member("daemonTimeout") {
+      guard let seconds = member.value.int, (1...86_400).contains(seconds) else {
+        throw member.mismatch("a whole number of seconds from 1 to 86400")
       }
       daemonTimeout = seconds
     }
   }
+}
 
-  private func ownText(_ object: JSONObject, _ key: String) throws(CNIError) -> String? {
-    guard let value = object[key], !value.isNull else { return nil }
-    guard let text = value.string else { throw Self.invalid(key, "a string") }
-    return text.isEmpty ? nil : text
-  }
-
-  private static func invalid(_ key: String, _ wanted: String) -> CNIError {
-    CNIError(.invalidConfiguration, "\(key): must be \(wanted)")
+/// How a bad value of the shim's own keys is reported: code 7, with what it must be.
+private struct OwnKeys: MemberDialect {
+  func failure(_ fault: MemberFault) -> CNIError {
+    if case .type(_, let expected) = fault.reason {
+      return CNIError(.invalidConfiguration, "\(fault.path): must be \(expected)")
+    }
+    return CNIError(.invalidConfiguration, fault.description)
   }
 }

@@ -93,7 +93,7 @@ struct NetworkConfigurationTests {
       ),
       (
         #"{"name":"a","dns":{"search":[1]}}"#, 6,
-        "error unmarshall network config: dns.search[]: number found where a string belongs"
+        "error unmarshall network config: dns.search[0]: number found where a string belongs"
       ),
       (
         #"{"name":"a","prevResult":[]}"#, 6,

@@ -79,33 +79,33 @@ struct RequestTests {
   static let refused: [(String, String)] = [
     ("", "invalid JSON at byte 0: unexpected end"),
     ("not json", "invalid JSON at byte 1: unexpected byte 0x6f"),
-    ("[]", "request: expected object, found array"),
-    ("\"hunter2\"", "request: expected object, found string"),
-    (#"{"env":[]}"#, "env: expected object, found array"),
-    (#"{"env":{"A":1}}"#, "env: a variable: expected string, found number"),
-    (#"{"env":{"A":null}}"#, "env: a variable: expected string, found null"),
+    ("[]", "request: array found where an object belongs"),
+    ("\"hunter2\"", "request: string found where an object belongs"),
+    (#"{"env":[]}"#, "env: array found where an object belongs"),
+    (#"{"env":{"A":1}}"#, "env: a variable: number found where a string belongs"),
+    (#"{"env":{"A":null}}"#, "env: a variable: null found where a string belongs"),
     (#"{"env":{"":"x"}}"#, "env: a variable cannot be in an environment"),
     (#"{"env":{"A=B":"x"}}"#, "env: a variable cannot be in an environment"),
     (#"{"env":{"A\u0000":"x"}}"#, "env: a variable cannot be in an environment"),
     (#"{"env":{"A":"x\u0000"}}"#, "env: a variable cannot be in an environment"),
-    (#"{"config":{"secret":"hunter2"}}"#, "config: expected string, found object"),
+    (#"{"config":{"secret":"hunter2"}}"#, "config: object found where a string belongs"),
     (#"{"config":"Zg=hunter2"}"#, "config: illegal base64 data at input byte 2"),
-    (#"{"interfaceAttributes":"x"}"#, "interfaceAttributes: expected object, found string"),
+    (#"{"interfaceAttributes":"x"}"#, "interfaceAttributes: string found where an object belongs"),
     (
       #"{"interfaceAttributes":{"ips":"x"}}"#,
-      "interfaceAttributes.ips: expected array, found string"
+      "interfaceAttributes.ips: string found where an array belongs"
     ),
     (
       #"{"interfaceAttributes":{"ips":[1]}}"#,
-      "interfaceAttributes.ips: an element: expected string, found number"
+      "interfaceAttributes.ips[0]: number found where a string belongs"
     ),
     (
       #"{"interfaceAttributes":{"mac":1}}"#,
-      "interfaceAttributes.mac: expected string, found number"
+      "interfaceAttributes.mac: number found where a string belongs"
     ),
     (
       #"{"interfaceAttributes":{"cni-args":[]}}"#,
-      "interfaceAttributes.cni-args: expected object, found array"
+      "interfaceAttributes.cni-args: array found where an object belongs"
     ),
   ]
 

@@ -38,10 +38,10 @@ struct ResponseTests {
     arguments: [
       ("x", Endpoint.cni, "invalid JSON at byte 0: unexpected byte 0x78"),
       (#"{"Result":{}"#, .cni, "invalid JSON at byte 12: unexpected end"),
-      ("[]", .cni, "expected object, found array"),
+      ("[]", .cni, "array found where an object belongs"),
       ("\n", .cni, "invalid JSON at byte 1: unexpected end"),
-      (#"{"Result":"hunter2"}"#, .cni, "Result: expected object, found string"),
-      ("null", .ovn, "expected object, found null"),
+      (#"{"Result":"hunter2"}"#, .cni, "Result: string found where an object belongs"),
+      ("null", .ovn, "null found where an object belongs"),
       ("{}{}", .ovn, "invalid JSON at byte 2: unexpected byte 0x7b after the value"),
     ])
   func refused(body: String, endpoint: Endpoint, message: String) {
