@@ -39,14 +39,6 @@ package struct DaemonClientError: Error, Equatable, Sendable, CustomStringConver
     self.reason = reason
     self.description = description
   }
-
-  /// Whether another attempt may find a daemon that takes the call: nobody there, or stopping.
-  package var isUnreachable: Bool {
-    switch reason {
-    case .unreachable, .stopping: true
-    default: false
-    }
-  }
 }
 
 extension DaemonClientError {

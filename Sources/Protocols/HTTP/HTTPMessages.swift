@@ -31,13 +31,6 @@ public struct HTTPRequest: Sendable, Equatable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// What follows the first question mark of the target; `nil` without one.
-  public var query: String? {
-    let bytes = Array(target.utf8)
-    guard let question = bytes.firstIndex(of: 0x3F) else { return nil }
-    return String(decoding: bytes[question...].dropFirst(), as: UTF8.self)
-  }
-
   /// The bytes to send.
   ///
   /// `Content-Length` is made from the body; a length or transfer encoding among the headers is

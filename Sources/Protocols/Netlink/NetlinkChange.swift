@@ -3,7 +3,7 @@ public import Linux
 
 /// One change of the kernel's tables, sent alone or together with others by `NetlinkSocket.apply`.
 ///
-/// The files of the objects (links, addresses, routes, neighbours) make them.
+/// The files of the objects (links, addresses, routes) make them.
 public struct NetlinkChange: Sendable {
   /// What is done, in a few words: `add address`.
   public let operation: String

@@ -15,10 +15,6 @@ public enum NetlinkNotification: Sendable, Equatable {
   case route(Route)
   /// A route has gone.
   case routeRemoved(Route)
-  /// A neighbour was added or its state changed.
-  case neighbour(Neighbour)
-  /// A neighbour has gone.
-  case neighbourRemoved(Neighbour)
   /// A namespace that was known by this id has ended.
   case namespaceIDRemoved(Int32)
   /// Something of another type.
@@ -40,8 +36,6 @@ public enum NetlinkNotification: Sendable, Equatable {
       self = try InterfaceAddress(message).map { .addressRemoved($0) } ?? other
     case Int(RTM_NEWROUTE): self = try Route(message).map { .route($0) } ?? other
     case Int(RTM_DELROUTE): self = try Route(message).map { .routeRemoved($0) } ?? other
-    case Int(RTM_NEWNEIGH): self = try Neighbour(message).map { .neighbour($0) } ?? other
-    case Int(RTM_DELNEIGH): self = try Neighbour(message).map { .neighbourRemoved($0) } ?? other
     case Int(RTM_DELNSID):
       self = try NamespaceID.id(message).map { .namespaceIDRemoved($0) } ?? other
     default: self = other
@@ -61,8 +55,6 @@ public enum NotificationGroup: Sendable, CaseIterable {
   case ipv4Routes
   /// IPv6 routes.
   case ipv6Routes
-  /// Neighbours of both families.
-  case neighbours
   /// Ids of other namespaces.
   case namespaceIDs
 
@@ -73,7 +65,6 @@ public enum NotificationGroup: Sendable, CaseIterable {
     case .ipv6Addresses: RTNLGRP_IPV6_IFADDR.rawValue
     case .ipv4Routes: RTNLGRP_IPV4_ROUTE.rawValue
     case .ipv6Routes: RTNLGRP_IPV6_ROUTE.rawValue
-    case .neighbours: RTNLGRP_NEIGH.rawValue
     case .namespaceIDs: RTNLGRP_NSID.rawValue
     }
   }

@@ -62,20 +62,8 @@ public struct AttributeReader: Sendable {
   ///
   /// - Throws: `WireError` for a length below the header's or past the end; nothing can be read afterwards.
   public mutating func next() throws(WireError) -> Attribute? {
-    let headerSize = MemoryLayout<nlattr>.size
     guard let header = Kernel.load(nlattr.self, from: rest) else { return nil }
-    let length = Int(header.nla_len)
-    guard length >= headerSize else {
-      rest = []
-      throw .shortLength(what: "attribute", length: length)
-    }
-    guard length <= rest.count else {
-      let left = rest.count
-      rest = []
-      throw .truncated(what: "attribute", needed: length, left: left)
-    }
-    let value = rest.prefix(length).dropFirst(headerSize)
-    rest = rest.dropFirst(aligned(length))
+    let value = try take("attribute", Int(header.nla_len), header: nlattr.self, from: &rest)
     return Attribute(type: Int(header.nla_type) & attributeTypeMask, value: value)
   }
 }
@@ -107,28 +95,41 @@ public struct MessageReader: Sendable {
   ///   be read afterwards.
   public mutating func next() throws(WireError) -> NetlinkMessage? {
     if rest.isEmpty { return nil }
-    let headerSize = MemoryLayout<nlmsghdr>.size
     guard let header = Kernel.load(nlmsghdr.self, from: rest) else {
       let left = rest.count
       rest = []
-      throw .truncated(what: "message header", needed: headerSize, left: left)
+      throw .truncated(
+        what: "message header", needed: MemoryLayout<nlmsghdr>.size, left: left)
     }
-    let length = Int(header.nlmsg_len)
-    guard length >= headerSize else {
-      rest = []
-      throw .shortLength(what: "message", length: length)
-    }
-    guard length <= rest.count else {
-      let left = rest.count
-      rest = []
-      throw .truncated(what: "message", needed: length, left: left)
-    }
-    let payload = rest.prefix(length).dropFirst(headerSize)
-    rest = rest.dropFirst(aligned(length))
+    let payload = try take("message", Int(header.nlmsg_len), header: nlmsghdr.self, from: &rest)
     return NetlinkMessage(
       type: Int(header.nlmsg_type), flags: Int32(header.nlmsg_flags), sequence: header.nlmsg_seq,
       portID: header.nlmsg_pid, payload: payload)
   }
+}
+
+/// Takes a message or an attribute, with its padding, off the front of what is left.
+///
+/// - Parameters:
+///   - what: its name for an error.
+///   - length: what its header says, the header included.
+///   - header: the header's type.
+///   - rest: what is left; nothing after an error.
+/// - Returns: the bytes after the header.
+/// - Throws: `WireError` for a length below the header's or past the end.
+private func take<Header>(
+  _ what: String, _ length: Int, header: Header.Type, from rest: inout ArraySlice<UInt8>
+) throws(WireError) -> ArraySlice<UInt8> {
+  let (left, headerSize) = (rest.count, MemoryLayout<Header>.size)
+  guard length >= headerSize, length <= left else {
+    rest = []
+    throw length < headerSize
+      ? .shortLength(what: what, length: length)
+      : .truncated(what: what, needed: length, left: left)
+  }
+  let value = rest.prefix(length).dropFirst(headerSize)
+  rest = rest.dropFirst(aligned(length))
+  return value
 }
 
 /// The type's bits in `nla_type`; the two above say "nested" and "network byte order".

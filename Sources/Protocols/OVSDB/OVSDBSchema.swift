@@ -30,9 +30,6 @@ public struct OVSDBSchema: Equatable, Sendable {
     tables[table]?[column] != nil
   }
 
-  /// Whether there is such a table.
-  public func hasTable(_ table: String) -> Bool { tables[table] != nil }
-
   package func column(_ table: String, _ column: String) -> Column? { tables[table]?[column] }
 
   /// Of the columns that somebody wants to watch, those that there are; without tables that have none of them.

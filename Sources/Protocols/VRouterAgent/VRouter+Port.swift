@@ -155,19 +155,6 @@ extension VRouter {
     }
   }
 
-  /// Removes a pod's port files, then tells the agent unless told otherwise or the pod's identity is not known.
-  ///
-  /// Counterpart of `Del` of the original's `VRouter`. The files go first: an agent that starts in between must not
-  /// read them.
-  public func delete(
-    name: String, uuid: VRouterUUID?, containerID: String, interfaces: [VRouterUUID],
-    updateAgent: Bool = true, _ permit: borrowing Permit, deadline: Deadline
-  ) throws(VRouterError) {
-    try files.remove(name: name, interfaces: interfaces, permit)
-    guard updateAgent, let uuid else { return }
-    try withdraw(uuid, containerID: containerID, permit, deadline: deadline)
-  }
-
   /// The port files of a pod that are this container's.
   ///
   /// Counterpart of `CanDelete` of the original's `VRouter`, but decided for each file: another container's file, and

@@ -76,11 +76,6 @@ extension IPAddress: Comparable {
 }
 
 extension IPAddress {
-  /// Whether the address is valid on one link only: `169.254.0.0/16` or `fe80::/10`.
-  public var isLinkLocal: Bool {
-    family == .v4 ? bits >> 16 == 0xa9fe : bits >> 118 == 0x3fa
-  }
-
   /// Whether the address names a group: `224.0.0.0/4` or `ff00::/8`.
   public var isMulticast: Bool {
     family == .v4 ? bits >> 28 == 0xe : bits >> 120 == 0xff
@@ -88,9 +83,4 @@ extension IPAddress {
 
   /// Whether the address is `0.0.0.0` or `::`.
   public var isUnspecified: Bool { bits == 0 }
-
-  /// Whether the address stays inside the node: `127.0.0.0/8` or `::1`.
-  public var isLoopback: Bool {
-    family == .v4 ? bits >> 24 == 0x7f : bits == 1
-  }
 }

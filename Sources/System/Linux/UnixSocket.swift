@@ -108,14 +108,6 @@ public enum Listener {
       throw error
     }
   }
-
-  /// Whether a descriptor is a listening socket, SO_ACCEPTCONN.
-  public static func isListening(_ socket: borrowing FileDescriptor) -> Bool {
-    var value: Int32 = 0
-    var length = socklen_t(MemoryLayout<Int32>.size)
-    return unsafe getsockopt(socket.rawValue, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0
-      && value != 0
-  }
 }
 
 /// The error that a socket has kept, SO_ERROR; nil for none.

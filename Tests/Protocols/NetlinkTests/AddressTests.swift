@@ -4,7 +4,7 @@ import Netlink
 import TestSupport
 import Testing
 
-@Suite("Addresses, routes and neighbours of the real kernel")
+@Suite("Addresses and routes of the real kernel")
 struct AddressTests {
   @Test("Addresses of both families come back as they were added")
   func addresses() async throws {
@@ -183,29 +183,5 @@ struct AddressTests {
       return try socket.routes(.v4, table: Route.Table.main, deadline: soon)
     }
     #expect(found.map(\.gateway) == [IPAddress("fe80::1")])
-  }
-
-  @Test("Neighbours of both families are set, replaced, listed and removed")
-  func neighbours() async throws {
-    let node = try await TestNamespace()
-    let found = try await node.netlink { socket in
-      let link = try socket.cable()
-      let (mac, other) = (MACAddress("c2:00:00:00:00:01"), MACAddress("c2:00:00:00:00:02"))
-      let four = Neighbour(index: link.index, address: IPAddress("10.1.2.9")!, mac: mac)
-      let six = Neighbour(index: link.index, address: IPAddress("2001:db8::9")!, mac: mac)
-      var changed = four
-      changed.mac = other
-      try socket.apply(.setNeighbour(four), .setNeighbour(six), .setNeighbour(changed))
-      let set = try socket.neighbours(of: link.index, deadline: soon).filter {
-        $0.state == .permanent
-      }
-      try socket.apply(.removeNeighbour(six), .removeNeighbour(changed))
-      let left = try socket.neighbours(of: link.index, deadline: soon).filter {
-        $0.state == .permanent
-      }
-      return (set.map { "\($0.address) \($0.mac?.description ?? "-")" }.sorted(), left.count)
-    }
-    #expect(found.0 == ["10.1.2.9 c2:00:00:00:00:02", "2001:db8::9 c2:00:00:00:00:01"])
-    #expect(found.1 == 0)
   }
 }

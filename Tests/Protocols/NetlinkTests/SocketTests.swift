@@ -99,21 +99,18 @@ struct SocketTests {
     #expect(short == 0 && turns > 0)
   }
 
-  @Test("Links, addresses, routes and neighbours are announced as they change")
+  @Test("Links, addresses and routes are announced as they change")
   func notifications() async throws {
     let node = try await TestNamespace()
     let seen = try await node.run { () throws -> [String] in
       var socket = try NetlinkSocket()
       let link = try socket.cable()
       var listener = try NotificationSocket(
-        .links, .ipv4Addresses, .ipv4Routes, .neighbours)
+        .links, .ipv4Addresses, .ipv4Routes)
       let address = InterfaceAddress(index: link.index, network: IPNetwork("10.1.2.3/24")!)
       let route = Route(to: IPNetwork("10.9.0.0/16")!, index: link.index)
-      let neighbour = Neighbour(
-        index: link.index, address: IPAddress("10.1.2.9")!, mac: MACAddress("c2:00:00:00:00:01"))
       try socket.apply(
-        .addAddress(address), .addRoute(route), .setNeighbour(neighbour),
-        .removeNeighbour(neighbour), .removeRoute(route), .removeAddress(address),
+        .addAddress(address), .addRoute(route), .removeRoute(route), .removeAddress(address),
         .deleteLink(index: link.index))
       var seen: [String] = []
       while let event = try listener.nextIfAny() {
@@ -125,10 +122,6 @@ struct SocketTests {
           seen.append("+route")
         case .routeRemoved(let other) where other.destination == route.destination:
           seen.append("-route")
-        case .neighbour(let other) where other.address == neighbour.address:
-          if other.state == .permanent { seen.append("+neighbour") }
-        case .neighbourRemoved(let other) where other.address == neighbour.address:
-          seen.append("-neighbour")
         case .linkRemoved(let other, family: 0) where other.index == link.index:
           seen.append("-link")
         default: break
@@ -136,7 +129,7 @@ struct SocketTests {
       }
       return seen
     }
-    #expect(seen.filter { $0.hasPrefix("+") } == ["+address", "+route", "+neighbour"])
+    #expect(seen.filter { $0.hasPrefix("+") } == ["+address", "+route"])
     #expect(Set(seen).isSuperset(of: ["-route", "-address", "-link"]))
     #expect(seen.last == "-link")
   }

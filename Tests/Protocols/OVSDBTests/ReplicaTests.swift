@@ -69,7 +69,7 @@ struct ReplicaTests {
     let schema = try await onThread { try client.schema(deadline: soon) }
     #expect(schema.hasColumn("Interface", "mtu_request"))
     #expect(!schema.hasColumn("Interface", "no such column"))
-    #expect(!schema.hasTable("No such table"))
+    #expect(!schema.hasColumn("No such table", "mtu_request"))
     let columns = try await onThread {
       try client.read(deadline: soon) { $0.rows("Interface").values.map { $0.keys.sorted() } }
     }

@@ -143,39 +143,6 @@ struct PortTests {
     }
   }
 
-  @Test(
-    "Deleting removes the files before the agent is told, and them alone if that is what is wanted")
-  func deleted() async throws {
-    let here = try AgentFixture()
-    let client = here.client
-    let file = here.directory("ports/vm/\(Fixture.name)/\(Fixture.vmi0)")
-    for updateAgent in [true, false] {
-      try client.files.write(Fixture.port, Permit())
-      let result = await outcome { () throws(VRouterError) in
-        try client.delete(
-          name: Fixture.name, uuid: Fixture.pod, containerID: Fixture.container,
-          interfaces: [Fixture.vmi0], updateAgent: updateAgent, Permit(), deadline: soon)
-      }
-      #expect(result.value != nil && (try? Files.status(file)) == nil)
-    }
-    let unknown = await outcome { () throws(VRouterError) in
-      try client.delete(
-        name: Fixture.name, uuid: nil, containerID: Fixture.container, interfaces: [], Permit(),
-        deadline: soon)
-    }
-    #expect(unknown.value != nil && here.agent.lines == ["DELETE /vm/\(Fixture.pod)"])
-    // The agent fails: the file has gone all the same.
-    here.agent.script("DELETE", "/vm", [.unknownRequest])
-    try client.files.write(Fixture.port, Permit())
-    let failed = await outcome { () throws(VRouterError) in
-      try client.delete(
-        name: Fixture.name, uuid: Fixture.pod, containerID: Fixture.container,
-        interfaces: [Fixture.vmi0], Permit(), deadline: soon)
-    }
-    #expect(failed.reason == .refused(status: 404, "Unknown Request"))
-    #expect((try? Files.status(file)) == nil)
-  }
-
   @Test("An agent answers if it says that it does not know the question's pod")
   func isAnswering() async throws {
     let here = try AgentFixture()
