@@ -72,12 +72,16 @@ let ordinary: [Target] = [
       "Workbench", "PluginKit", "VRouterAgent", "CNI", "HTTP", "Netlink", "JSON", "Linux",
       "Addresses",
     ]),
+  module(.daemon, "Records", ["PluginKit", "DaemonAPI", "CNI", "Linux"]),
   module(
     .daemon, "Daemon",
-    ["PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses"]),
+    ["Records", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses"]),
   program(
     "cnid",
-    ["Daemon", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit", "Linux"]),
+    [
+      "Daemon", "Records", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit",
+      "Linux",
+    ]),
 
   .target(
     name: "FakeVRouter", dependencies: ["JSON", "Linux", "Addresses"],
@@ -123,9 +127,12 @@ let ordinary: [Target] = [
       "Addresses", "FakeVRouter",
     ]),
   tests(
+    .daemon, "RecordsTests", ["Records", "PluginKit", "DaemonAPI", "CNI", "Linux"]),
+  tests(
     .daemon, "DaemonTests",
     [
-      "Daemon", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses", "CLinux",
+      "Daemon", "Records", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses",
+      "CLinux",
     ]),
   tests(
     nil, "IntegrationTests",

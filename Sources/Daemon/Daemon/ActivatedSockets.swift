@@ -1,5 +1,6 @@
 package import Linux
 import PluginKit
+package import Records
 
 /// Listening sockets that the service manager has opened and handed over, sd_listen_fds(3).
 ///

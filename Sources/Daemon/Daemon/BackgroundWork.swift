@@ -3,6 +3,7 @@ import DaemonAPI
 import Linux
 import Netlink
 import PluginKit
+import Records
 
 /// Does what the backlog lists, beside the calls of clients.
 ///

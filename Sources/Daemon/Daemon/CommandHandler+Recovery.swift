@@ -2,6 +2,7 @@ import CNI
 import DaemonAPI
 import Linux
 import PluginKit
+import Records
 
 /// What is done without a client: the same removals, by record.
 extension CommandHandler {

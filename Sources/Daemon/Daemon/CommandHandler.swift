@@ -3,6 +3,7 @@ import DaemonAPI
 import JSON
 import Linux
 import PluginKit
+import Records
 
 /// Does what a request asks for with the plugin that is responsible, and keeps the records.
 ///

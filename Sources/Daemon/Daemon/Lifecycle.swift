@@ -3,6 +3,7 @@ import JSON
 import Linux
 import Netlink
 package import PluginKit
+package import Records
 
 /// The daemon's life: start, serve, stop.
 package struct Lifecycle: ~Copyable {

@@ -1,11 +1,12 @@
 import JSON
 import Linux
 package import PluginKit
+package import Records
 
 /// Writes log lines to standard error or a file, one write(2) a line.
 ///
 /// Nothing from outside can forge a line: control characters come out escaped.
-package final class Log: Sendable {
+package final class Log: LogWriting {
   /// Lines below are left out.
   private let threshold: Mutex<LogLevel>
   private let format: Configuration.LogFormat

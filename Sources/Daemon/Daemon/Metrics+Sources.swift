@@ -1,4 +1,5 @@
 import PluginKit
+import Records
 
 extension Metrics {
   /// Those who know what is not counted here.

@@ -1,6 +1,7 @@
 import Addresses
 import JSON
 import PluginKit
+import Records
 
 extension PluginRegistry {
   /// Finds out whether there are the plugins that a configuration names.

@@ -1,4 +1,5 @@
 package import Linux
+package import Records
 
 /// The directory of a socket and the socket in it.
 ///
@@ -10,23 +11,9 @@ package enum RunDirectory {
       try Files.makeDirectories(directory)
       return try Files.status(directory)
     }
-    if let fault = fault(of: directory, "socket directory", status) { throw fault }
-  }
-
-  /// Why nobody but root would be safe to use a directory; nil if it is root's alone.
-  static func fault(of directory: String, _ what: String, _ status: FileStatus) -> StartError? {
-    guard status.owner == 0 else {
-      return StartError(
-        "insecure owner of \(what) \(directory): uid \(status.owner), it must be 0; chown it to root"
-      )
+    if let fault = PrivateDirectory.fault(of: directory, "socket directory", status) {
+      throw fault
     }
-    let mode = status.permissions & 0o777
-    guard mode == 0o700 else {
-      return StartError(
-        "insecure permissions on \(what) \(directory): 0\(String(mode, radix: 8)), it must be 0700; chmod it"
-      )
-    }
-    return nil
   }
 
   /// Makes the state directory if it is missing, and checks that only root can change what is in it.

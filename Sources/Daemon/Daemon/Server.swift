@@ -4,6 +4,7 @@ import HTTP
 import JSON
 package import Linux
 package import PluginKit
+package import Records
 
 /// Serves calls and probes on the daemon's sockets.
 ///

@@ -4,6 +4,7 @@ import Linux
 import MacvlanPlugin
 import OVSPlugin
 import PluginKit
+import Records
 import VRouterPlugin
 
 // The daemon: the plugins that it has are the list below.

@@ -2,6 +2,7 @@ import Addresses
 @testable import Daemon
 import Glibc
 import Linux
+import Records
 import Testing
 import TestSupport
 

@@ -4,6 +4,7 @@ import DaemonAPI
 import JSON
 import Linux
 import PluginKit
+import Records
 import Testing
 import TestSupport
 

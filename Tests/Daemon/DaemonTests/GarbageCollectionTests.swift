@@ -2,6 +2,7 @@ import CNI
 import Daemon
 import JSON
 import PluginKit
+import Records
 import Testing
 import TestSupport
 

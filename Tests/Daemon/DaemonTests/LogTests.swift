@@ -3,6 +3,7 @@ import Glibc
 import JSON
 import Linux
 import PluginKit
+import Records
 import Testing
 import TestSupport
 

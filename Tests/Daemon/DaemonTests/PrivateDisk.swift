@@ -5,6 +5,7 @@ import DaemonAPI
 import Glibc
 import Linux
 import PluginKit
+import Records
 import TestSupport
 
 /// A small file system that only one thread sees, and a handler that keeps its records on it.

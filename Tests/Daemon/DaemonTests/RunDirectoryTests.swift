@@ -1,6 +1,7 @@
 @testable import Daemon
 import Glibc
 import Linux
+import Records
 import Testing
 import TestSupport
 

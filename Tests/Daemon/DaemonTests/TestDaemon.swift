@@ -3,6 +3,7 @@ import CNI
 import DaemonAPI
 import Linux
 import PluginKit
+import Records
 import TestSupport
 
 /// A daemon in this process: real socket, real directories, its own thread; it stops when nobody has it any more.

@@ -19,7 +19,7 @@ extension SpoolDirectory {
     guard status.kind == .directory else {
       throw StartError("spool directory \(directory): it is not a directory; remove it")
     }
-    if let fault = RunDirectory.fault(of: directory, "spool directory", status) { throw fault }
+    if let fault = PrivateDirectory.fault(of: directory, "spool directory", status) { throw fault }
     return Identity(device: status.device, inode: status.inode)
   }
 

@@ -5,16 +5,17 @@ package import PluginKit
 /// The records of all attachments: one file each in `<stateDir>/attachments`, and an index in memory.
 package final class AttachmentStore: AttachmentRecording {
   /// What is known of a record without reading its file.
-  struct Summary: Sendable {
-    let phase: AttachmentRecord.Phase
+  package struct Summary: Sendable {
+    /// How far the attachment has come.
+    package let phase: AttachmentRecord.Phase
     /// The id of its namespace, where it has one.
-    let namespaceID: Int32?
+    package let namespaceID: Int32?
   }
 
   private struct State {
     /// Every record's key, by container and interface.
     var keys: [Interface: [AttachmentKey]] = [:]
-    var summaries: [AttachmentKey: Summary] = [:]
+    package var summaries: [AttachmentKey: Summary] = [:]
   }
 
   private struct Interface: Hashable {
@@ -24,10 +25,10 @@ package final class AttachmentStore: AttachmentRecording {
 
   private let directory: String
   /// What the programs of this directory's daemons have in their environment.
-  let daemonMark: String
+  package let daemonMark: String
   /// This boot's.
-  let bootID: String
-  private let log: Log
+  package let bootID: String
+  private let log: any LogWriting
   private let state = Mutex(State())
 
   /// Opens the store: makes the directory if missing and reads every record.
@@ -38,7 +39,7 @@ package final class AttachmentStore: AttachmentRecording {
   ///   - stateDirectory: exists already.
   ///   - log: hears of files that were set aside.
   /// - Throws: `StartError` if the directory cannot be used or a record was written by a newer program.
-  package init(stateDirectory: String, log: Log) throws(StartError) {
+  package init(stateDirectory: String, log: any LogWriting) throws(StartError) {
     directory = stateDirectory + "/attachments"
     daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
@@ -147,7 +148,7 @@ package final class AttachmentStore: AttachmentRecording {
   }
 
   /// What is known of every record, from memory.
-  var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
+  package var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
 
   /// Whether a record was made before the machine was started.
   package func isOfAnotherBoot(_ record: AttachmentRecord) -> Bool { isOfAnotherBoot(record.stamp) }
@@ -156,7 +157,7 @@ package final class AttachmentStore: AttachmentRecording {
   package func isOfAnotherBoot(_ stamp: Stamp) -> Bool { stamp.bootID != bootID }
 
   /// The records whose namespace had an id when they were written.
-  func records(namespaceID id: Int32) -> [AttachmentRecord] {
+  package func records(namespaceID id: Int32) -> [AttachmentRecord] {
     let keys = summaries.filter { $0.value.namespaceID == id }.keys
     return keys.compactMap { record($0) }.filter { $0.namespace?.id == id }
   }
@@ -192,45 +193,5 @@ package final class AttachmentStore: AttachmentRecording {
   /// The file of a key: a hash, because ids may be longer than a file name; the key itself is inside.
   private func path(of key: AttachmentKey) -> String {
     "\(directory)/\(AttachmentMark.value(of: key)).json"
-  }
-}
-
-/// A short name of an attachment: of its record's file, and in the environment of the programs that run for it.
-///
-/// By that variable a daemon finds the programs that its predecessor has left running.
-enum AttachmentMark {
-  /// The variable's name.
-  static let variable = "CNID_ATTACHMENT"
-
-  /// 32 hexadecimal digits.
-  static func value(of key: AttachmentKey) -> String {
-    var hash = FNV1a()
-    for part in [key.network, key.containerID, key.ifName, key.plugin] { hash.combine(part) }
-    return hash.text
-  }
-}
-
-/// The variable by which every program that a daemon started is found when the daemon was killed.
-///
-/// A state directory has one daemon at a time, so its path is what is common to all of its daemons and to no others.
-enum DaemonMark {
-  /// The variable's name.
-  static let variable = "CNID_DAEMON"
-
-  /// 32 hexadecimal digits.
-  static func value(stateDirectory: String) -> String {
-    var hash = FNV1a()
-    hash.combine(stateDirectory)
-    return hash.text
-  }
-
-  /// Ends what the last daemon's programs were about to do, before anything is looked at or undone.
-  ///
-  /// - Returns: how many processes were killed.
-  static func endPrograms(
-    stateDirectory: String, deadline: Deadline
-  ) throws(SystemError) -> Int {
-    try Processes.kill(
-      withEnvironment: "\(variable)=\(value(stateDirectory: stateDirectory))", deadline: deadline)
   }
 }

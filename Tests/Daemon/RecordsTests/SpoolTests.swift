@@ -1,9 +1,8 @@
 import CNI
-@testable import Daemon
 import DaemonAPI
 import Glibc
-import JSON
 import Linux
+import Records
 import Testing
 import TestSupport
 
@@ -11,6 +10,7 @@ import TestSupport
 struct SpoolFixture {
   let outer: TemporaryDirectory
   let bootID: String
+  let told = TestLog()
 
   init() throws {
     outer = try TemporaryDirectory()
@@ -20,12 +20,10 @@ struct SpoolFixture {
 
   var directory: String { outer("spool") }
   var files: [String] { TemporaryDirectory.files(below: directory) }
-  var log: String { String(decoding: (try? Files.read(outer("log"))) ?? [], as: UTF8.self) }
+  var log: String { told.text }
 
   func open() throws(StartError) -> Spool {
-    var configuration = Configuration()
-    configuration.logFile = outer("log")
-    return try Spool(directories: [directory], log: try Log(configuration))
+    try Spool(directories: [directory], log: told)
   }
 
   /// The error of opening it.
@@ -150,7 +148,7 @@ struct SpoolTests {
     #expect(opened.scan() == [])
     #expect(opened.count == 0)
     #expect(opened.damagedCount == 0)
-    #expect(spool.log.contains("no \\\"plugin\\\""))
+    #expect(spool.log.contains("no \"plugin\""))
     opened.setAside(item, reason: "again")
     #expect(try spool.open().scan() == [])
   }
@@ -321,10 +319,8 @@ struct SpoolTests {
   @Test("several directories are one spool: one order, and each entry leaves its own")
   func directories() throws {
     let other = try SpoolFixture()
-    var configuration = Configuration()
-    configuration.logFile = spool.outer("log")
-    let log = try Log(configuration)
-    let opened = try Spool(directories: [spool.directory, other.directory], log: log)
+    let opened = try Spool(
+      directories: [spool.directory, other.directory], log: spool.told)
     #expect(opened.descriptors.count == 2)
     try spool.put(try spool.entry(1, id: "1"))
     try other.put(try other.entry(2, id: "2"))
@@ -340,19 +336,6 @@ struct SpoolTests {
     opened.setAside(items[2], reason: "no")
     #expect(spool.files == [items[0].name, items[2].name + ".refused"])
     #expect(opened.count == 1)
-  }
-
-  @Test(
-    "there is a spool beside each socket that shims use",
-    arguments: [
-      ([], ["/run/cnid/spool"]), (["/run/multus/multus.sock"], ["/run/cnid/spool"]),
-      (["/a/cnid.sock", "/b/x.sock"], ["/run/cnid/spool", "/a/spool"]),
-      (["/run/cnid/cnid.sock", "/cnid.sock"], ["/run/cnid/spool", "/spool"]),
-    ])
-  func sockets(sockets: [String], directories: [String]) {
-    var configuration = Configuration()
-    configuration.sockets = sockets
-    #expect(configuration.spoolDirectories == directories)
   }
 
   @Test("five thousand entries are read, found by attachment and removed")

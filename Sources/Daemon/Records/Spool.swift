@@ -35,7 +35,7 @@ package final class Spool: Sendable {
   ///   - directories: see `SpoolEntry.directory(socketDirectory:)`.
   ///   - log: hears of files that were set aside.
   /// - Throws: `StartError` if a directory cannot be made or is not root's alone.
-  package init(directories: [String], log: Log) throws(StartError) {
+  package init(directories: [String], log: any LogWriting) throws(StartError) {
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     var parts: [SpoolDirectory] = []
     for directory in directories { parts.append(try SpoolDirectory(directory, log: log)) }
@@ -81,21 +81,5 @@ package final class Spool: Sendable {
       return (x.nanoseconds, a.name) < (y.nanoseconds, b.name)
     }
     return items.sorted(by: isOlder)
-  }
-}
-
-extension Configuration {
-  /// The directories of the spool: beside each socket that shims use, which look for `cnid.sock`.
-  var spoolDirectories: [String] {
-    var directories = [SpoolEntry.directory(socketDirectory: socketDirectory)]
-    for path in sockets {
-      guard let slash = path.utf8.lastIndex(of: 0x2F) else { continue }
-      let directory = String(path[..<slash])
-      let spool = SpoolEntry.directory(socketDirectory: directory.isEmpty ? "/" : directory)
-      if DaemonAPI.socketPath(directory: directory + "/") == path, !directories.contains(spool) {
-        directories.append(spool)
-      }
-    }
-    return directories
   }
 }

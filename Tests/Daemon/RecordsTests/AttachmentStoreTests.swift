@@ -1,14 +1,14 @@
 import CNI
-import Daemon
-import DaemonAPI
 import Linux
 import PluginKit
+import Records
 import Testing
 import TestSupport
 
 /// A state directory, opened again and again.
 private struct State {
   let directory: TemporaryDirectory
+  let log = TestLog()
 
   init() throws {
     directory = try TemporaryDirectory()
@@ -16,10 +16,7 @@ private struct State {
   }
 
   func open() throws(StartError) -> AttachmentStore {
-    var configuration = Configuration()
-    configuration.logFile = directory("log")
-    return try AttachmentStore(
-      stateDirectory: directory("state"), log: try Log(configuration))
+    try AttachmentStore(stateDirectory: directory("state"), log: log)
   }
 
   var files: [String] { TemporaryDirectory.files(below: directory("state/attachments")) }
@@ -123,9 +120,8 @@ struct AttachmentStoreTests {
     #expect(again.count == 1)
     #expect(state.files.contains("0123.json.damaged"))
     #expect(!state.files.contains("0123.json"))
-    let log = String(decoding: try Files.read(state.directory("log")), as: UTF8.self)
-    #expect(log.contains("a damaged record was set aside"))
-    #expect(log.contains("0123.json"))
+    #expect(state.log.text.contains("a damaged record was set aside"))
+    #expect(state.log.text.contains("0123.json"))
     // What was set aside stays as it is.
     #expect(try state.open().count == 1)
     #expect(try Files.read(state.path("0123.json.damaged")) == Array(text.utf8))

@@ -33,7 +33,7 @@ final class SpoolDirectory: Sendable {
   let descriptor: Int32
 
   let directory: String
-  let log: Log
+  let log: any LogWriting
   private let state: Mutex<State>
   // Read by the thread that serves the metrics, which must not wait for a disk.
   private let known = Atomic<Int>(0)
@@ -43,7 +43,7 @@ final class SpoolDirectory: Sendable {
   static let temporaryNanoseconds: UInt64 = 300 * 1_000_000_000
 
   /// Makes the directory if it is missing, and begins to watch it.
-  init(_ directory: String, log: Log) throws(StartError) {
+  init(_ directory: String, log: any LogWriting) throws(StartError) {
     self.directory = directory
     self.log = log
     let identity = try Self.prepare(directory)
