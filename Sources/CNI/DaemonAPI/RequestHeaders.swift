@@ -14,7 +14,7 @@ package struct RequestHeaders: Sendable, Equatable {
   /// Names the answer's header that asks to come again; its value is `1`.
   package static let retryName = "Retry"
 
-  /// The request's id, see ``RequestID``.
+  /// The request's id, see ``/CNI/RequestID``.
   package var requestID: String?
   /// When the call began.
   package var stamp: Stamp?

@@ -14,7 +14,7 @@ package struct SpoolEntry: Sendable, Equatable {
 
   /// The call.
   package let request: Request
-  /// Its id, see ``RequestID``.
+  /// Its id, see ``/CNI/RequestID``.
   package let requestID: String
   /// When it began.
   package let stamp: Stamp
