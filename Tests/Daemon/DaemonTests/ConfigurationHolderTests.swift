@@ -110,17 +110,18 @@ struct ShippedConfigurationTests {
     #expect(action == .checkConfiguration(file))
   }
 
-  @Test("--help and README name every key")
+  @Test("--help and the page about cnid.json name every key")
   func documented() throws {
     guard case .print(let help) = try CommandLineReader.read(["--help"], version: "") else {
       Issue.record("no help")
       return
     }
-    let readme = String(
-      decoding: try Files.read("\(Program.packageDirectory)/README.md"), as: UTF8.self)
+    let pages = "\(Program.packageDirectory)/Documentation/cnid.docc"
+    let page = String(
+      decoding: try Files.read("\(pages)/ConfiguringTheDaemon.md"), as: UTF8.self)
     for key in Configuration.Key.allCases {
       #expect(help.contains(key.rawValue))
-      #expect(readme.contains("`\(key.rawValue)`"))
+      #expect(page.contains("`\(key.rawValue)`"))
     }
   }
 
