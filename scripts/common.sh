@@ -21,7 +21,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 need_root() {
   [ "$(id -u)" = 0 ] ||
-    die "needs root: it makes network namespaces and starts cnid in them (try: sudo $0)"
+    die "needs root: it creates network namespaces and starts cnid in them (try: sudo $0)"
 }
 
 need_toolchain() {
@@ -29,7 +29,8 @@ need_toolchain() {
     die "the Swift 6.3 toolchain is not in PATH (https://www.swift.org/install/linux/)"
 }
 
-# need_debian FILE=PACKAGE ...: installs the Debian packages whose FILE (a command, or a path) is missing.
+# need_debian FILE=PACKAGE ...: installs the Debian packages whose FILE (a command, or a path) is
+# missing.
 need_debian() {
   local pair file missing=()
   for pair in "$@"; do
@@ -56,8 +57,8 @@ apt_install() {
     -o DPkg::Lock::Timeout=120 "$@"
 }
 
-# debian_file PACKAGE PATH: prints where a file of a Debian package is: in .build/tools, because installing the
-# package would start its service.
+# debian_file PACKAGE PATH: prints where a file of a Debian package is: in .build/tools, because
+# installing the package would start its service.
 debian_file() {
   local package=$1 file=$root/.build/tools/$1/$2 scratch
   if [ ! -e "$file" ]; then
@@ -75,9 +76,10 @@ debian_file() {
   say "$file"
 }
 
-# debian_tree NAME PACKAGE ...: prints a directory, .build/tools/NAME, that has the files of Debian packages and of
-# those of their dependencies that this machine lacks. Installing them would start their services and write to
-# /etc and /run; programs from the tree run with LD_LIBRARY_PATH=TREE/usr/lib/x86_64-linux-gnu.
+# debian_tree NAME PACKAGE ...: prints a directory, .build/tools/NAME, that has the files of Debian
+# packages and of those of their dependencies that this machine lacks. Installing them would start
+# their services and write to /etc and /run. Programs from the tree run with
+# LD_LIBRARY_PATH=TREE/usr/lib/x86_64-linux-gnu.
 debian_tree() {
   local tree=$root/.build/tools/$1 scratch
   shift

@@ -143,11 +143,11 @@ package struct CommandLineReader {
 
     usage: cnid [flags]
 
-      --config FILE      configuration, JSON (default \(defaultFile) if it exists)
-      --socket-dir DIR   where cnid.sock is made (default /run/cnid)
-      --state-dir DIR    where records of attachments are kept (default /var/lib/cnid)
+      --config FILE      the configuration, JSON (default \(defaultFile) if it exists)
+      --socket-dir DIR   the directory of cnid.sock (default /run/cnid)
+      --state-dir DIR    the directory of the attachments' records (default /var/lib/cnid)
       --log-level LEVEL  error, warning, info or debug (default info)
-      --check-config     say whether the configuration is good, and end
+      --check-config     check the configuration, report its first error, and end
       --version          print the version, and end
       --help             print this text, and end
 
@@ -162,7 +162,7 @@ package struct CommandLineReader {
       cnid --socket-dir /tmp/try/run --state-dir /tmp/try/state --log-level debug
       curl --unix-socket /run/cnid/cnid.sock http://cnid/readyz
 
-    SIGTERM and SIGINT stop it: running calls finish first. SIGHUP has it read its file again.
+    SIGTERM and SIGINT stop cnid: running calls finish first. At SIGHUP it reads its file again.
 
     """
 }
