@@ -17,16 +17,12 @@ public struct Member<Dialect: MemberDialect> {
     self.dialect = dialect
   }
 
-  /// The error for a value that has another type than expected.
-  ///
-  /// - Parameter expected: such as `a string`.
+  /// The error for a value that has another type than expected, such as `a string`.
   public func mismatch(_ expected: String) -> Dialect.Failure {
     dialect.failure(MemberFault(path, .type(found: value.kind, expected: expected)))
   }
 
-  /// The error for a value of the right type that cannot be taken.
-  ///
-  /// - Parameter reason: why.
+  /// The error for a value of the right type that cannot be taken, with the reason.
   public func invalid(_ reason: String) -> Dialect.Failure {
     dialect.failure(MemberFault(path, .value(reason)))
   }

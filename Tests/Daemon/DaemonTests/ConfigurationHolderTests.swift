@@ -116,7 +116,7 @@ struct ShippedConfigurationTests {
       Issue.record("no help")
       return
     }
-    let pages = "\(Program.packageDirectory)/Documentation/cnid.docc"
+    let pages = "\(Program.packageDirectory)/Sources/Programs/cnid/cnid.docc"
     let page = String(
       decoding: try Files.read("\(pages)/ConfiguringTheDaemon.md"), as: UTF8.self)
     for key in Configuration.Key.allCases {
