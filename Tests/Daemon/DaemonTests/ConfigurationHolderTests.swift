@@ -1,5 +1,6 @@
 import Addresses
 import Daemon
+import Foundation
 import JSON
 import Linux
 import PluginKit
@@ -110,18 +111,33 @@ struct ShippedConfigurationTests {
     #expect(action == .checkConfiguration(file))
   }
 
-  @Test("--help and the page about cnid.json name every key")
-  func documented() throws {
+  @Test("--help has a line for each key, and marks those that need a restart")
+  func helped() throws {
     guard case .print(let help) = try CommandLineReader.read(["--help"], version: "") else {
       Issue.record("no help")
       return
     }
-    let pages = "\(Program.packageDirectory)/Sources/Programs/cnid/cnid.docc"
-    let page = String(
-      decoding: try Files.read("\(pages)/ConfiguringTheDaemon.md"), as: UTF8.self)
+    let lines = help.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
     for key in Configuration.Key.allCases {
-      #expect(help.contains(key.rawValue))
-      #expect(page.contains("`\(key.rawValue)`"))
+      let line = try #require(lines.first { $0.first == key.rawValue })
+      #expect((line.dropFirst().first == "*") == key.isFixedAtStart)
+    }
+  }
+
+  @Test("the documentation has a row for each key, with its default")
+  func documented() throws {
+    let shipped = try #require(try JSONValue.parse(shipped()).object)
+    let page = String(
+      decoding: try Files.read(
+        "\(Program.packageDirectory)/Sources/Programs/cnid/cnid.docc/ConfiguringTheDaemon.md"),
+      as: UTF8.self)
+    for key in Configuration.Key.allCases {
+      let value = try #require(shipped[key.rawValue])
+      // Arrays are printed with a blank after each comma there.
+      let json = String(decoding: value.bytes, as: UTF8.self)
+        .replacingOccurrences(of: ",", with: ", ")
+      let words = value.isNull ? "none" : value.number == nil ? "`\(value.string ?? json)`" : json
+      #expect(page.contains("| `\(key.rawValue)` | \(words) | "))
     }
   }
 
