@@ -7,8 +7,10 @@ import Linux
 /// One file for each entry, `<socket directory>/spool/<stamp>-<request id>.json`: a JSON object with the members of
 /// ``Request`` and `version`, `requestID` and `stamp`.
 package struct SpoolEntry: Sendable, Equatable {
-  /// The form of entries that this program writes and reads; `version`.
-  package static let version = 1
+  /// The forms of an entry, the member `version`.
+  ///
+  /// An entry outlives its shim, and shim and daemon are not replaced at the same moment.
+  package static let history = FormatHistory([{ $0.joinStamp() }])
   /// The most bytes that an entry has: as many as the daemon takes of a request.
   package static let sizeLimit = 16 << 20
 
@@ -35,7 +37,7 @@ package struct SpoolEntry: Sendable, Equatable {
   /// The entry's JSON.
   package func encoded() -> [UInt8] {
     var object = JSONObject()
-    object["version"] = .number(JSONNumber(Self.version))
+    object["version"] = .number(JSONNumber(Self.history.current))
     object["requestID"] = .string(requestID)
     object["stamp"] = .string(stamp.description)
     object.members += request.json.members
@@ -45,7 +47,8 @@ package struct SpoolEntry: Sendable, Equatable {
   /// Reads an entry's file.
   ///
   /// - Parameter bytes: the whole file.
-  /// - Throws: code 6 with the first thing that is wrong; never with any of the file's text.
+  /// - Throws: code 1 if only a newer program understands it; code 6 with the first thing that is wrong, never with any
+  ///   of the file's text.
   package init(parsing bytes: [UInt8]) throws(CNIError) {
     let value: JSONValue
     do throws(JSONError) {
@@ -53,8 +56,7 @@ package struct SpoolEntry: Sendable, Equatable {
     } catch {
       throw CNIError(.decodingFailure, error.description)
     }
-    guard let object = value.object else { throw Self.invalid("entry", "an object") }
-    guard object["version"]?.int == Self.version else { throw Self.invalid("version", "1") }
+    let object = try Self.upgraded(value)
     guard let id = object["requestID"]?.string, RequestID.isValid(id) else {
       throw Self.invalid("requestID", "a request id")
     }
@@ -64,6 +66,18 @@ package struct SpoolEntry: Sendable, Equatable {
     request = try Request(object)
     requestID = id
     self.stamp = stamp
+  }
+
+  private static func upgraded(_ value: JSONValue) throws(CNIError) -> JSONObject {
+    guard let object = value.object else { throw invalid("entry", "an object") }
+    switch history.read(object) {
+    case .usable(let object, _): return object
+    case .unversioned: throw invalid("version", "a number")
+    case .newer(let version):
+      throw CNIError(
+        .incompatibleVersion,
+        "spool entry of version \(version), this program knows \(history.current)")
+    }
   }
 
   private static func invalid(_ name: String, _ wanted: String) -> CNIError {

@@ -1,4 +1,4 @@
-public import CNI
+package import CNI
 public import Linux
 public import Netlink
 
@@ -57,30 +57,45 @@ public enum AttachmentNamespace {
     }
   }
 
+  /// What leads to the namespace of an attachment.
+  package struct Trace: Sendable {
+    package let key: AttachmentKey
+    package let namespace: NamespaceIdentity
+    /// CNI_NETNS of its ADD; may be empty.
+    package let path: String
+
+    /// Nil for an attachment that has no namespace.
+    package init?(_ record: AttachmentRecord) {
+      guard let namespace = record.namespace else { return nil }
+      key = record.key
+      self.namespace = namespace
+      path = record.environment["CNI_NETNS"] ?? ""
+    }
+  }
+
   /// Whether the namespace of an attachment is still there.
   ///
   /// It is if its path opens it, if it is the daemon's own, or if some namespace has the attachment's link.
   ///
   /// - Parameters:
-  ///   - record: the attachment; one that names no namespace counts as alive.
+  ///   - trace: what leads there.
   ///   - node: a socket of the daemon's namespace.
   ///   - deadline: when to give up.
   /// - Returns: whether it is.
   /// - Throws: when it could not be found out.
-  public static func isAlive(
-    _ record: AttachmentRecord, _ node: inout NetlinkSocket, deadline: Deadline
+  package static func isAlive(
+    _ trace: Trace, _ node: inout NetlinkSocket, deadline: Deadline
   ) throws(CNIError) -> Bool {
-    guard let namespace = record.namespace else { return true }
-    let path = record.environment["CNI_NETNS", default: ""]
+    let (key, namespace, path) = (trace.key, trace.namespace, trace.path)
     if !path.isEmpty {
       let opens = try mapped { () throws(SystemError) in try leads(path, to: namespace.cookie) }
       if opens { return true }
     }
     do throws(NetlinkError) {
       if try node.namespaceCookie() == namespace.cookie { return true }
-      let mark = OwnerMark(containerID: record.key.containerID, ifName: record.key.ifName)
+      let mark = OwnerMark(containerID: key.containerID, ifName: key.ifName)
       return try link(
-        named: record.key.ifName, mark: mark, likely: namespace.id, &node, deadline: deadline)
+        named: key.ifName, mark: mark, likely: namespace.id, &node, deadline: deadline)
         != nil
     } catch {
       throw CNIError(error)

@@ -109,7 +109,8 @@ private func fuzzEntries(_ seed: UInt64, rounds: Int) -> Int {
       precondition((try? SpoolEntry(parsing: entry.encoded())) == entry)
       precondition(SpoolEntry.isFileName(entry.fileName))
     } catch {
-      precondition(error.code == .decodingFailure && !error.message.isEmpty)
+      let codes = [CNIErrorCode.decodingFailure, .incompatibleVersion]
+      precondition(codes.contains(error.code) && !error.message.isEmpty)
     }
   }
   return read

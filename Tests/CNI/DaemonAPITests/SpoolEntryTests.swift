@@ -89,7 +89,7 @@ struct SpoolEntryTests {
   @Test(
     "A damaged entry is an error that says what is wrong and nothing of the entry",
     arguments: [
-      (["version": nil], "version"), (["version": 2], "version"), (["version": "1"], "version"),
+      (["version": nil], "version"), (["version": -1], "version"), (["version": "1"], "version"),
       (["requestID": nil], "requestID"), (["requestID": "../secret"], "requestID"),
       (["requestID": 7], "requestID"), (["stamp": nil], "stamp"), (["stamp": "secret"], "stamp"),
       (["stamp": 5], "stamp"), (["env": ["A": 1]], "env"), (["env": "secret"], "env"),
@@ -114,5 +114,38 @@ struct SpoolEntryTests {
     #expect(SpoolEntry.directory(socketDirectory: "/a/b/") == "/a/b/spool")
     #expect(SpoolEntry.directory(socketDirectory: "/") == "/spool")
     #expect(SpoolEntry.directory(socketDirectory: "") == "spool")
+  }
+
+  // What stands here never changes: a new version gets one more.
+  /// Entries as shims have written them.
+  static let golden = [
+    // Version 0, from before the first release; made by hand.
+    #"{"version":0,"requestID":"a-1","bootID":"0f1e2d3c-aaaa-bbbb","nanoseconds":12345678,"#
+      + #""env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"c1","CNI_IFNAME":"eth0"},"#
+      + #""config":"eyAibmFtZSI6Im4iLCAibiI6MWU0MDAgfQoA/w=="}"#,
+    #"{"version":1,"requestID":"a-1","stamp":"0f1e2d3c-aaaa-bbbb:12345678","#
+      + #""env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"c1","CNI_IFNAME":"eth0"},"#
+      + #""config":"eyAibmFtZSI6Im4iLCAibiI6MWU0MDAgfQoA/w=="}"#,
+  ]
+
+  @Test("An entry of every version is read, and the newest is written as it stands here")
+  func versions() throws {
+    let plain = Request(
+      env: ["CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"],
+      config: request.config)
+    let entry = try #require(SpoolEntry(plain, requestID: "a-1", stamp: stamp))
+    #expect(SpoolEntry.history.current == Self.golden.count - 1)
+    for text in Self.golden { #expect(try SpoolEntry(parsing: Array(text.utf8)) == entry) }
+    #expect(String(decoding: entry.encoded(), as: UTF8.self) == Self.golden.last)
+  }
+
+  @Test("A newer entry is an error of its own, unless it says that it can be read")
+  func newer() throws {
+    let bytes = try members(["version": 2])
+    let error = #expect(throws: CNIError.self) { try SpoolEntry(parsing: bytes) }
+    #expect(error?.code == .incompatibleVersion)
+    #expect(error?.message == "spool entry of version 2, this program knows 1")
+    let readable = try members(["version": 2, "readableFrom": 1, "later": []])
+    #expect(try SpoolEntry(parsing: readable).request == request)
   }
 }

@@ -34,11 +34,19 @@ private let corpus = [
     + #""configuration":"","environment":{"A":"b"},"origin":"ovn","requestID":"r","stamp":"b:1","#
     + #""namespace":{"cookie":77,"id":3},"plan":[{"kind":"link","values":{"a":[1]}}],"#
     + #""result":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.1/8"}]}}"#,
+  #"{"version":2,"readableFrom":2,"phase":"attached","network":"n","containerID":"c","ifName":"e","#
+    + #""plugin":"p","place":"n.0","parent":{"network":"n","containerID":"c","ifName":"e","#
+    + #""plugin":"delegate"},"configuration":"","environment":{"CNI_NETNS":"/run/netns/0123456789"},"#
+    + #""origin":"cni","requestID":"0123456789abcdef0123456789abcdef","stamp":"b:1","plan":[],"#
+    + #""names":[{"kind":"iface-id","scope":"unix:/run/db.sock","value":"default_a"}],"#
+    + #""duties":[{"kind":"report","due":7,"values":{}}],"#
+    + #""notes":{"status":["0123456789 0123456789 0123456789 0123456789"]}}"#,
 ]
 
 private let tokens = [
   "\"", "{", "}", "[", "]", ",", ":", "null", "1", "-", "2", "e9", "\"phase\"", "\"deleting\"",
   "\"version\":", "18446744073709551615", "=", "\\u0000", "\"result\":", "\"mtu\":0", "é",
+  "\"readableFrom\":", "\"names\":", "[{}]",
 ]
 
 /// Feeds damaged files to the parser; gives back how many of them were records.

@@ -63,14 +63,14 @@ struct RecordTests {
     #expect(try AttachmentRecord(parsing: record.encoded()) == record)
   }
 
-  @Test("a record of before namespaces had ids is still one, of version 1")
+  @Test("a record of before namespaces had ids is still one")
   func withoutID() throws {
     let bytes = try file("namespace", ["cookie": 77])
     let record = try AttachmentRecord(parsing: bytes)
     #expect(record.namespace == NamespaceIdentity(cookie: 77, id: nil))
     #expect(record.encoded() == bytes)
     let json = JSONValue(text: String(decoding: try fullRecord().encoded(), as: UTF8.self))
-    #expect(json["version"] == 1)
+    #expect(json["version"] == 2)
     #expect(json.at("namespace", "id") == 7)
   }
 
@@ -107,6 +107,13 @@ struct RecordTests {
       Change("result") { $0.result?.ips.removeLast() },
       Change("empty result") { $0.result = CNIResult() },
       Change("no result") { $0.result = nil },
+      Change("parent") {
+        $0.parent = AttachmentKey(
+          network: "n", containerID: "c", ifName: "i", plugin: "delegate", place: "0.1")
+      },
+      Change("names") { $0.names = [OutsideName(kind: "k", scope: "", value: "v")] },
+      Change("duties") { $0.duties = [Duty(kind: "report", due: .max)] },
+      Change("notes") { $0.notes = JSONObject([("a", [1])]) },
     ])
   func field(change: Change) throws {
     let before = try fullRecord()
@@ -123,6 +130,7 @@ struct RecordTests {
       AttachmentKey(network: "n", containerID: "other", ifName: "i", plugin: "p"),
       AttachmentKey(network: "n", containerID: "c", ifName: "ö☃", plugin: "p"),
       AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "other/p"),
+      AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "p", place: "net.0"),
     ])
   func keys(key: AttachmentKey) throws {
     let record = AttachmentRecord(
@@ -144,23 +152,27 @@ struct RecordTests {
   func description() {
     let key = AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "p")
     #expect("\(key)" == "c/i (n, p)")
+    let part = AttachmentKey(
+      network: "n", containerID: "c", ifName: "i", plugin: "p", place: "net.0")
+    #expect("\(part)" == "c/i (n, p, net.0)")
   }
 }
 
 @Suite("AttachmentRecord: files of other programs, and damaged ones")
 struct ForeignRecordTests {
-  @Test("members that this program does not know are passed over")
+  @Test("members that this program does not know are kept as they are")
   func unknownMembers() throws {
-    #expect(try AttachmentRecord(parsing: file("later", ["a": 1])) == fullRecord())
+    let bytes = try file("later", ["a": JSONValue(text: "1.50")])
+    #expect(try AttachmentRecord(parsing: bytes).encoded() == bytes)
   }
 
   @Test(
     "a newer record says so, whatever else is in it",
-    arguments: [(#"{"version":2}"#, 2), (#"{"phase":7,"version":9000}"#, 9000)])
+    arguments: [(#"{"version":3}"#, 3), (#"{"phase":7,"version":9000}"#, 9000)])
   func newer(text: String, version: Int) {
     let error = fault(Array(text.utf8))
     #expect(error?.reason == .newer(version))
-    #expect(error?.description == "record of version \(version), this program knows 1")
+    #expect(error?.description == "record of version \(version), this program knows 2")
   }
 
   /// What is wrong with a file, and what the error names.
@@ -179,8 +191,9 @@ struct ForeignRecordTests {
   @Test(
     "a missing member, another type and a senseless value are damage that names the member",
     arguments: [
-      Damage("version", nil), Damage("version", "1"), Damage("version", 0), Damage("version", -1),
+      Damage("version", nil), Damage("version", "1"), Damage("version", -1),
       Damage("version", JSONValue(text: "1.5")), Damage("version", JSONValue(text: "1e99")),
+      Damage("readableFrom", nil), Damage("readableFrom", "2"),
       Damage("phase", nil), Damage("phase", "gone"), Damage("phase", 1),
       Damage("network", nil), Damage("network", .null),
       Damage("containerID", nil), Damage("containerID", 1), Damage("ifName", nil),
@@ -198,7 +211,11 @@ struct ForeignRecordTests {
       Damage("plan", [1]), Damage("plan", [["kind": "link"]]), Damage("plan", [["values": [:]]]),
       Damage("plan", [["kind": 1, "values": [:]]]), Damage("plan", [["kind": "a", "values": 1]]),
       Damage("result", 1), Damage("result", ["ips": [["address": "nonsense"]]]),
-      Damage("result", ["cniVersion": "9.9.9"]),
+      Damage("result", ["cniVersion": "9.9.9"]), Damage("place", 1),
+      Damage("parent", 1), Damage("parent", ["network": "n"]), Damage("names", [:]),
+      Damage("names", [["kind": "k", "scope": "s"]]), Damage("duties", 1),
+      Damage("duties", [["kind": "k", "due": -1, "values": [:]]]),
+      Damage("duties", [["kind": "k", "due": 1]]), Damage("notes", []),
     ])
   func damaged(damage: Damage) throws {
     let error = try #require(fault(file(damage.key, damage.value)))
