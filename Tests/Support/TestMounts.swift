@@ -19,7 +19,7 @@ public enum TestMounts {
     try mount(file, path, nil, UInt(MS_BIND), nil)
   }
 
-  private static func becomePrivate() throws {
+  static func becomePrivate() throws {
     guard CLinux.unshare(newMountNamespace) == 0 else { throw TestError("unshare: needs root") }
     // Without this the mount would spread to the machine.
     try mount("none", "/", nil, UInt(MS_REC) | UInt(MS_PRIVATE), nil)

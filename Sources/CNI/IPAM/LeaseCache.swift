@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 
 /// What is known of lease directories since they were last seen.
 ///
@@ -9,7 +9,7 @@ import Linux
 /// safe, and a daemon starts with nothing.
 package final class LeaseCache: Sendable {
   /// The process's own; a directory is remembered once.
-  package static let shared = LeaseCache()
+  package static let shared = LeaseCache(keeper: .shared)
 
   private struct Entry {
     let stamp: DirectoryStamp
@@ -24,12 +24,19 @@ package final class LeaseCache: Sendable {
 
   private let state = Mutex(State())
   private let limit: Int
+  /// Sends address files to the disk; nil leaves that to the kernel.
+  let keeper: Keeper?
 
   /// Makes an empty cache.
   ///
-  /// - Parameter limit: how many addresses are remembered, over all directories; about 150 bytes
-  ///   each.
-  package init(limit: Int = 32_768) { self.limit = limit }
+  /// - Parameters:
+  ///   - limit: how many addresses are remembered, over all directories; about 150 bytes
+  ///     each.
+  ///   - keeper: sends address files to the disk; nil leaves that to the kernel.
+  package init(limit: Int = 32_768, keeper: Keeper? = nil) {
+    self.limit = limit
+    self.keeper = keeper
+  }
 
   /// Hands out what is known of a directory, and forgets it: the holder of the lock may change it.
   ///

@@ -94,10 +94,12 @@ struct LeaseStore: ~Copyable {
 
 /// Finding leases.
 extension LeaseStore {
-  /// Whether an address has no file.
+  /// Whether an address has no file, or one whose lease a power cut took.
   ///
   /// A hint: ``claim(_:for:)`` has the last word.
-  func isFree(_ address: IPAddress) -> Bool { !index.taken.contains(address) }
+  func isFree(_ address: IPAddress) -> Bool {
+    !index.taken.contains(address) || index.lost.contains(address)
+  }
 
   /// The addresses whose file is empty, lowest first: a plugin died between making and writing it.
   var abandoned: [IPAddress] { index.empty.sorted() }
@@ -136,7 +138,9 @@ extension LeaseStore {
       if number % 256 == 0 { try deadline.check("read", directory) }
       // Also passes over `lock` and `last_reserved_ip.0`.
       guard let address = IPAddress(name), address.description == name else { continue }
-      index.insert(address, content(of: address))
+      let content = content(of: address)
+      let isLost = content == [] && (try? Files.isOfAnotherBoot(path(name))) == true
+      index.insert(address, content, isLost: isLost)
     }
     isFresh = true
   }
@@ -171,11 +175,13 @@ extension LeaseStore {
   mutating func claim(
     _ address: IPAddress, for owner: LeaseOwner, _ permit: borrowing Permit
   ) throws(SystemError) -> Bool {
+    if index.lost.contains(address), try !reclaim(address, permit) { return false }
     stamp = nil
     let isMine = try LeaseStore.create(
       path("\(address)"), owner.content, through: path(LeaseStore.temporaryName))
     // A file that was not known belongs to somebody who does not take the lock.
     index.insert(address, isMine ? owner.content : nil)
+    if isMine { cache.keeper?.note(path("\(address)")) }
     return isMine
   }
 
@@ -207,6 +213,7 @@ extension LeaseStore {
     stamp = nil
     try Files.removeIfPresent(path("\(address)"))
     index.remove(address, content)
+    cache.keeper?.note(path("\(address)"))
   }
 
   /// Notes the address that a range set gave last; only a hint, so failing is no error.

@@ -39,6 +39,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let notDirectory = Errno(rawValue: ENOTDIR)
   /// The file is a directory.
   public static let isDirectory = Errno(rawValue: EISDIR)
+  /// Too many symbolic links, or one where none may be.
+  public static let loop = Errno(rawValue: ELOOP)
   /// An argument is invalid.
   public static let invalid = Errno(rawValue: EINVAL)
   /// The process has too many open files.

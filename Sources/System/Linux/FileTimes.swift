@@ -28,6 +28,15 @@ public struct DirectoryStamp: Hashable, Sendable {
 }
 
 extension Files {
+  /// Whether a file was last written before the machine was started, as far as the clock of today tells.
+  package static func isOfAnotherBoot(_ path: String) throws(SystemError) -> Bool {
+    var result = stat()
+    _ = try retrying("lstat", path) { unsafe lstat(path, &result) }
+    let (now, sinceBoot) = (KernelClock.real, KernelClock.boot)
+    guard now > sinceBoot else { return false }
+    return Int(result.st_mtim.tv_sec) < Int(clamping: (now - sinceBoot) / 1_000_000_000)
+  }
+
   /// The stamp of a directory, stat(2).
   public static func stamp(_ path: String) throws(SystemError) -> DirectoryStamp {
     var result = stat()

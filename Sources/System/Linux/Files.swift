@@ -305,7 +305,11 @@ public enum Files {
     defer { _ = unsafe closedir(directory) }
     var names: [String] = []
     while true {
-      guard let entry = unsafe readdir(directory) else { return names }
+      var code: Int32 = 0
+      guard let entry = unsafe cl_read_directory(directory, &code) else {
+        if code == 0 { return names }
+        throw SystemError("readdir", path, Errno(rawValue: code))
+      }
       let name = unsafe String(cString: cl_entry_name(entry))
       if name != "." && name != ".." { names.append(name) }
     }

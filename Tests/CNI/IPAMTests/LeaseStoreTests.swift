@@ -105,6 +105,17 @@ struct LeaseStoreTests {
     #expect(leases.content("10.1.2.1") == "")
   }
 
+  @Test("An empty address file of before this boot is free: a power cut took its content")
+  func emptyOfAnotherBoot() throws {
+    for name in ["10.1.2.2", "10.1.2.3"] { try leases.write(name, "") }
+    _ = try Files.stamp(leases.path("10.1.2.2"), modified: FileTime(seconds: 1, nanoseconds: 0))
+    #expect(try leases.addresses(Self.subnet, "a") == ["10.1.2.2/29"])
+    #expect(leases.content("10.1.2.2") == "a\r\neth0")
+    #expect(try leases.addresses(Self.subnet, "b") == ["10.1.2.4/29"])
+    try leases.delete(Self.subnet, "a")
+    #expect(!leases.leases.contains("10.1.2.2"))
+  }
+
   @Test("An empty address file is taken over when its address is requested")
   func emptyRequested() throws {
     try leases.write("10.1.2.4", "")

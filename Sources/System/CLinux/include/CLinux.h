@@ -136,6 +136,17 @@ static inline long cl_getrandom(void *buffer, size_t length) {
 static inline int cl_exchange(const char *one, const char *other) {
   return (int)syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, other, 2u);
 }
+// sync_file_range(SYNC_FILE_RANGE_WRITE) of a whole file: its content begins to be written.
+static inline int cl_begin_writing(int fd) {
+  return (int)syscall(SYS_sync_file_range, fd, 0LL, 0LL, 2u);
+}
+// readdir, whose end and whose errors differ in *error only.
+static inline struct dirent *cl_read_directory(DIR *directory, int *error) {
+  errno = 0;
+  struct dirent *entry = readdir(directory);
+  *error = errno;
+  return entry;
+}
 static inline int cl_gettid(void) { return (int)syscall(SYS_gettid); }
 static inline int cl_is_directory(mode_t mode) { return S_ISDIR(mode); }
 static inline int cl_is_regular(mode_t mode) { return S_ISREG(mode); }
