@@ -127,7 +127,7 @@ let ordinary: [Target] = [
       "Addresses", "FakeVRouter",
     ]),
   tests(
-    .daemon, "RecordsTests", ["Records", "PluginKit", "DaemonAPI", "CNI", "Linux"]),
+    .daemon, "RecordsTests", ["Records", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux"]),
   tests(
     .daemon, "DaemonTests",
     [
@@ -137,8 +137,8 @@ let ordinary: [Target] = [
   tests(
     nil, "IntegrationTests",
     [
-      "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
-      "Netlink", "Addresses", "FakeVRouter",
+      "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "Records", "PluginKit", "DaemonAPI", "CNI",
+      "HTTP", "JSON", "Linux", "Netlink", "Addresses", "FakeVRouter",
     ]),
 ]
 

@@ -64,9 +64,7 @@ final class BackgroundWork: Sendable {
 
   /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's call can be there.
   func recover() {
-    for record in handler.store.records() where handler.isUnfinished(record) {
-      backlog.add(.finish(record.key))
-    }
+    for key in handler.store.unfinished() { backlog.add(.finish(key)) }
     lookAround()
   }
 
@@ -206,9 +204,9 @@ final class BackgroundWork: Sendable {
       return try handler.undoUnread(key, requestID: requestID, deadline, progress)
     case .removeOrphan(let key):
       // A namespace that has come back to life was another's, and so is the record then.
-      guard let record = handler.store.record(key), orphans.isStillDead(record) else {
-        return .nothing
-      }
+      guard let record = handler.store.record(key),
+        let trace = AttachmentNamespace.Trace(record), orphans.isStillDead(trace)
+      else { return .nothing }
       return try handler.remove(record, .orphan, deadline, progress)
     case .spooled(let name, let containerID, let ifName):
       let items = spool.items(containerID: containerID, ifName: ifName)
@@ -224,16 +222,11 @@ final class BackgroundWork: Sendable {
   /// Lists the attachments whose namespaces have been dead for long enough.
   private func sweep(_ id: Int32?) {
     let now = KernelClock.monotonic
-    let records: [AttachmentRecord]
-    if let id {
-      records = handler.store.records(namespaceID: id)
-      if records.isEmpty { return }
-    } else {
-      records = handler.store.records()
-    }
+    let traces = handler.store.traces(namespaceID: id)
+    if id != nil, traces.isEmpty { return }
     let dead =
-      id.map { orphans.ended(namespaceID: $0, records, now: now) }
-      ?? orphans.look(at: records, now: now)
+      id.map { orphans.ended(namespaceID: $0, traces, now: now) }
+      ?? orphans.look(at: traces, now: now)
     for key in dead { backlog.add(.removeOrphan(key)) }
   }
 

@@ -186,7 +186,7 @@ struct CommandHandler: Sendable {
     var record = record
     record.phase = .deleting
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
-    try? store.write(record)
+    try? store.beginDeleting(record.key)
     let call = PluginCall<P.Step>(
       plugin: plugin.name, request: request, record: record, progress: progress)
     try plugin.delete(call)

@@ -74,7 +74,14 @@ package struct Lifecycle: ~Copyable {
     for directory in directories { try RunDirectory.prepare(directory) }
     let lock = try takeLock()
     endPrograms()
-    let store = try AttachmentStore(stateDirectory: configuration.stateDirectory, log: log)
+    let log = log
+    try starting { () throws(SystemError) in
+      try Keeper.shared.start { error in
+        log.write(.error, "files cannot be sent to the disk", [("error", "\(error)")])
+      }
+    }
+    let store = try AttachmentStore(
+      stateDirectory: configuration.stateDirectory, log: log, keeper: .shared)
     let registry = try assemble(plugins)
     let server = try Server(
       configuration: configuration, registry: registry, store: store, log: log,
@@ -290,6 +297,7 @@ package struct Lifecycle: ~Copyable {
     } catch {
       log.write(.warning, "links are still being removed", [("error", "\(error)")])
     }
+    Keeper.shared.flush()
     log.write(.info, "stopped")
   }
 

@@ -10,10 +10,9 @@ package import PluginKit
 /// own DEL may still come. Records of another boot are not its business: recovery at start settles them.
 package final class OrphanSweep: Sendable {
   /// Says whether an attachment's namespace is still there; true when it could not be found out.
-  package typealias Question = @Sendable (AttachmentRecord) -> Bool
+  package typealias Question = @Sendable (AttachmentNamespace.Trace) -> Bool
 
   private let grace: Mutex<UInt64>
-  private let bootID: String
   private let isAlive: Question
   /// Since when the dead ones are known to be, KernelClock.monotonic.
   private let dead = Mutex<[AttachmentKey: UInt64]>([:])
@@ -22,11 +21,9 @@ package final class OrphanSweep: Sendable {
   ///
   /// - Parameters:
   ///   - graceSeconds: `orphanGrace` of the configuration.
-  ///   - bootID: this boot's.
   ///   - isAlive: looks at one attachment; blocks for as long as that takes.
-  package init(graceSeconds: Int, bootID: String, isAlive: @escaping Question) {
+  package init(graceSeconds: Int, isAlive: @escaping Question) {
     grace = Mutex(Self.nanoseconds(graceSeconds))
-    self.bootID = bootID
     self.isAlive = isAlive
   }
 
@@ -42,11 +39,11 @@ package final class OrphanSweep: Sendable {
   /// Looks at all attachments.
   ///
   /// - Parameters:
-  ///   - records: every record that there is; what is not among them is forgotten.
+  ///   - traces: of every attachment of this boot; what is not among them is forgotten.
   ///   - now: KernelClock.monotonic.
   /// - Returns: the attachments whose namespace has been dead for the grace, until their records are gone.
-  package func look(at records: [AttachmentRecord], now: UInt64) -> [AttachmentKey] {
-    let gone = Set(records.filter { isGone($0) }.map(\.key))
+  package func look(at traces: [AttachmentNamespace.Trace], now: UInt64) -> [AttachmentKey] {
+    let gone = Set(traces.filter { !isAlive($0) }.map(\.key))
     return dead.withLock { dead in
       dead = dead.filter { gone.contains($0.key) }
       for key in gone where dead[key] == nil { dead[key] = now }
@@ -58,25 +55,25 @@ package final class OrphanSweep: Sendable {
   ///
   /// - Parameters:
   ///   - id: the id.
-  ///   - records: every record that there is; those with another id stay as they were.
+  ///   - traces: of every attachment of this boot; those with another id stay as they were.
   ///   - now: KernelClock.monotonic.
   /// - Returns: as `look(at:now:)`.
   package func ended(
-    namespaceID id: Int32, _ records: [AttachmentRecord], now: UInt64
+    namespaceID id: Int32, _ traces: [AttachmentNamespace.Trace], now: UInt64
   ) -> [AttachmentKey] {
-    let concerned = records.filter { $0.namespace?.id == id }
-    let gone = Set(concerned.filter { isGone($0) }.map(\.key))
+    let concerned = traces.filter { $0.namespace.id == id }
+    let gone = Set(concerned.filter { !isAlive($0) }.map(\.key))
     return dead.withLock { dead in
-      for record in concerned {
-        dead[record.key] = gone.contains(record.key) ? dead[record.key] ?? now : nil
+      for trace in concerned {
+        dead[trace.key] = gone.contains(trace.key) ? dead[trace.key] ?? now : nil
       }
       return due(dead, now)
     }
   }
 
   /// Whether an attachment that was named is still dead, just before it is removed.
-  package func isStillDead(_ record: AttachmentRecord) -> Bool {
-    dead.withLock { $0[record.key] != nil } && isGone(record)
+  package func isStillDead(_ trace: AttachmentNamespace.Trace) -> Bool {
+    dead.withLock { $0[trace.key] != nil } && !isAlive(trace)
   }
 
   /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is known to be dead.
@@ -87,11 +84,6 @@ package final class OrphanSweep: Sendable {
       let (due, overflow) = first.addingReportingOverflow(grace)
       return overflow ? .max : due
     }
-  }
-
-  private func isGone(_ record: AttachmentRecord) -> Bool {
-    guard record.namespace != nil, record.stamp.bootID == bootID else { return false }
-    return !isAlive(record)
   }
 
   private func due(_ dead: [AttachmentKey: UInt64], _ now: UInt64) -> [AttachmentKey] {
@@ -108,14 +100,14 @@ extension OrphanSweep {
   /// - Parameter log: hears when it could not be found out.
   /// - Returns: the question, which ends within ten seconds.
   package static func kernel(_ log: Log) -> Question {
-    { record in
+    { trace in
       do throws(CNIError) {
         var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
-        return try AttachmentNamespace.isAlive(record, &node, deadline: .after(seconds: 10))
+        return try AttachmentNamespace.isAlive(trace, &node, deadline: .after(seconds: 10))
       } catch {
         log.write(
           .warning, "whether a namespace is alive could not be found out",
-          [("attachment", "\(record.key)"), ("error", "\(error)")])
+          [("attachment", "\(trace.key)"), ("error", "\(error)")])
         return true
       }
     }

@@ -68,8 +68,7 @@ package final class Server: Sendable {
       try BackgroundWork(
         backlog: backlog, handler: handler, dispatcher: dispatcher,
         orphans: OrphanSweep(
-          graceSeconds: configuration.orphanGrace, bootID: store.bootID,
-          isAlive: OrphanSweep.kernel(log)),
+          graceSeconds: configuration.orphanGrace, isAlive: OrphanSweep.kernel(log)),
         metrics: metrics, log: log)
     }
     let sources = Metrics.Sources(

@@ -1,116 +1,80 @@
 package import CNI
-import Linux
+package import Linux
 package import PluginKit
 
 /// The records of all attachments: one file each in `<stateDir>/attachments`, and an index in memory.
+///
+/// A record is `<hash>.json`, and `<hash>.deleting` once its DEL has begun. Where there are both, `.json` counts: only a
+/// newer ADD of the same key writes one beside the other.
 package final class AttachmentStore: AttachmentRecording {
-  /// What is known of a record without reading its file.
-  package struct Summary: Sendable {
-    /// How far the attachment has come.
-    package let phase: AttachmentRecord.Phase
-    /// The id of its namespace, where it has one.
-    package let namespaceID: Int32?
-  }
-
-  private struct State {
-    /// Every record's key, by container and interface.
-    var keys: [Interface: [AttachmentKey]] = [:]
-    package var summaries: [AttachmentKey: Summary] = [:]
-  }
-
-  private struct Interface: Hashable {
-    let containerID: String
-    let ifName: String
-  }
-
   private let directory: String
   /// What the programs of this directory's daemons have in their environment.
   package let daemonMark: String
   /// This boot's.
   package let bootID: String
   private let log: any LogWriting
-  private let state = Mutex(State())
+  private let keeper: Keeper?
+  private let state = Mutex(RecordIndex())
 
-  /// Opens the store: makes the directory if missing and reads every record.
+  /// Opens the store: makes the directory if missing and reads every record once.
   ///
-  /// A file that cannot be understood is set aside under `<name>.damaged`; a temporary file of a process that died is removed.
+  /// A file that cannot be understood is set aside under `<name>.damaged`. A temporary file of a process that died is
+  /// removed, and so is a file that a power cut before this boot has emptied.
   ///
   /// - Parameters:
   ///   - stateDirectory: exists already.
-  ///   - log: hears of files that were set aside.
-  /// - Throws: `StartError` if the directory cannot be used or a record was written by a newer program.
-  package init(stateDirectory: String, log: any LogWriting) throws(StartError) {
+  ///   - log: hears of files that were set aside or removed.
+  ///   - keeper: sends what is written to the disk; nil leaves that to the kernel.
+  /// - Throws: `StartError` if the directory or a file cannot be read, or a record was written by a newer program.
+  package init(
+    stateDirectory: String, log: any LogWriting, keeper: Keeper? = nil
+  ) throws(StartError) {
     directory = stateDirectory + "/attachments"
     daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     self.log = log
-    let directory = directory
-    let names = try starting("records") { () throws(SystemError) in
-      try Files.makeDirectory(directory)
-      return try Files.list(directory)
-    }
-    for name in names {
-      let path = "\(directory)/\(name)"
-      if name.hasSuffix(".tmp") {
-        try? Files.remove(path)
-      } else if name.hasSuffix(".json") {
-        try load(path)
-      }
-    }
-  }
-
-  private func load(_ path: String) throws(StartError) {
-    switch Self.read(path) {
-    case .success(let record) where self.path(of: record.key) == path: index(record)
-    case .success: setAside(path, "its name does not fit its content")
-    case .failure(.newer(let text)): throw StartError("\(path): \(text)")
-    case .failure(.unreadable(let error)): setAside(path, "\(error)")
-    case .failure(.damaged(let text)): setAside(path, text)
-    }
-  }
-
-  private enum ReadFailure: Error {
-    case unreadable(SystemError)
-    case damaged(String)
-    case newer(String)
-  }
-
-  private static func read(_ path: String) -> Result<AttachmentRecord, ReadFailure> {
-    let bytes: [UInt8]
-    do throws(SystemError) {
-      bytes = try Files.read(path)
-    } catch {
-      return .failure(.unreadable(error))
-    }
-    do throws(RecordError) {
-      return .success(try AttachmentRecord(parsing: bytes))
-    } catch {
-      if case .newer = error.reason { return .failure(.newer("\(error)")) }
-      return .failure(.damaged("\(error)"))
-    }
-  }
-
-  /// Keeps a file that is no record for those who want to know what happened, under another name.
-  private func setAside(_ path: String, _ fault: String) {
-    try? Files.rename(path, path + ".damaged")
-    log.write(.warning, "a damaged record was set aside", [("file", path), ("fault", fault)])
+    self.keeper = keeper
+    try loadAll()
+    keeper?.note(directory)
   }
 
   /// Writes a record in place of the one with the same key.
   package func write(_ record: AttachmentRecord) throws(CNIError) {
-    let path = path(of: record.key)
+    let wasRenamed = summary(of: record.key)?.isRenamed == true
+    let isRenamed = wasRenamed && record.phase == .deleting
+    let path = path(of: record.key, isRenamed: isRenamed)
     try mapped(.ioFailure, "cannot record the attachment \(record.key)") { () throws(SystemError) in
       try Files.replace(path, record.encoded())
     }
-    index(record)
+    keeper?.note(path)
+    // The new one counts already; what stays here does no harm.
+    if wasRenamed, !isRenamed { try? Files.remove(self.path(of: record.key, isRenamed: true)) }
+    index(record, isRenamed: isRenamed)
+  }
+
+  /// Records that the removal of an attachment has begun: a rename, which needs no room on the disk.
+  package func beginDeleting(_ key: AttachmentKey) throws(CNIError) {
+    guard let summary = summary(of: key), !summary.isRenamed else { return }
+    let (from, to) = (path(of: key, isRenamed: false), path(of: key, isRenamed: true))
+    try mapped(.ioFailure, "cannot record the removal of \(key)") { () throws(SystemError) in
+      try Files.rename(from, to)
+    }
+    keeper?.note(to)
+    state.withLock { state in
+      state.change(key) { summary in
+        summary.phase = .deleting
+        summary.isRenamed = true
+      }
+    }
   }
 
   /// Removes a record; one that is not there is no error.
   package func remove(_ key: AttachmentKey) throws(CNIError) {
-    let path = path(of: key)
+    let paths = [false, true].map { path(of: key, isRenamed: $0) }
     try mapped(.ioFailure, "cannot remove the record of \(key)") { () throws(SystemError) in
-      _ = try Files.removeIfPresent(path)
+      for path in paths { _ = try Files.removeIfPresent(path) }
     }
+    keeper?.note(paths[0])
     forget(key)
   }
 
@@ -119,26 +83,140 @@ package final class AttachmentStore: AttachmentRecording {
   /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each boot. A file that has
   /// been damaged since it was written is set aside, and the attachment counts as not recorded from then on.
   package func record(_ key: AttachmentKey) -> AttachmentRecord? {
-    let path = path(of: key)
-    switch Self.read(path) {
+    guard let summary = summary(of: key) else { return nil }
+    let path = path(of: key, isRenamed: summary.isRenamed)
+    switch RecordFile.read(path) {
     case .success(var record) where record.key == key:
-      if record.stamp.bootID != bootID { record.namespace = nil }
+      if isOfAnotherBoot(record) { record.namespace = nil }
       return record
     case .success: setAside(path, "its name does not fit its content")
     case .failure(.damaged(let text)): setAside(path, text)
-    case .failure(.unreadable(let error)) where error.errno == .noEntry: break
+    case .failure(.lost): setAside(path, "it is empty")
+    case .failure(.gone): break
     // It may be readable again later.
-    case .failure: return nil
+    case .failure(.unreadable), .failure(.newer): return nil
     }
     forget(key)
     return nil
   }
 
-  /// The keys of an interface of a container in a network.
+  /// Every record that can be read.
+  package func records() -> [AttachmentRecord] { summaries.keys.compactMap { record($0) } }
+
+  /// Whether a record was made before the machine was started.
+  package func isOfAnotherBoot(_ record: AttachmentRecord) -> Bool { isOfAnotherBoot(record.stamp) }
+
+  /// Whether a call began before the machine was started.
+  package func isOfAnotherBoot(_ stamp: Stamp) -> Bool { stamp.bootID != bootID }
+
+  /// The file of a key: a hash, because ids may be longer than a file name; the key itself is inside.
+  private func path(of key: AttachmentKey, isRenamed: Bool) -> String {
+    let suffix = isRenamed ? RecordFile.deletingSuffix : RecordFile.suffix
+    return "\(directory)/\(AttachmentMark.value(of: key))\(suffix)"
+  }
+
+  private func forget(_ key: AttachmentKey) { state.withLock { $0.remove(key) } }
+
+  private func index(_ record: AttachmentRecord, isRenamed: Bool) {
+    let isOld = isOfAnotherBoot(record)
+    let stamp = record.stamp
+    let summary = Summary(
+      phase: record.phase,
+      // One text for all records of this boot.
+      stamp: isOld ? stamp : Stamp(bootID: bootID, nanoseconds: stamp.nanoseconds),
+      trace: isOld ? nil : AttachmentNamespace.Trace(record), parent: record.parent,
+      names: record.names, isRenamed: isRenamed)
+    state.withLock { $0.insert(record.key, summary) }
+  }
+
+  /// Keeps a file that is no record for those who want to know what happened, under another name.
+  private func setAside(_ path: String, _ fault: String) {
+    try? Files.rename(path, path + ".damaged")
+    log.write(.warning, "a damaged record was set aside", [("file", path), ("fault", fault)])
+  }
+}
+
+// MARK: - Start
+
+extension AttachmentStore {
+  private func loadAll() throws(StartError) {
+    var lost = 0
+    let names = try listPatiently()
+    for name in names where name.hasSuffix(".tmp") { try? Files.remove("\(directory)/\(name)") }
+    // What counts first.
+    for suffix in [RecordFile.suffix, RecordFile.deletingSuffix] {
+      for name in names where name.hasSuffix(suffix) {
+        if try load("\(directory)/\(name)", suffix) { lost += 1 }
+      }
+    }
+    guard lost > 0 else { return }
+    log.write(
+      .warning, "records that a power cut had emptied were removed", [("count", "\(lost)")])
+  }
+
+  private func listPatiently() throws(StartError) -> [String] {
+    var pauses = [10, 40, 150, 800][...]
+    while true {
+      do throws(SystemError) {
+        try Files.makeDirectory(directory)
+        return try Files.list(directory)
+      } catch {
+        guard !error.isAboutTheFile, let pause = pauses.popFirst() else {
+          throw StartError("records", error)
+        }
+        Clock.pause(milliseconds: pause)
+      }
+    }
+  }
+
+  /// - Returns: whether a power cut had emptied the file.
+  private func load(_ path: String, _ suffix: String) throws(StartError) -> Bool {
+    let isRenamed = suffix == RecordFile.deletingSuffix
+    switch RecordFile.readPatiently(path) {
+    case .success(let record) where self.path(of: record.key, isRenamed: isRenamed) == path:
+      if isRenamed, summary(of: record.key) != nil {
+        try? Files.remove(path)
+      } else {
+        index(record, isRenamed: isRenamed)
+      }
+    case .success: setAside(path, "its name does not fit its content")
+    case .failure(.damaged(let text)): setAside(path, text)
+    case .failure(.gone): break
+    case .failure(.unreadable(let error)): throw StartError("records", error)
+    case .failure(.newer(let version, let text)):
+      throw StartError(
+        "\(path): \(text); install a cnid that knows version \(version), or move the file away "
+          + "(its attachment is then removed by its marks at DEL)")
+    case .failure(.lost):
+      try? Files.remove(path)
+      return true
+    }
+    return false
+  }
+}
+
+// MARK: - Questions that memory answers
+
+extension AttachmentStore {
+  /// What is known of every record.
+  package var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
+
+  /// What is known of one record.
+  package func summary(of key: AttachmentKey) -> Summary? { state.withLock { $0.summaries[key] } }
+
+  /// How many records there are.
+  package var count: Int { state.withLock { $0.summaries.count } }
+
+  /// Remembers what the plugin of an attachment must not do twice at a time; empty for nothing.
+  package func setLock(_ lock: String, of key: AttachmentKey) {
+    state.withLock { $0.change(key) { $0.lock = lock } }
+  }
+
+  /// The keys of an interface of a container in a network; those of parts of a set are not among them.
   package func keys(containerID: String, ifName: String, network: String) -> [AttachmentKey] {
     state.withLock { state in
-      state.keys[Interface(containerID: containerID, ifName: ifName), default: []]
-        .filter { $0.network == network }
+      state.keys(containerID: containerID, ifName: ifName)
+        .filter { $0.network == network && state.isRoot($0) }
     }
   }
 
@@ -147,51 +225,45 @@ package final class AttachmentStore: AttachmentRecording {
     summaries.keys.filter { $0.network == network }
   }
 
-  /// What is known of every record, from memory.
-  package var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
-
-  /// Whether a record was made before the machine was started.
-  package func isOfAnotherBoot(_ record: AttachmentRecord) -> Bool { isOfAnotherBoot(record.stamp) }
-
-  /// Whether a call began before the machine was started.
-  package func isOfAnotherBoot(_ stamp: Stamp) -> Bool { stamp.bootID != bootID }
-
-  /// The records whose namespace had an id when they were written.
-  package func records(namespaceID id: Int32) -> [AttachmentRecord] {
-    let keys = summaries.filter { $0.value.namespaceID == id }.keys
-    return keys.compactMap { record($0) }.filter { $0.namespace?.id == id }
+  /// The parts of a set, in the order in which they were recorded.
+  package func children(of parent: AttachmentKey) -> [AttachmentKey] {
+    state.withLock { $0.children(of: parent) }
   }
 
-  /// Every record that can be read.
-  package func records() -> [AttachmentRecord] {
-    summaries.keys.compactMap { record($0) }
+  /// The outermost set that an attachment is a part of; itself if it is in none.
+  package func root(of key: AttachmentKey) -> AttachmentKey { state.withLock { $0.root(of: key) } }
+
+  /// Whose a name is: the newest attachment's that lists it and is not being deleted.
+  package func holder(of name: OutsideName) -> AttachmentKey? {
+    state.withLock { $0.holder(of: name, bootID: bootID) }
   }
 
-  /// How many records there are.
-  package var count: Int { state.withLock { $0.summaries.count } }
+  /// Every attachment that lists a name.
+  package func users(of name: OutsideName) -> Set<AttachmentKey> {
+    state.withLock { $0.users(of: name) }
+  }
 
-  private func forget(_ key: AttachmentKey) {
-    let interface = Interface(containerID: key.containerID, ifName: key.ifName)
+  /// The attachments about which something has to be done without being asked.
+  ///
+  /// A part of a set that is unfinished itself belongs to the set's work.
+  package func unfinished() -> [AttachmentKey] {
     state.withLock { state in
-      let rest = state.keys[interface, default: []].filter { $0 != key }
-      state.keys[interface] = rest.isEmpty ? nil : rest
-      state.summaries[key] = nil
-    }
-  }
-
-  private func index(_ record: AttachmentRecord) {
-    let key = record.key
-    let interface = Interface(containerID: key.containerID, ifName: key.ifName)
-    let summary = Summary(phase: record.phase, namespaceID: record.namespace?.id)
-    state.withLock { state in
-      if state.summaries.updateValue(summary, forKey: key) == nil {
-        state.keys[interface, default: []].append(key)
+      func isUnfinished(_ key: AttachmentKey) -> Bool {
+        state.summaries[key].map { $0.phase != .attached || isOfAnotherBoot($0.stamp) } ?? false
+      }
+      return state.summaries.compactMap { key, summary in
+        isUnfinished(key) && !(summary.parent.map { isUnfinished($0) } ?? false) ? key : nil
       }
     }
   }
 
-  /// The file of a key: a hash, because ids may be longer than a file name; the key itself is inside.
-  private func path(of key: AttachmentKey) -> String {
-    "\(directory)/\(AttachmentMark.value(of: key)).json"
+  /// What leads to the namespaces of attachments that belong to no set: of all, or of those in the one with an id.
+  package func traces(namespaceID id: Int32? = nil) -> [AttachmentNamespace.Trace] {
+    state.withLock { state in
+      state.summaries.compactMap { key, summary in
+        guard state.isRoot(key), let trace = summary.trace else { return nil }
+        return id == nil || trace.namespace.id == id ? trace : nil
+      }
+    }
   }
 }

@@ -12,6 +12,7 @@ package enum AttachmentMark {
   package static func value(of key: AttachmentKey) -> String {
     var hash = FNV1a()
     for part in [key.network, key.containerID, key.ifName, key.plugin] { hash.combine(part) }
+    if !key.place.isEmpty { hash.combine(key.place) }
     return hash.text
   }
 }

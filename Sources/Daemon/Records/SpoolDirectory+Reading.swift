@@ -80,8 +80,20 @@ extension SpoolDirectory {
     case .failure(.gone): break
     case .failure(.later(let text)): return text
     case .failure(.damaged(let fault)): setAside(damaged: name, fault, &state)
+    case .failure(.newer(let text)): leave(name, text, &state)
     }
     return nil
+  }
+
+  /// Leaves an entry to a newer cnid, and says so once.
+  private func leave(_ name: String, _ text: String, _ state: inout State) {
+    let help =
+      "\(path(name)): \(text); install a newer cnid, or move the file away "
+      + "(what its DEL was to remove stays until another DEL or a GC)"
+    state.stuck.insert(name)
+    state.newer = help
+    log.write(
+      .warning, "a spool entry waits for a newer cnid", [("file", path(name)), ("error", help)])
   }
 
   /// Removes a temporary file whose shim must be dead: it is too old, or from another boot.
@@ -104,6 +116,7 @@ extension SpoolDirectory {
     case gone
     case later(String)
     case damaged(String)
+    case newer(String)
   }
 
   private func read(_ name: String) -> Result<Item, ReadFailure> {
@@ -118,16 +131,13 @@ extension SpoolDirectory {
       bytes = try Descriptor.readAll(
         file.rawValue, limit: SpoolEntry.sizeLimit, deadline: .after(seconds: 5))
     } catch {
-      switch error.errno {
-      case .noEntry: return .failure(.gone)
-      case .tooManyFiles, .tooManyFilesInSystem, .noMemory, .timedOut:
-        return .failure(.later("\(error)"))
-      default: return .failure(.damaged("\(error)"))
-      }
+      if error.errno == .noEntry { return .failure(.gone) }
+      return .failure(error.isAboutTheFile ? .damaged("\(error)") : .later("\(error)"))
     }
     do throws(CNIError) {
       return .success(try item(name, try SpoolEntry(parsing: bytes)))
     } catch {
+      if error.code == .incompatibleVersion { return .failure(.newer(error.message)) }
       return .failure(.damaged(error.message))
     }
   }

@@ -23,8 +23,10 @@ final class SpoolDirectory: Sendable {
     var watched: Identity?
     var items: [String: Item] = [:]
     var names: [Interface: Set<String>] = [:]
-    /// Damaged files that could not be renamed.
+    /// Files that are passed over: damaged ones that could not be renamed, and entries of newer shims.
     var stuck: Set<String> = []
+    /// What the start says of an entry that only a newer program understands.
+    var newer: String?
     /// What was last said of the directory or of a file that could not be read yet, to say it once.
     var complaint = ""
   }
@@ -43,6 +45,8 @@ final class SpoolDirectory: Sendable {
   static let temporaryNanoseconds: UInt64 = 300 * 1_000_000_000
 
   /// Makes the directory if it is missing, and begins to watch it.
+  ///
+  /// An entry of a newer shim keeps the daemon from starting.
   init(_ directory: String, log: any LogWriting) throws(StartError) {
     self.directory = directory
     self.log = log
@@ -57,6 +61,7 @@ final class SpoolDirectory: Sendable {
     descriptor = watch?.descriptor ?? -1
     state = Mutex(State(watch: watch, watched: identity))
     _ = scan()
+    if let text = state.withLock({ $0.newer }) { throw StartError(text) }
   }
 
   var count: Int { known.load(ordering: .relaxed) }

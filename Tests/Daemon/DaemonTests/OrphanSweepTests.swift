@@ -5,17 +5,16 @@ import PluginKit
 import TestSupport
 import Testing
 
-private let boot = "this-boot"
 private let second: UInt64 = 1_000_000_000
 
-/// An attachment in the namespace with an id; nil: in none.
-private func record(_ name: String, id: Int32? = 1, boot: String = boot) -> AttachmentRecord {
+/// An attachment in the namespace with an id.
+private func trace(_ name: String, id: Int32 = 1) -> AttachmentNamespace.Trace? {
   var record = AttachmentRecord(
     key: AttachmentKey(network: "pods", containerID: name, ifName: "eth0", plugin: "macvlan"),
     configuration: [], environment: [:], origin: "cni", requestID: "",
-    stamp: Stamp(bootID: boot, nanoseconds: 1))
-  record.namespace = id.map { NamespaceIdentity(cookie: UInt64($0), id: $0) }
-  return record
+    stamp: Stamp(bootID: "this-boot", nanoseconds: 1))
+  record.namespace = NamespaceIdentity(cookie: UInt64(id), id: id)
+  return AttachmentNamespace.Trace(record)
 }
 
 /// A sweep with a grace of ten seconds over namespaces that a test lets die.
@@ -25,22 +24,22 @@ private struct Namespaces {
   let sweep: OrphanSweep
 
   init(grace: Int = 10) {
-    sweep = OrphanSweep(graceSeconds: grace, bootID: boot) { [living, asked] record in
-      asked.withLock { $0.append(record.key.containerID) }
-      return living.value.contains(record.key.containerID)
+    sweep = OrphanSweep(graceSeconds: grace) { [living, asked] trace in
+      asked.withLock { $0.append(trace.key.containerID) }
+      return living.value.contains(trace.key.containerID)
     }
   }
 
   func end(_ names: String...) { living.withLock { $0.subtract(names) } }
 
-  func look(_ records: [AttachmentRecord], at seconds: UInt64) -> [String] {
-    sweep.look(at: records, now: seconds * second).map(\.containerID)
+  func look(_ traces: [AttachmentNamespace.Trace], at seconds: UInt64) -> [String] {
+    sweep.look(at: traces, now: seconds * second).map(\.containerID)
   }
 }
 
 @Suite("OrphanSweep")
 struct OrphanSweepTests {
-  private let all = [record("a", id: 1), record("b", id: 2), record("c", id: 3)]
+  private let all = [trace("a", id: 1), trace("b", id: 2), trace("c", id: 3)].compactMap(\.self)
 
   @Test("an attachment is due when its namespace has been dead for the grace, not before")
   func grace() {
@@ -100,14 +99,6 @@ struct OrphanSweepTests {
     test.end("a")
     #expect(test.look(all, at: 2) == [])
     #expect(test.look(all, at: 100) == ["c", "a"])
-  }
-
-  @Test("without a namespace or of another boot it is nobody's orphan, and nobody is asked")
-  func notConcerned() {
-    let test = Namespaces(grace: 0)
-    test.end("a", "b")
-    #expect(test.look([record("a", id: nil), record("b", boot: "other")], at: 1) == [])
-    #expect(test.asked.value == [])
   }
 
   @Test("when the kernel takes an id away only its attachments are asked about")

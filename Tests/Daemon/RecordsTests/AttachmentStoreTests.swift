@@ -6,7 +6,7 @@ import Testing
 import TestSupport
 
 /// A state directory, opened again and again.
-private struct State {
+struct StateFixture {
   let directory: TemporaryDirectory
   let log = TestLog()
 
@@ -42,7 +42,7 @@ private struct State {
 struct AttachmentStoreTests {
   @Test("the directory is made, 0700; records are files of root alone, 0600")
   func permissions() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     #expect(try Files.status(state.directory("state/attachments")).permissions == 0o700)
     try store.write(AttachmentRecord(container: "a"))
@@ -51,7 +51,7 @@ struct AttachmentStoreTests {
 
   @Test("what was written is found again by the next process")
   func reload() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     var records = [
       AttachmentRecord(container: "a"), AttachmentRecord(container: "a", ifName: "net1"),
@@ -74,7 +74,7 @@ struct AttachmentStoreTests {
 
   @Test("writing replaces the record of the same key, removing forgets it, twice")
   func replaceAndRemove() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     var record = AttachmentRecord(container: "a")
     try store.write(record)
@@ -93,7 +93,7 @@ struct AttachmentStoreTests {
 
   @Test("a record of another boot has lost its namespace, for the kernel counts anew")
   func otherBoot() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     var record = AttachmentRecord(container: "a")
     record.namespace = NamespaceIdentity(cookie: 5)
@@ -112,7 +112,7 @@ struct AttachmentStoreTests {
     "a damaged file is set aside and told to the log; the others are read",
     arguments: ["", "{", "[]", "\u{0}", #"{"version":1}"#, "{}"])
   func damaged(text: String) throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     try store.write(AttachmentRecord(container: "a"))
     try state.put(text, in: "0123.json")
@@ -129,7 +129,7 @@ struct AttachmentStoreTests {
 
   @Test("a record under another's name, and what is no file, are set aside too")
   func foreign() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     try store.write(AttachmentRecord(container: "a"))
     let file = try #require(state.files.first)
@@ -141,20 +141,55 @@ struct AttachmentStoreTests {
     #expect(try Files.status(state.path("directory.json.damaged")).kind == .directory)
   }
 
-  @Test("a record of a newer program refuses to start, and is left as it is")
-  func newer() throws {
-    let state = try State()
+  @Test(
+    "a record of a newer program refuses to start, and is left as it is",
+    arguments: ["0123.json", "0123.deleting"])
+  func newer(file: String) throws {
+    let state = try StateFixture()
     _ = try state.open()
-    try state.put(#"{"version":2,"new":true}"#, in: "0123.json")
-    let failure = try #require(state.failure())
-    #expect(failure.contains("0123.json"))
-    #expect(failure.contains("record of version 2, this program knows 1"))
-    #expect(state.files == ["0123.json"])
+    try state.put(#"{"version":99,"new":true}"#, in: file)
+    #expect(
+      state.failure()
+        == "\(state.path(file)): record of version 99, this program knows 2; install a cnid that "
+        + "knows version 99, or move the file away (its attachment is then removed by its marks "
+        + "at DEL)")
+    #expect(state.files == [file])
+  }
+
+  @Test("a record of an older program is used, and its file written anew only when it changes")
+  func older() throws {
+    let state = try StateFixture()
+    var record = AttachmentRecord(container: "a")
+    try state.open().write(record)
+    let file = try #require(state.files.first)
+    let old = String(decoding: record.encoded(), as: UTF8.self).replacing(
+      #""version":2,"readableFrom":2,"#, with: #""version":1,"#)
+    try state.put(old, in: file)
+    let store = try state.open()
+    #expect(store.record(record.key) == record)
+    #expect(try Files.read(state.path(file)) == Array(old.utf8))
+    record.phase = .attached
+    try store.write(record)
+    #expect(try Files.read(state.path(file)) == record.encoded())
+  }
+
+  @Test("a part's place changes the name of its file; without a place it is what it always was")
+  func place() throws {
+    let state = try StateFixture()
+    let store = try state.open()
+    let own = AttachmentRecord(container: "a")
+    try store.write(own)
+    #expect(state.files == ["\(AttachmentMark.value(of: own.key)).json"])
+    let fixed = AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "p")
+    #expect(AttachmentMark.value(of: fixed) == "169b564b9a659b1fd0d48f481b885561")
+    try store.write(AttachmentRecord(container: "a", place: "net.0"))
+    #expect(state.files.count == 2)
+    #expect(try state.open().count == 2)
   }
 
   @Test("temporary files of a process that died are removed, other files are left alone")
   func temporary() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     try store.write(AttachmentRecord(container: "a"))
     try state.put("{", in: "0123.json.tmp")
@@ -167,7 +202,7 @@ struct AttachmentStoreTests {
 
   @Test("a file that vanishes or is damaged while the daemon runs is no record any more")
   func meanwhile() throws {
-    let state = try State()
+    let state = try StateFixture()
     let store = try state.open()
     let (a, b) = (AttachmentRecord(container: "a"), AttachmentRecord(container: "b"))
     try store.write(a)
@@ -188,7 +223,7 @@ struct AttachmentStoreTests {
 
   @Test("a state directory that cannot be used is an error that names it")
   func unusable() throws {
-    let state = try State()
+    let state = try StateFixture()
     try Files.write(state.directory("state/attachments"), [], mode: [.write, .create])
     let failure = try #require(state.failure())
     #expect(failure.hasPrefix("records: "))

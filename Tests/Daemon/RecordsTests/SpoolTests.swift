@@ -158,7 +158,7 @@ struct SpoolTests {
     "README": "hello", "00000000000000000001-a.json": "{", "00000000000000000002-a.json": "",
     "00000000000000000003-a.json": "{}", "x.tmp": "",
     "00000000000000000004-a.json":
-      #"{"version":2,"requestID":"a","stamp":"b:4","env":{"CNI_COMMAND":"DEL"}}"#,
+      #"{"version":-2,"requestID":"a","stamp":"b:4","env":{"CNI_COMMAND":"DEL"}}"#,
     "00000000000000000005-a.json":
       #"{"version":1,"requestID":"a","stamp":"b:6","env":{"CNI_COMMAND":"DEL","CNI_CONTAINERID":"c","CNI_IFNAME":"e"}}"#,
     "00000000000000000006-a.json":
@@ -186,6 +186,33 @@ struct SpoolTests {
     let lines = spool.log.split(separator: "\n").filter { $0.contains("set aside") }
     #expect(lines.count == Self.foreign.count, "\(spool.log)")
     #expect(try spool.open().damagedCount == 0)
+  }
+
+  static let newer = #"{"version":2,"requestID":"a","stamp":"b:4","env":{"CNI_COMMAND":"DEL"}}"#
+
+  @Test("an entry that only a newer cnid understands stops the start and stays")
+  func newerAtStart() throws {
+    let name = "00000000000000000004-a.json"
+    try spool.put(Self.newer, as: name)
+    try spool.put(try spool.entry(1))
+    let refusal = try #require(spool.refusal())
+    #expect(refusal.contains("\(spool.directory)/\(name): spool entry of version 2"))
+    #expect(refusal.contains("install a newer cnid, or move the file away"))
+    #expect(spool.files.contains(name))
+    try Files.remove("\(spool.directory)/\(name)")
+    #expect(try spool.open().scan().count == 1)
+  }
+
+  @Test("one that comes while the daemon runs is left, with one warning; others are found")
+  func newerLater() throws {
+    let opened = try spool.open()
+    let name = "00000000000000000004-a.json"
+    try spool.put(Self.newer, as: name)
+    let good = try spool.put(try spool.entry(1))
+    for _ in 0..<3 { #expect(opened.scan().map(\.name) == [good]) }
+    #expect(spool.told.lines.filter { $0.contains("waits for a newer cnid") }.count == 1)
+    #expect(spool.files.contains(name))
+    #expect(opened.damagedCount == 0)
   }
 
   @Test("a file whose name leaves no room for another one is counted once and stays")

@@ -1,0 +1,112 @@
+package import CNI
+package import PluginKit
+
+extension AttachmentStore {
+  /// What is known of a record without reading its file.
+  package struct Summary: Sendable {
+    /// How far the attachment has come.
+    package internal(set) var phase: AttachmentRecord.Phase
+    /// When the request began that made it; holds the boot id.
+    package let stamp: Stamp
+    /// What leads to its namespace; nil without one, and after another boot.
+    package let trace: AttachmentNamespace.Trace?
+    /// The record of the set that it is a part of.
+    package let parent: AttachmentKey?
+    /// Its names outside of the kernel.
+    package let names: Set<OutsideName>
+    /// What its plugin must not do twice at a time: nil before ``AttachmentStore/setLock(_:of:)``, empty for nothing.
+    package internal(set) var lock: String?
+    /// Whether its file has the suffix that says `deleting`.
+    var isRenamed: Bool
+
+    /// The id of its namespace, where it has one.
+    package var namespaceID: Int32? { trace?.namespace.id }
+  }
+}
+
+/// The records by what is asked for, in memory.
+struct RecordIndex {
+  private struct Interface: Hashable {
+    let containerID: String
+    let ifName: String
+  }
+
+  private(set) var summaries: [AttachmentKey: AttachmentStore.Summary] = [:]
+  private var interfaces: [Interface: [AttachmentKey]] = [:]
+  private var children: [AttachmentKey: [AttachmentKey]] = [:]
+  private var names: [OutsideName: Set<AttachmentKey>] = [:]
+
+  mutating func insert(_ key: AttachmentKey, _ summary: AttachmentStore.Summary) {
+    remove(key)
+    summaries[key] = summary
+    interfaces[Self.interface(key), default: []].append(key)
+    if let parent = summary.parent { children[parent, default: []].append(key) }
+    for name in summary.names { names[name, default: []].insert(key) }
+  }
+
+  mutating func remove(_ key: AttachmentKey) {
+    guard let summary = summaries.removeValue(forKey: key) else { return }
+    Self.take(key, outOf: &interfaces[Self.interface(key)])
+    if let parent = summary.parent { Self.take(key, outOf: &children[parent]) }
+    for name in summary.names {
+      names[name]?.remove(key)
+      if names[name]?.isEmpty == true { names[name] = nil }
+    }
+  }
+
+  mutating func change(
+    _ key: AttachmentKey, _ change: (inout AttachmentStore.Summary) -> Void
+  ) {
+    guard var summary = summaries[key] else { return }
+    change(&summary)
+    summaries[key] = summary
+  }
+
+  private static func interface(_ key: AttachmentKey) -> Interface {
+    Interface(containerID: key.containerID, ifName: key.ifName)
+  }
+
+  private static func take(_ key: AttachmentKey, outOf list: inout [AttachmentKey]?) {
+    list?.removeAll { $0 == key }
+    if list?.isEmpty == true { list = nil }
+  }
+
+  // MARK: Questions
+
+  func keys(containerID: String, ifName: String) -> [AttachmentKey] {
+    interfaces[Interface(containerID: containerID, ifName: ifName)] ?? []
+  }
+
+  /// Whether a record belongs to no set, or to one that is gone.
+  func isRoot(_ key: AttachmentKey) -> Bool {
+    summaries[key]?.parent.map { summaries[$0] == nil } ?? true
+  }
+
+  /// The parts of a set, in the order in which they were recorded.
+  func children(of parent: AttachmentKey) -> [AttachmentKey] { children[parent] ?? [] }
+
+  /// The outermost set that an attachment is a part of; itself if it is in none.
+  func root(of key: AttachmentKey) -> AttachmentKey {
+    var (root, seen) = (key, Set([key]))
+    // Records that are each other's parents are nobody's work, and must not hold anybody up.
+    while let parent = summaries[root]?.parent, summaries[parent] != nil,
+      seen.insert(parent).inserted
+    {
+      root = parent
+    }
+    return root
+  }
+
+  func users(of name: OutsideName) -> Set<AttachmentKey> { names[name] ?? [] }
+
+  /// Whose a name is: the newest attachment's that lists it and is not being deleted.
+  func holder(of name: OutsideName, bootID: String) -> AttachmentKey? {
+    let holders = users(of: name).compactMap { key in
+      summaries[key].flatMap { $0.phase == .deleting ? nil : (key: key, stamp: $0.stamp) }
+    }
+    func order(_ stamp: Stamp) -> (Int, UInt64) {
+      (stamp.bootID == bootID ? 1 : 0, stamp.nanoseconds)
+    }
+    return holders.max { a, b in order(a.stamp) < order(b.stamp) }?.key
+  }
+}

@@ -1,0 +1,110 @@
+import CNI
+import Linux
+import PluginKit
+import Records
+import Testing
+import TestSupport
+
+/// A daemon that strace starts, so that its reading of records can be disturbed and counted.
+private struct TracedStart {
+  let node: TestNode
+  private var trace: String { node.directory("trace") }
+
+  /// Launches the daemon and waits for nothing.
+  func launch(_ options: String) async throws -> RunningProcess {
+    let strace = "\(Program.find("strace")) -f -o \(trace) \(options)"
+    return try await node.launch(
+      through: "exec \(strace) \(Program.find("setpriv")) --pdeathsig KILL -- \"$0\" \"$@\"")
+  }
+
+  /// The calls so far that name a file of a record.
+  var calls: [Substring] {
+    let text = String(decoding: (try? Files.read(trace, limit: 64 << 20)) ?? [], as: UTF8.self)
+    return text.split(separator: "\n").filter { $0.contains("/attachments/") }
+  }
+}
+
+@Suite(
+  "Records at the start of the daemon",
+  .shippedPrograms("faults are placed by strace, which counts a sanitizer's calls too"))
+struct StateReadingTests {
+  private func record(_ container: String) -> AttachmentRecord {
+    var record = AttachmentRecord(
+      key: AttachmentKey(
+        network: "pods", containerID: container, ifName: "eth0", plugin: "macvlan"),
+      configuration: Array(#"{"cniVersion":"1.1.0","name":"pods","type":"macvlan"}"#.utf8),
+      environment: ["CNI_NETNS": "/run/netns/none"], origin: "cni", requestID: container,
+      stamp: .now)
+    record.phase = .attached
+    record.namespace = NamespaceIdentity(cookie: .max, id: 77)
+    return record
+  }
+
+  /// A node whose daemon has not been started, with records; the paths of their files.
+  private func prepared(_ count: Int) async throws -> (start: TracedStart, paths: [String]) {
+    let node = try await TestNode(TestNode.Options(startsDaemon: false))
+    let directory = node.stateDirectory + "/attachments"
+    try Files.makeDirectories(directory)
+    var paths: [String] = []
+    for number in 0..<count {
+      let record = record("container-\(number)")
+      let path = "\(directory)/\(AttachmentMark.value(of: record.key)).json"
+      try Files.write(path, record.encoded(), mode: [.write, .create])
+      paths.append(path)
+    }
+    return (TracedStart(node: node), paths)
+  }
+
+  /// A call that fails.
+  struct Fault: Sendable, CustomTestStringConvertible {
+    let call: String
+    let error: String
+    var testDescription: String { "\(call): \(error)" }
+  }
+
+  static let faults = [
+    Fault(call: "openat", error: "EMFILE"), Fault(call: "openat", error: "ENFILE"),
+    Fault(call: "openat", error: "ENOMEM"), Fault(call: "openat", error: "EINTR"),
+    Fault(call: "read", error: "EIO"), Fault(call: "read", error: "EINTR"),
+  ]
+
+  @Test("an error of reading that passes costs no record", arguments: faults)
+  func passing(fault: Fault) async throws {
+    let (start, paths) = try await prepared(1)
+    _ = try await start.launch(
+      "-P \(paths[0]) -e trace=\(fault.call) -e inject=\(fault.call):error=\(fault.error):when=1..2"
+    )
+    try await start.node.waitUntilReady()
+    #expect(start.node.log.contains("records=1"))
+    #expect(TemporaryDirectory.files(below: start.node.stateDirectory + "/attachments").count == 1)
+    #expect((try? Files.status(paths[0])) != nil)
+    try await start.node.stop()
+  }
+
+  @Test("an error of reading that stays refuses the start, and the record stays as it is")
+  func staying() async throws {
+    let (start, paths) = try await prepared(1)
+    let before = try Files.read(paths[0])
+    let process = try await start.launch(
+      "-P \(paths[0]) -e trace=read -e inject=read:error=EIO")
+    let status = try await process.ended(within: 20_000)
+    #expect(status == .exited(1), "\(start.node.log)")
+    #expect(
+      start.node.log.contains("records: read \(paths[0]): Input/output error (EIO)"),
+      "\(start.node.log)")
+    #expect(try Files.read(paths[0]) == before)
+  }
+
+  @Test("a thousand records are opened a thousand times, the first look for orphans included")
+  func once() async throws {
+    let (start, paths) = try await prepared(1000)
+    _ = try await start.launch("-e trace=openat")
+    try await start.node.waitUntilReady(within: 60_000)
+    // Recovery and the first look come right after the start.
+    let isRead = try await eventually { start.calls.count >= paths.count }
+    #expect(isRead)
+    await onThread { Clock.pause(milliseconds: 1500) }
+    #expect(start.calls.count == paths.count)
+    try await start.node.stop()
+  }
+}
