@@ -72,7 +72,7 @@ import Testing
   }
 
   @Test(
-    "The wall's clock is for log lines, port files, the process's start and a directory's stamp only"
+    "The wall's clock is for log lines, port files, the process's start and what file systems keep"
   )
   func wallClock() async throws {
     let run = try await Program.run([
@@ -83,8 +83,8 @@ import Testing
     let files = run.text.split(separator: "\n").compactMap { $0.split(separator: "/").last }
     #expect(
       files.sorted() == [
-        "AgentLog.swift", "Clocks.swift", "LeaseStore.swift", "Log.swift", "Metrics.swift",
-        "ShimLog.swift", "VRouter+Port.swift",
+        "AgentLog.swift", "Clocks.swift", "FileTimes.swift", "LeaseStore.swift", "Log.swift",
+        "Metrics.swift", "ShimLog.swift", "VRouter+Port.swift",
       ])
   }
 }
