@@ -50,40 +50,28 @@ package struct SpoolEntry: Sendable, Equatable {
   /// - Throws: code 1 if only a newer program understands it; code 6 with the first thing that is wrong, never with any
   ///   of the file's text.
   package init(parsing bytes: [UInt8]) throws(CNIError) {
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(bytes)
-    } catch {
-      throw CNIError(.decodingFailure, error.description)
+    let reader = try Self.upgraded(MemberReader(parsing: bytes, CNIMembers()))
+    requestID = try reader.required("requestID").string()
+    guard RequestID.isValid(requestID) else {
+      throw reader.invalid("requestID", "must be a request id")
     }
-    let object = try Self.upgraded(value)
-    guard let id = object["requestID"]?.string, RequestID.isValid(id) else {
-      throw Self.invalid("requestID", "a request id")
+    guard let stamp = Stamp(try reader.required("stamp").string()) else {
+      throw reader.invalid("stamp", "must be a boot id and nanoseconds")
     }
-    guard let text = object["stamp"]?.string, let stamp = Stamp(text) else {
-      throw Self.invalid("stamp", "a boot id and nanoseconds")
-    }
-    request = try Request(object)
-    requestID = id
     self.stamp = stamp
+    request = try Request(reader.object)
   }
 
-  private static func upgraded(_ value: JSONValue) throws(CNIError) -> JSONObject {
-    guard let object = value.object else { throw invalid("entry", "an object") }
-    switch history.read(object) {
-    case .usable(let object, _): return object
-    case .unversioned: throw invalid("version", "a number")
+  private static func upgraded(_ reader: MemberReader) throws(CNIError) -> MemberReader {
+    switch history.read(reader.object) {
+    case .usable(let object, _): return MemberReader(object, reader.dialect)
+    case .unversioned: throw reader.invalid("version", "must be a number")
     case .newer(let version):
       throw CNIError(
         .incompatibleVersion,
         "spool entry of version \(version), this program knows \(history.current)")
     }
-  }
-
-  private static func invalid(_ name: String, _ wanted: String) -> CNIError {
-    CNIError(.decodingFailure, "\(name): must be \(wanted)")
-  }
-}
+  }}
 
 // MARK: - Names
 

@@ -4,31 +4,28 @@ import JSON
 extension AttachmentRecord {
   /// Reads a record's file, of this program's layout or one that it can use.
   public init(parsing bytes: [UInt8]) throws(RecordError) {
-    let (object, version) = try Self.object(of: bytes)
-    let reader = RecordReader(object: object)
+    let (reader, version) = try RecordReader(parsing: bytes, RecordMembers()).upgraded()
     self.version = version
-    readableFrom = try reader.integer("readableFrom")
+    readableFrom = try reader.required("readableFrom").integer()
     key = try reader.key()
-    guard let phase = Phase(rawValue: try reader.string("phase")) else {
-      throw RecordError(.damaged("phase"))
-    }
-    self.phase = phase
+    phase = try reader.required("phase").converted { $0.string.flatMap { Phase(rawValue: $0) } }
     configuration = try reader.bytes("configuration")
-    environment = try reader.strings("environment")
-    origin = try reader.string("origin")
-    requestID = try reader.string("requestID")
-    guard let stamp = Stamp(try reader.string("stamp")) else {
-      throw RecordError(.damaged("stamp"))
+    environment = try reader.texts("environment")
+    origin = try reader.required("origin").string()
+    requestID = try reader.required("requestID").string()
+    stamp = try reader.required("stamp").converted { $0.string.flatMap { Stamp($0) } }
+    namespace = try reader.member("namespace")?.converted {
+      $0.object.flatMap { NamespaceIdentity($0) }
     }
-    self.stamp = stamp
-    namespace = try reader.ifPresent("namespace") { $0.object.flatMap { NamespaceIdentity($0) } }
-    plan = try reader.list("plan") { PlannedResource($0) }
-    result = try reader.ifPresent("result") { try? CNIResult($0, defaultVersion: .newest) }
-    parent = try reader.parent()
-    names = Set(try reader.listIfPresent("names") { OutsideName($0) })
-    duties = try reader.listIfPresent("duties") { Duty($0) }
-    notes = try reader.ifPresent("notes") { $0.object } ?? JSONObject()
-    unknown.members = object.members.filter { !Self.knownMembers.contains($0.key) }
+    plan = try reader.required("plan").list { PlannedResource($0) }
+    result = try reader.member("result")?.converted {
+      try? CNIResult($0, defaultVersion: .newest)
+    }
+    parent = try reader.reader("parent")?.key()
+    names = Set(try reader.member("names")?.list { OutsideName($0) } ?? [])
+    duties = try reader.member("duties")?.list { Duty($0) } ?? []
+    notes = try reader.object("notes") ?? JSONObject()
+    unknown.members = reader.object.members.filter { !Self.knownMembers.contains($0.key) }
   }
 
   private static let knownMembers: Set<String> = [
@@ -36,23 +33,6 @@ extension AttachmentRecord {
     "parent", "configuration", "environment", "origin", "requestID", "stamp", "namespace", "plan",
     "result", "names", "duties", "notes",
   ]
-
-  private static func object(
-    of bytes: [UInt8]
-  ) throws(RecordError) -> (object: JSONObject, version: Int) {
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(bytes)
-    } catch {
-      throw RecordError(.damaged("\(error)"))
-    }
-    guard let object = value.object else { throw RecordError(.damaged("it is no JSON object")) }
-    switch history.read(object) {
-    case .usable(let object, let version): return (object, version)
-    case .newer(let version): throw RecordError(.newer(version))
-    case .unversioned: throw RecordError(.damaged("version"))
-    }
-  }
 }
 
 extension PlannedResource {
@@ -62,73 +42,58 @@ extension PlannedResource {
   }
 }
 
-/// Takes members out of a record's object, naming what is wrong.
-private struct RecordReader {
-  let object: JSONObject
-  /// Stands before the names of members in errors.
-  var context = ""
+/// How a record reports a fault: the file is damaged there.
+private struct RecordMembers: MemberDialect {
+  func failure(_ fault: MemberFault) -> RecordError { RecordError(.damaged(fault.description)) }
+}
 
-  func fault(_ name: String) -> RecordError { RecordError(.damaged(context + name)) }
+private typealias RecordReader = ObjectReader<RecordMembers>
 
-  func string(_ name: String) throws(RecordError) -> String {
-    guard let text = object[name]?.string else { throw fault(name) }
-    return text
+extension RecordReader {
+  /// The members as this program's layout has them, and the layout's version.
+  fileprivate func upgraded() throws(RecordError) -> (RecordReader, version: Int) {
+    switch AttachmentRecord.history.read(object) {
+    case .usable(let object, let version): return (RecordReader(object, dialect), version)
+    case .newer(let version): throw RecordError(.newer(version))
+    case .unversioned: throw invalid("version", "is no version")
+    }
   }
 
-  func integer(_ name: String) throws(RecordError) -> Int {
-    guard let number = object[name]?.int else { throw fault(name) }
-    return number
+  fileprivate func key() throws(RecordError) -> AttachmentKey {
+    AttachmentKey(
+      network: try required("network").string(),
+      containerID: try required("containerID").string(),
+      ifName: try required("ifName").string(), plugin: try required("plugin").string(),
+      place: try string("place") ?? "")
   }
 
-  func bytes(_ name: String) throws(RecordError) -> [UInt8] {
-    let text = try string(name)
+  fileprivate func bytes(_ name: String) throws(RecordError) -> [UInt8] {
+    let member = try required(name)
+    let text = try member.string()
     do throws(Base64.DecodingError) {
       return try Base64.decode(text)
     } catch {
-      throw fault("\(name): \(error)")
+      throw member.invalid(error.description)
     }
   }
 
-  func strings(_ name: String) throws(RecordError) -> [String: String] {
-    guard let members = object[name]?.object?.members else { throw fault(name) }
-    var result: [String: String] = [:]
-    for member in members {
-      guard let text = member.value.string else { throw fault(name) }
-      result[member.key] = text
-    }
-    return result
+  fileprivate func texts(_ name: String) throws(RecordError) -> [String: String] {
+    var texts: [String: String] = [:]
+    let reader = try required(name).reader()
+    for member in reader.object.members { texts[member.key] = try reader.string(member.key) }
+    return texts
+  }
+}
+
+extension Member<RecordMembers> {
+  fileprivate func converted<T>(_ convert: (JSONValue) -> T?) throws(RecordError) -> T {
+    guard let value = convert(value) else { throw invalid("cannot be read") }
+    return value
   }
 
-  func key() throws(RecordError) -> AttachmentKey {
-    AttachmentKey(
-      network: try string("network"), containerID: try string("containerID"),
-      ifName: try string("ifName"), plugin: try string("plugin"),
-      place: try ifPresent("place") { $0.string } ?? "")
-  }
-
-  func parent() throws(RecordError) -> AttachmentKey? {
-    guard let value = object["parent"] else { return nil }
-    guard let object = value.object else { throw fault("parent") }
-    return try RecordReader(object: object, context: "parent.").key()
-  }
-
-  func ifPresent<T>(_ name: String, _ convert: (JSONValue) -> T?) throws(RecordError) -> T? {
-    guard let value = object[name] else { return nil }
-    guard let converted = convert(value) else { throw fault(name) }
-    return converted
-  }
-
-  func list<T>(_ name: String, _ convert: (JSONValue) -> T?) throws(RecordError) -> [T] {
-    guard let elements = object[name]?.array else { throw fault(name) }
+  fileprivate func list<T>(_ convert: (JSONValue) -> T?) throws(RecordError) -> [T] {
     var list: [T] = []
-    for element in elements {
-      guard let converted = convert(element) else { throw fault(name) }
-      list.append(converted)
-    }
+    for element in try elements() { list.append(try element.converted(convert)) }
     return list
-  }
-
-  func listIfPresent<T>(_ name: String, _ convert: (JSONValue) -> T?) throws(RecordError) -> [T] {
-    object[name] == nil ? [] : try list(name, convert)
   }
 }
