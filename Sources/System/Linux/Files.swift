@@ -147,7 +147,7 @@ public enum Files {
 
   /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it takes its place.
   ///
-  /// Nothing is synchronised to the disk: a power cut is a reboot, after which the caller starts anew.
+  /// It does not wait for the disk: what has to outlive a power cut is noted with a `Keeper`.
   /// A process that dies in between leaves `<path>.tmp`, which the next replacement overwrites.
   public static func replace(
     _ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600
