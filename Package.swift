@@ -73,9 +73,13 @@ let ordinary: [Target] = [
       "Addresses",
     ]),
   module(.daemon, "Records", ["PluginKit", "DaemonAPI", "CNI", "Linux"]),
+  module(.daemon, "Scheduling", ["PluginKit", "CNI", "Linux"]),
   module(
     .daemon, "Daemon",
-    ["Records", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux", "Addresses"]),
+    [
+      "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
+      "Addresses",
+    ]),
   program(
     "cnid",
     [
@@ -126,13 +130,14 @@ let ordinary: [Target] = [
       "VRouterPlugin", "VRouterAgent", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux",
       "Addresses", "FakeVRouter",
     ]),
+  tests(.daemon, "SchedulingTests", ["Scheduling", "PluginKit", "CNI", "Linux"]),
   tests(
     .daemon, "RecordsTests", ["Records", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux"]),
   tests(
     .daemon, "DaemonTests",
     [
-      "Daemon", "Records", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Addresses",
-      "CLinux",
+      "Daemon", "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
+      "Addresses", "CLinux",
     ]),
   tests(
     nil, "IntegrationTests",

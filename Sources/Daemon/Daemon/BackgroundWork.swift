@@ -4,6 +4,7 @@ import Linux
 import Netlink
 import PluginKit
 import Records
+import Scheduling
 
 /// Does what the backlog lists, beside the calls of clients.
 ///
@@ -136,20 +137,21 @@ final class BackgroundWork: Sendable {
 
   private func submit(_ due: Backlog.Due) throws(CNIError) {
     let work = BackgroundCall(due.task) { [self] progress in perform(due.task, progress) }
-    var job = Job(
-      kind: .background, network: network(of: due.task), stamp: due.stamp, deadline: .never,
-      work: work)
+    var claim = Claim(networks: [network(of: due.task)])
+    var kind = Job.Kind.background
     switch due.task {
     case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
-      job.attachment = Job.attachment(key.containerID, key.ifName)
-      job.lock = handler.lock(ofRecorded: key)
+      claim.attachments = [Claim.attachment(key.containerID, key.ifName)]
+      claim.locks = handler.lock(ofRecorded: key).map { [$0] } ?? []
     case .spooled(let name, let containerID, let ifName):
-      job.attachment = Job.attachment(containerID, ifName)
-      job.lock = spool.items(containerID: containerID, ifName: ifName)
-        .first { $0.name == name }.flatMap { handler.lock(ofSpooled: $0) }
+      kind = .spooled
+      claim.attachments = [Claim.attachment(containerID, ifName)]
+      let item = spool.items(containerID: containerID, ifName: ifName).first { $0.name == name }
+      claim.locks = item.flatMap { handler.lock(ofSpooled: $0) }.map { [$0] } ?? []
     case .sweep: break
     }
-    try dispatcher.submit(job)
+    try dispatcher.submit(
+      Job(kind: kind, claim: claim, stamp: due.stamp, deadline: .never, work: work))
   }
 
   private func network(of task: Backlog.Task) -> String {

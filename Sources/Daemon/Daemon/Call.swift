@@ -3,6 +3,7 @@ import DaemonAPI
 import HTTP
 import Linux
 import PluginKit
+import Scheduling
 
 /// One call on its way from a client's request to the answer, which is given once.
 final class Call: DispatchedWork {
@@ -51,11 +52,7 @@ final class Call: DispatchedWork {
       default: .other
       }
     return Job(
-      kind: kind,
-      attachment: request.command.isForNode
-        ? nil : Job.attachment(request.sandboxID, request.ifName),
-      lock: service.handler.lock(of: decoded), network: request.configuration.name,
-      isExclusive: request.command == .garbageCollect, stamp: request.stamp.nanoseconds,
+      kind: kind, claim: service.handler.claim(of: decoded), stamp: request.stamp.nanoseconds,
       deadline: request.deadline, work: self)
   }
 

@@ -3,6 +3,7 @@ import DaemonAPI
 import HTTP
 import Linux
 import PluginKit
+import Scheduling
 
 /// A call's way from the HTTP request to the answer.
 final class CallService: Sendable {
@@ -47,7 +48,7 @@ final class CallService: Sendable {
       let isDelete = decoded.request.command == .delete
       if !isDelete, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
       let job = call.job
-      if isDelete, let attachment = job.attachment {
+      for attachment in isDelete ? job.claim.attachments : [] {
         dispatcher.overtakeAdds(of: attachment, before: job.stamp)
       }
       let id = try dispatcher.submit(job)

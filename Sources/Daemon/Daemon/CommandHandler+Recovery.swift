@@ -3,6 +3,7 @@ import DaemonAPI
 import Linux
 import PluginKit
 import Records
+import Scheduling
 
 /// What is done without a client: the same removals, by record.
 extension CommandHandler {
@@ -49,6 +50,17 @@ extension CommandHandler {
       let request = try? removal(of: record, .never)
     else { return nil }
     return plugin.lock(for: request)
+  }
+
+  /// What a call must not run beside.
+  func claim(of decoded: DecodedRequest) -> Claim {
+    let request = decoded.request
+    let name = request.configuration.name
+    if request.command == .garbageCollect { return Claim(aloneIn: [name]) }
+    if request.command.isForNode { return Claim(networks: [name]) }
+    return Claim(
+      attachments: [Claim.attachment(request.sandboxID, request.ifName)],
+      locks: lock(of: decoded).map { [$0] } ?? [], networks: [name])
   }
 
   /// The same for a call; of a DEL that does not name its pod the record does.

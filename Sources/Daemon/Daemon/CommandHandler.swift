@@ -4,6 +4,7 @@ import JSON
 import Linux
 import PluginKit
 import Records
+import Scheduling
 
 /// Does what a request asks for with the plugin that is responsible, and keeps the records.
 ///

@@ -1,5 +1,6 @@
 import PluginKit
 import Records
+import Scheduling
 
 extension Metrics {
   /// Those who know what is not counted here.

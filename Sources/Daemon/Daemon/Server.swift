@@ -5,6 +5,7 @@ import JSON
 package import Linux
 package import PluginKit
 package import Records
+import Scheduling
 
 /// Serves calls and probes on the daemon's sockets.
 ///

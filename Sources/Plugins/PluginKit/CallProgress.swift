@@ -1,6 +1,23 @@
 public import CNI
 public import Linux
 
+/// A running call's place among the others, as whoever runs it keeps it.
+public protocol CallPlace: Sendable {
+  /// The call begins or ends to wait for somebody outside; others have its place meanwhile.
+  func isOutside(_ isWaiting: Bool)
+
+  /// Waits until the call alone has a lock.
+  ///
+  /// - Returns: false if it has the lock anyway and gives nothing back.
+  /// - Throws: code 105 if the time is over, or the call was given up or cancelled.
+  func takeLock(
+    _ lock: String, _ progress: CallProgress, _ deadline: Deadline
+  ) throws(CNIError) -> Bool
+
+  /// The other half of `takeLock`.
+  func giveBackLock(_ lock: String)
+}
+
 /// What a running call is doing, for deadline errors, metrics and those who watch; and the way to fence it.
 public final class CallProgress: Sendable {
   /// One step that has ended.
@@ -18,7 +35,9 @@ public final class CallProgress: Sendable {
     var isFenced = false
     var mustKeepRecord = false
     var failure: CNIError?
-    var onWait: (@Sendable (Bool) -> Void)?
+    var place: (any CallPlace)?
+    /// How many waits for somebody outside the call is in, one in the other.
+    var waits = 0
   }
 
   private let state = Mutex(State())
@@ -72,16 +91,36 @@ public final class CallProgress: Sendable {
   /// Why the call has failed; nil while it has not.
   public var failure: CNIError? { state.withLock { $0.failure } }
 
-  /// Sets who hears when the call begins and ends to wait for somebody outside.
-  public func onWait(_ hear: @escaping @Sendable (Bool) -> Void) {
-    state.withLock { $0.onWait = hear }
-  }
+  /// Says who keeps the call's place; without one it has no others beside it.
+  public func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
 
   /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls have the place meanwhile.
+  ///
+  /// A wait within a wait changes nothing.
   public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
-    let hear = state.withLock { $0.onWait }
-    hear?(true)
-    defer { hear?(false) }
+    let left = state.withLock { state in
+      state.waits += 1
+      return state.waits == 1 ? state.place : nil
+    }
+    left?.isOutside(true)
+    defer {
+      let entered = state.withLock { state in
+        state.waits -= 1
+        return state.waits == 0 ? state.place : nil
+      }
+      entered?.isOutside(false)
+    }
+    return try body()
+  }
+
+  /// Runs a body while no other call has the lock; see ``PluginCall/whileAlone(_:_:)``.
+  func whileAlone<T: ~Copyable>(
+    _ lock: String, _ deadline: Deadline, _ body: () throws(CNIError) -> T
+  ) throws(CNIError) -> T {
+    guard let place = state.withLock({ $0.place }), try place.takeLock(lock, self, deadline) else {
+      return try body()
+    }
+    defer { place.giveBackLock(lock) }
     return try body()
   }
 

@@ -50,6 +50,13 @@ public final class AddCall<Step: PluginStep>: Sendable {
     try progress.waiting(body)
   }
 
+  /// As ``PluginCall/whileAlone(_:_:)``.
+  public func whileAlone<T: ~Copyable>(
+    _ lock: String, _ body: () throws(CNIError) -> T
+  ) throws(CNIError) -> T {
+    try progress.whileAlone(lock, request.deadline, body)
+  }
+
   /// The record that was written, nil before.
   public var recorded: AttachmentRecord? { written.get() }
 }
@@ -78,6 +85,22 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   /// Asks somebody outside who may let us wait; other calls have the call's place meanwhile.
   public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
     try progress.waiting(body)
+  }
+
+  /// Runs a body while no other call has a lock, in the sense of ``NetworkPlugin/lock(for:)``; waits for those that have it.
+  ///
+  /// It is for what concerns no call's own attachment for long, such as pod after pod in GC. The body asks for no other lock,
+  /// so two calls cannot wait for each other. A call that has the lock already just goes on.
+  ///
+  /// - Parameters:
+  ///   - lock: the lock.
+  ///   - body: what is done.
+  /// - Returns: what the body returns.
+  /// - Throws: code 105 if the deadline passes first; else the body's error.
+  public func whileAlone<T: ~Copyable>(
+    _ lock: String, _ body: () throws(CNIError) -> T
+  ) throws(CNIError) -> T {
+    try progress.whileAlone(lock, request.deadline, body)
   }
 
   /// Says, in a `delete`, that the pod is detached but a backend is down that has to forget something too.

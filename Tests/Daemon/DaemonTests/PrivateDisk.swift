@@ -6,6 +6,7 @@ import Glibc
 import Linux
 import PluginKit
 import Records
+import Scheduling
 import TestSupport
 
 /// A small file system that only one thread sees, and a handler that keeps its records on it.

@@ -1,5 +1,5 @@
 import CNI
-@testable import Daemon
+@testable import Scheduling
 import Linux
 import PluginKit
 import TestSupport
@@ -82,7 +82,10 @@ final class Desk: Sendable {
     works.withLock { $0[name] = work }
     return try dispatcher.submit(
       Job(
-        kind: kind, attachment: attachment, lock: lock, network: network, isExclusive: exclusive,
+        kind: kind,
+        claim: Claim(
+          attachments: attachment.map { [$0] } ?? [], locks: lock.map { [$0] } ?? [],
+          networks: [network], aloneIn: exclusive ? [network] : []),
         stamp: stamp, deadline: deadline, work: work))
   }
 

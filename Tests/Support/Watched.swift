@@ -1,24 +1,24 @@
 import Linux
-import TestSupport
 
 /// How long a test waits for what must come, in milliseconds: far longer than a loaded machine needs.
-let patience = 60_000
+public let patience = 60_000
 
 /// A value that threads change and others wait for, without polling.
-final class Watched<Value: Sendable>: Sendable {
+public final class Watched<Value: Sendable>: Sendable {
   private struct State: Sendable {
     var value: Value
     var waiting: [(isMet: @Sendable (Value) -> Bool, latch: Cancellation)] = []
   }
   private let state: Locked<State>
 
-  init(_ value: Value) { state = Locked(State(value: value)) }
+  /// Keeps a value.
+  public init(_ value: Value) { state = Locked(State(value: value)) }
 
   /// The value as it is now.
-  var value: Value { state.value.value }
+  public var value: Value { state.value.value }
 
   /// Changes the value and wakes those whose condition it meets.
-  func change(_ body: (inout Value) -> Void) {
+  public func change(_ body: (inout Value) -> Void) {
     state.withLock { state in
       body(&state.value)
       state.waiting.removeAll { waiter in
@@ -32,7 +32,7 @@ final class Watched<Value: Sendable>: Sendable {
   /// Waits until the value meets a condition; blocks.
   ///
   /// - Returns: whether it did in time.
-  func wait(until isMet: @escaping @Sendable (Value) -> Bool) -> Bool {
+  public func wait(until isMet: @escaping @Sendable (Value) -> Bool) -> Bool {
     guard let latch = try? Cancellation() else { return false }
     let isThere = state.withLock { state in
       if isMet(state.value) { return true }
@@ -50,24 +50,24 @@ final class Watched<Value: Sendable>: Sendable {
   }
 
   /// Waits on a thread of its own.
-  func reaches(_ isMet: @escaping @Sendable (Value) -> Bool) async -> Bool {
+  public func reaches(_ isMet: @escaping @Sendable (Value) -> Bool) async -> Bool {
     await onThread { self.wait(until: isMet) }
   }
 }
 
 extension Watched where Value == Bool {
   /// A door that is closed.
-  convenience init() { self.init(false) }
+  public convenience init() { self.init(false) }
 
   /// Opens it for good.
-  func open() { change { $0 = true } }
+  public func open() { change { $0 = true } }
 
   /// Waits until it is open; blocks.
   @discardableResult
-  func pass() -> Bool { wait { $0 } }
+  public func pass() -> Bool { wait { $0 } }
 }
 
 /// Waits for what nobody announces.
-func becomes(_ condition: @escaping @Sendable () throws -> Bool) async throws -> Bool {
+public func becomes(_ condition: @escaping @Sendable () throws -> Bool) async throws -> Bool {
   try await eventually(within: patience, condition)
 }

@@ -1,31 +1,39 @@
-import CNI
-import Linux
+package import CNI
+package import Linux
 import PluginKit
 
-/// Runs calls on a bounded number of threads, each attachment's one after the other.
+/// Runs calls on a bounded number of threads, none beside one that its claim excludes.
 ///
-/// The calls of one attachment run in the order of their stamps, others side by side; GC runs alone in its network.
-/// A call that waits for somebody outside leaves its place to others. Calls beyond those that may run wait, and beyond those that may wait are refused. A worker that does not come back from
-/// a call is given up: the call is fenced, its place is free, and only a DEL may run beside it.
-final class Dispatcher: Sendable {
+/// The calls of one attachment run in the order of their stamps. A call that waits for somebody outside
+/// leaves its place to others. Calls beyond those that may run wait, and beyond those that may wait are
+/// refused. A worker that does not come back from a call is given up: the call is fenced, its place and
+/// its claim are free, and only a DEL may run beside it.
+package final class Dispatcher: Sendable {
   /// How long the dispatcher bears with a call, in milliseconds.
-  struct Patience: Sendable {
+  package struct Patience: Sendable {
     /// From a call's deadline until its client gets an answer all the same.
-    var untilAnswer = 1000
+    package var untilAnswer: Int
     /// From the end of the time that the work gave itself until its worker is given up.
-    var untilGivenUp = 5000
+    package var untilGivenUp: Int
+
+    /// The daemon's own patience, where nothing else is said.
+    package init(untilAnswer: Int = 1000, untilGivenUp: Int = 5000) {
+      self.untilAnswer = untilAnswer
+      self.untilGivenUp = untilGivenUp
+    }
   }
 
   /// With so many workers that do not come back the daemon is not healthy.
-  static let tolerableHung = 3
+  package static let tolerableHung = 3
   /// Idle threads beyond these end.
   private static let maximumIdle = 4
 
-  private let state: Mutex<DispatcherState>
+  let state: Mutex<DispatcherState>
   private let wake: Semaphore
   private let patience: Patience
 
-  init(
+  /// A dispatcher without calls and threads; throws if there is no descriptor left.
+  package init(
     maximumConcurrent: Int, maximumQueued: Int, patience: Patience = Patience()
   ) throws(SystemError) {
     state = Mutex(
@@ -35,23 +43,26 @@ final class Dispatcher: Sendable {
   }
 
   /// How many calls of clients run and wait, and how many threads there are for all.
-  var load: (running: Int, waiting: Int, threads: Int) {
+  package var load: (running: Int, waiting: Int, threads: Int) {
     state.withLock { state in
-      (state.runningForClients, state.waitingForClients, state.workers)
+      let (calls, unread) = (state.lanes[.clients], state.lanes[.reading])
+      return (calls.running + unread.running, calls.waiting + unread.waiting, state.workers)
     }
   }
 
   /// How many pieces of work that nobody waits for are running.
-  var backgroundLoad: Int { state.withLock { $0.runningInBackground } }
+  package var backgroundLoad: Int {
+    state.withLock { $0.lanes[.background].running + $0.lanes[.spooled].running }
+  }
 
   /// How many workers have not come back from a call that was given up.
-  var hung: Int { state.withLock { $0.hung.count } }
+  package var hung: Int { state.withLock { $0.hung.count } }
 
   /// How many workers were given up so far.
-  var givenUp: Int { state.withLock { $0.givenUp } }
+  package var givenUp: Int { state.withLock { $0.givenUp } }
 
   /// Whether so many workers hang that the daemon should be replaced.
-  var isStuck: Bool { hung > Self.tolerableHung }
+  package var isStuck: Bool { hung > Self.tolerableHung }
 
   /// Takes a call on.
   ///
@@ -59,11 +70,12 @@ final class Dispatcher: Sendable {
   /// - Returns: the call's number, for ``clientLeft(_:)``.
   /// - Throws: code 11 if too many wait already, or no thread can be had.
   @discardableResult
-  func submit(_ job: Job) throws(CNIError) -> UInt64 {
+  package func submit(_ job: Job) throws(CNIError) -> UInt64 {
     let (id, help, limit) = state.withLock { state -> (UInt64?, DispatcherState.Help, Int) in
       let limit = state.maximumConcurrent + state.maximumQueued
-      let isFull = state.runningForClients + state.waitingForClients >= limit
-      if job.kind != .background, isFull { return (nil, .none, limit) }
+      let calls = state.lanes[.clients]
+      let isFull = calls.running + calls.waiting >= limit
+      if job.kind.lane == .clients, isFull { return (nil, .none, limit) }
       return (state.insert(job), state.help(), limit)
     }
     guard let id else {
@@ -82,7 +94,7 @@ final class Dispatcher: Sendable {
   }
 
   /// Changes the bounds for what comes from now on.
-  func setLimits(maximumConcurrent: Int, maximumQueued: Int) {
+  package func setLimits(maximumConcurrent: Int, maximumQueued: Int) {
     let help = state.withLock { state in
       state.maximumConcurrent = maximumConcurrent
       state.maximumQueued = maximumQueued
@@ -92,7 +104,7 @@ final class Dispatcher: Sendable {
   }
 
   /// Lets the workers end once nothing can run any more.
-  func close() {
+  package func close() {
     let sleeping = state.withLock { state in
       state.isClosed = true
       defer { state.idle = 0 }
@@ -101,7 +113,7 @@ final class Dispatcher: Sendable {
     for _ in 0..<sleeping { wake.signal() }
   }
 
-  private func give(_ help: DispatcherState.Help) throws(SystemError) {
+  func give(_ help: DispatcherState.Help) throws(SystemError) {
     switch help {
     case .none: return
     case .wake: wake.signal()
@@ -124,11 +136,7 @@ final class Dispatcher: Sendable {
       case .run(let job, let help):
         // Without another thread this one does the rest, one after the other.
         try? give(help)
-        // The number alone: a call that had itself would never be let go of, nor its descriptor.
-        let id = job.id
-        job.work.progress.onWait { isWaiting in
-          try? self.give(self.state.withLock { $0.wait(id, isWaiting) })
-        }
+        job.work.progress.runs(at: RunningCall(dispatcher: self, id: job.id))
         if job.deadline.isOver { job.work.refuse(.expired) } else { job.work.run() }
         let (wasGivenUp, next) = state.withLock { $0.end(job) }
         guard wasGivenUp else { continue }
@@ -145,7 +153,7 @@ final class Dispatcher: Sendable {
 
 extension Dispatcher {
   /// Answers the calls whose deadline has passed, and gives up the workers that do not come back; to be called now and then.
-  func lookAfter() {
+  package func lookAfter() {
     for job in removeWaiting(where: { $0.deadline.isOver }) { job.work.refuse(.expired) }
     let now = KernelClock.monotonic
     let (late, lost, help) = state.withLock { state in
@@ -159,7 +167,7 @@ extension Dispatcher {
   }
 
   /// Takes out every waiting call for which the answer is true; it is not told.
-  func removeWaiting(where isUnwanted: (Job) -> Bool) -> [Job] {
+  package func removeWaiting(where isUnwanted: (Job) -> Bool) -> [Job] {
     let (removed, help) = state.withLock { state in
       let removed = state.removeWaiting(where: isUnwanted)
       // What was behind them may have its turn now.
@@ -174,9 +182,9 @@ extension Dispatcher {
   /// - Parameters:
   ///   - attachment: the DEL's.
   ///   - stamp: the DEL's; a younger ADD stays.
-  func overtakeAdds(of attachment: String, before stamp: UInt64) {
+  package func overtakeAdds(of attachment: String, before stamp: UInt64) {
     func isOvertaken(_ job: Job) -> Bool {
-      job.kind == .add && job.attachment == attachment && job.stamp <= stamp
+      job.kind == .add && job.claim.attachments.contains(attachment) && job.stamp <= stamp
     }
     for job in removeWaiting(where: isOvertaken) { job.work.refuse(.overtaken) }
     let running = state.withLock { $0.running.values.filter(isOvertaken) }
@@ -184,7 +192,7 @@ extension Dispatcher {
   }
 
   /// Ends a call whose client hung up: one that waits never runs, a running ADD is cancelled; a DEL is done all the same.
-  func clientLeft(_ id: UInt64) {
+  package func clientLeft(_ id: UInt64) {
     for job in removeWaiting(where: { $0.id == id && $0.kind != .delete }) {
       job.work.refuse(.clientGone)
     }
@@ -193,9 +201,9 @@ extension Dispatcher {
   }
 
   /// Ends the waits of all work that no client waits for, and takes out what of it has not begun.
-  func cancelBackground() {
-    for job in removeWaiting(where: { $0.kind == .background }) { job.work.refuse(.stopping) }
-    let running = state.withLock { $0.running.values.filter { $0.kind == .background } }
+  package func cancelBackground() {
+    for job in removeWaiting(where: { $0.kind.isBackground }) { job.work.refuse(.stopping) }
+    let running = state.withLock { $0.running.values.filter { $0.kind.isBackground } }
     for job in running { job.work.cancel() }
   }
 }

@@ -1,5 +1,5 @@
 import CNI
-@testable import Daemon
+@testable import Scheduling
 import Linux
 import PluginKit
 import Testing

@@ -1,13 +1,13 @@
-import Linux
-import PluginKit
+package import Linux
+package import PluginKit
 
 /// Work that no client waits for, and when it is due.
 ///
 /// What a dead daemon left half done, deletions whose backend was down, results that nobody has got, attachments whose
 /// namespace has died, and spooled DELs. What fails is due again later, at first after a second, at last once a minute.
-final class Backlog: Sendable {
+package final class Backlog: Sendable {
   /// A piece of work; the same piece is listed once.
-  enum Task: Hashable, Sendable {
+  package enum Task: Hashable, Sendable {
     /// What the record says: an ADD that did not end well is undone, a DEL that had begun is brought to its end.
     case finish(AttachmentKey)
     /// The ADD of this request is undone, because its client did not get the result.
@@ -21,10 +21,10 @@ final class Backlog: Sendable {
   }
 
   /// A piece of work whose time has come.
-  struct Due: Sendable {
-    let task: Task
+  package struct Due: Sendable {
+    package let task: Task
     /// Its place in the order of its attachment's calls, CLOCK_BOOTTIME.
-    let stamp: UInt64
+    package let stamp: UInt64
   }
 
   private struct Entry {
@@ -40,13 +40,14 @@ final class Backlog: Sendable {
   private static let firstPause: UInt64 = 1_000_000_000
   private static let longestPause: UInt64 = 60_000_000_000
 
-  init() throws(SystemError) { event = try EventDescriptor() }
+  /// A list with nothing on it; throws if there is no descriptor left.
+  package init() throws(SystemError) { event = try EventDescriptor() }
 
   /// Readable when something was added.
-  var descriptor: Int32 { event.descriptor.rawValue }
+  package var descriptor: Int32 { event.descriptor.rawValue }
 
   /// How much is listed.
-  var count: Int { entries.withLock { $0.count } }
+  package var count: Int { entries.withLock { $0.count } }
 
   /// Lists a piece of work; what is listed already stays as it is.
   ///
@@ -54,7 +55,7 @@ final class Backlog: Sendable {
   ///   - task: the work.
   ///   - stamp: its place among the calls of its attachment; 0 is before all of them.
   ///   - hasFailed: whether it was tried already, so that it is due after a pause.
-  func add(_ task: Task, stamp: UInt64 = 0, hasFailed: Bool = false) {
+  package func add(_ task: Task, stamp: UInt64 = 0, hasFailed: Bool = false) {
     let isNew = entries.withLock { entries in
       guard entries[task] == nil else { return false }
       entries[task] = Entry(stamp: stamp, isHandedOut: hasFailed)
@@ -65,7 +66,7 @@ final class Backlog: Sendable {
   }
 
   /// Takes what is due and nobody works on.
-  func takeDue(_ now: UInt64 = KernelClock.monotonic) -> [Due] {
+  package func takeDue(_ now: UInt64 = KernelClock.monotonic) -> [Due] {
     event.reset()
     return entries.withLock { entries in
       let due = entries.filter { !$0.value.isHandedOut && $0.value.due <= now }
@@ -75,16 +76,16 @@ final class Backlog: Sendable {
   }
 
   /// Whether a piece of work is still wanted.
-  func contains(_ task: Task) -> Bool { entries.withLock { $0[task] != nil } }
+  package func contains(_ task: Task) -> Bool { entries.withLock { $0[task] != nil } }
 
   /// Takes a piece of work off the list: it was done, or is not wanted any more.
-  func remove(_ task: Task) { entries.withLock { $0[task] = nil } }
+  package func remove(_ task: Task) { entries.withLock { $0[task] = nil } }
 
   /// Puts a piece of work back that could not be done.
   ///
   /// - Returns: seconds until it is tried again.
   @discardableResult
-  func putBack(_ task: Task, _ now: UInt64 = KernelClock.monotonic) -> UInt64 {
+  package func putBack(_ task: Task, _ now: UInt64 = KernelClock.monotonic) -> UInt64 {
     entries.withLock { entries in
       guard var entry = entries[task] else { return 0 }
       let pause = min(Self.firstPause << UInt64(min(entry.failures, 6)), Self.longestPause)

@@ -17,27 +17,23 @@ struct DispatcherState: Sendable {
     case end
   }
 
-  /// How many calls of clients run at once.
-  var maximumConcurrent: Int
   /// How many calls may wait.
   var maximumQueued: Int
+  private(set) var lanes: Lanes
 
-  var lastID: UInt64 = 0
-  var waiting: [Job] = []
-  var running: [UInt64: Job] = [:]
-  private(set) var runningInBackground = 0
-  private var waitingInBackground = 0
+  private var lastID: UInt64 = 0
+  private(set) var waiting: [Job] = []
+  private(set) var running: [UInt64: Job] = [:]
+  private var claims = ClaimTable()
+  /// What wakes running calls that wait for what they asked for.
+  private var bells: [UInt64: Bell] = [:]
   /// Calls from which no worker has come back; nothing of them is in `running` or below.
   private(set) var hung: [UInt64: Job] = [:]
   private(set) var givenUp = 0
   /// Those whose clients have been told that they are late.
   private var told: Set<UInt64> = []
-  /// Running calls of clients that wait for somebody outside, and have no place meanwhile.
+  /// Running calls that wait for somebody outside.
   private var outside: Set<UInt64> = []
-  private var attachments: Set<String> = []
-  private var locks: Set<String> = []
-  private var networks: [String: Int] = [:]
-  private var exclusive: Set<String> = []
   /// Threads, idle ones included, those that hang left out.
   var workers = 0
   /// Threads that sleep; who wakes one takes it off this number.
@@ -45,29 +41,28 @@ struct DispatcherState: Sendable {
   var isClosed = false
 
   init(maximumConcurrent: Int, maximumQueued: Int) {
-    self.maximumConcurrent = maximumConcurrent
+    lanes = Lanes(maximumConcurrent: maximumConcurrent)
     self.maximumQueued = maximumQueued
   }
 
-  var runningForClients: Int { running.count - runningInBackground }
-  var waitingForClients: Int { waiting.count - waitingInBackground }
-  private var placesTaken: Int { runningForClients - outside.count }
-
-  /// What nobody waits for never has more than these places, and never one of the clients'.
-  private var maximumInBackground: Int { max(1, maximumConcurrent / 4) }
+  var maximumConcurrent: Int {
+    get { lanes.maximumConcurrent }
+    set { lanes.maximumConcurrent = newValue }
+  }
 
   // MARK: Waiting
 
-  /// Puts a call behind those that wait, but before younger ones of its attachment.
+  /// Puts a call behind those that wait, but before younger ones of its attachments.
   mutating func insert(_ job: Job) -> UInt64 {
     lastID &+= 1
     var job = job
     job.id = lastID
+    let own = job.claim.attachments
     let younger = waiting.firstIndex { other in
-      job.attachment != nil && other.attachment == job.attachment && other.stamp > job.stamp
+      other.stamp > job.stamp && !other.claim.attachments.isDisjoint(with: own)
     }
     waiting.insert(job, at: younger ?? waiting.endIndex)
-    if job.kind == .background { waitingInBackground += 1 }
+    lanes[job.kind.lane].waiting += 1
     return job.id
   }
 
@@ -80,7 +75,7 @@ struct DispatcherState: Sendable {
       if goes { removed.append(job) }
       return goes
     }
-    waitingInBackground -= removed.filter { $0.kind == .background }.count
+    for job in removed { lanes[job.kind.lane].waiting -= 1 }
     return removed
   }
 
@@ -90,7 +85,7 @@ struct DispatcherState: Sendable {
   mutating func turn(_ maximumIdle: Int) -> Turn {
     if let index = next() {
       let job = waiting.remove(at: index)
-      if job.kind == .background { waitingInBackground -= 1 }
+      lanes[job.kind.lane].waiting -= 1
       start(job)
       return .run(job, help())
     }
@@ -109,8 +104,7 @@ struct DispatcherState: Sendable {
       idle -= 1
       return .wake
     }
-    let inBackground = min(runningInBackground + waitingInBackground, maximumInBackground)
-    guard workers - outside.count < maximumConcurrent + inBackground else { return .none }
+    guard workers < lanes.threads else { return .none }
     workers += 1
     return .start
   }
@@ -118,62 +112,51 @@ struct DispatcherState: Sendable {
   /// The first call that may run now.
   private func next() -> Int? {
     // Without a place for those who wait it is not worth a look: there may be thousands after a crash.
-    let hasWork =
-      waitingForClients > 0 && placesTaken < maximumConcurrent
-      || waitingInBackground > 0 && runningInBackground < maximumInBackground
-    if !hasWork { return nil }
-    var busy = attachments
-    var blockedNetworks = exclusive
-    let hanging = Set(hung.values.compactMap(\.attachment))
+    if !lanes.haveWork { return nil }
+    var busy: Set<String> = []
+    var blockedNetworks: Set<String> = []
+    let hanging = hung.values.reduce(into: Set()) { $0.formUnion($1.claim.attachments) }
     for (index, job) in waiting.enumerated() {
+      let claim = job.claim
       // Beside a call that hangs only DEL runs, and what waits for the hanging one keeps no DEL waiting.
-      if job.kind != .delete, let attachment = job.attachment, hanging.contains(attachment) {
-        continue
-      }
-      if hasPlace(job), !blockedNetworks.contains(job.network),
-        job.attachment.map({ !busy.contains($0) }) ?? true,
-        job.lock.map({ !locks.contains($0) }) ?? true,
-        !(job.isExclusive && networks[job.network, default: 0] > 0)
+      if job.kind != .delete, !claim.attachments.isDisjoint(with: hanging) { continue }
+      if lanes.hasPlace(job.kind.lane), claim.attachments.isDisjoint(with: busy),
+        claim.networks.isDisjoint(with: blockedNetworks),
+        claim.aloneIn.isDisjoint(with: blockedNetworks), claims.mayBegin(claim)
       {
         return index
       }
-      // What waits longer goes first: in its attachment, and a GC in its network.
-      if let attachment = job.attachment { busy.insert(attachment) }
-      if job.isExclusive { blockedNetworks.insert(job.network) }
+      // What waits longer goes first: in its attachments, and a GC in its network.
+      busy.formUnion(claim.attachments)
+      blockedNetworks.formUnion(claim.aloneIn)
     }
     return nil
   }
 
-  private func hasPlace(_ job: Job) -> Bool {
-    job.kind == .background
-      ? runningInBackground < maximumInBackground : placesTaken < maximumConcurrent
-  }
-
   private mutating func start(_ job: Job) {
     running[job.id] = job
-    if job.kind == .background { runningInBackground += 1 }
-    if let attachment = job.attachment {
-      attachments.insert(attachment)
-      if hung.values.contains(where: { $0.attachment == attachment }) {
-        job.work.progress.keepRecord()
-      }
-    }
-    if let lock = job.lock { locks.insert(lock) }
-    networks[job.network, default: 0] += 1
-    if job.isExclusive { exclusive.insert(job.network) }
+    lanes[job.kind.lane].running += 1
+    claims.begin(job.id, job.claim)
+    keepRecordIfOneHangs(job)
     job.work.progress.expectEnd(by: job.deadline)
+  }
+
+  private func keepRecordIfOneHangs(_ job: Job) {
+    let isBeside = hung.values.contains { other in
+      !other.claim.attachments.isDisjoint(with: job.claim.attachments)
+    }
+    if isBeside { job.work.progress.keepRecord() }
   }
 
   private mutating func release(_ job: Job) {
     running[job.id] = nil
-    outside.remove(job.id)
     told.remove(job.id)
-    if job.kind == .background { runningInBackground -= 1 }
-    if let attachment = job.attachment { attachments.remove(attachment) }
-    if let lock = job.lock { locks.remove(lock) }
-    let left = networks[job.network, default: 1] - 1
-    networks[job.network] = left > 0 ? left : nil
-    if job.isExclusive { exclusive.remove(job.network) }
+    lanes[job.kind.lane].running -= 1
+    if outside.remove(job.id) != nil { lanes[job.kind.lane].outside -= 1 }
+    bells[job.id]?.ring()
+    bells[job.id] = nil
+    claims.end(job.id)
+    grant()
   }
 
   /// A call begins or ends to wait for somebody outside.
@@ -182,12 +165,13 @@ struct DispatcherState: Sendable {
   ///
   /// - Returns: who should take its place.
   mutating func wait(_ id: UInt64, _ isWaiting: Bool) -> Help {
-    guard let job = running[id], job.kind != .background else { return .none }
+    guard let lane = running[id]?.kind.lane else { return .none }
     guard isWaiting else {
-      outside.remove(id)
+      if outside.remove(id) != nil { lanes[lane].outside -= 1 }
       return .none
     }
-    outside.insert(id)
+    guard outside.insert(id).inserted else { return .none }
+    lanes[lane].outside += 1
     return help()
   }
 
@@ -201,20 +185,84 @@ struct DispatcherState: Sendable {
     }
     return (true, help())
   }
+}
 
-  // MARK: Late calls
+// MARK: - Calls that ask for more
 
+extension DispatcherState {
+  /// What became of a wish.
+  enum Wish {
+    case granted
+    /// The bell rings when it is.
+    case waits
+    /// The call must not ask, or was given up.
+    case refused
+  }
+
+  /// A running call asks for more than it began with.
+  ///
+  /// - Parameters:
+  ///   - id: the call.
+  ///   - more: what it asks for.
+  ///   - manner: for how long.
+  ///   - bell: wakes the call.
+  mutating func want(
+    _ id: UInt64, _ more: Claim, _ manner: ClaimTable.Manner, _ bell: Bell?
+  ) -> Wish {
+    guard claims.want(id, more, manner) else { return .refused }
+    bells[id] = bell
+    grant()
+    return hasAll(id, more) ? .granted : .waits
+  }
+
+  /// Whether a running call has all of a claim.
+  func hasAll(_ id: UInt64, _ claim: Claim) -> Bool {
+    guard let own = claims.claim(of: id) else { return false }
+    return claim.subtracting(own).isEmpty
+  }
+
+  /// A call waits no longer for what it asked for, whether it has it or not.
+  mutating func endWish(_ id: UInt64) -> Help {
+    bells[id] = nil
+    claims.withdraw(id)
+    grant()
+    return help()
+  }
+
+  /// A running call gives back a part of what it got in passing.
+  mutating func giveBack(_ id: UInt64, _ part: Claim) -> Help {
+    claims.giveBack(id, part)
+    running[id]?.claim = claims.claim(of: id) ?? Claim()
+    grant()
+    return help()
+  }
+
+  private mutating func grant() {
+    for id in claims.grant() {
+      if var job = running[id] {
+        job.claim = claims.claim(of: id) ?? job.claim
+        running[id] = job
+        keepRecordIfOneHangs(job)
+      }
+      bells[id]?.ring()
+    }
+  }
+}
+
+// MARK: - Late calls
+
+extension DispatcherState {
   /// The running calls whose clients must be told now that they are late.
   mutating func late(_ now: UInt64, _ milliseconds: Int) -> [Job] {
     let late = running.values.filter { job in
-      job.kind != .background && Self.isPast(job.deadline.nanoseconds, milliseconds, now)
+      !job.kind.isBackground && Self.isPast(job.deadline.nanoseconds, milliseconds, now)
         && !told.contains(job.id)
     }
     told.formUnion(late.map(\.id))
     return late
   }
 
-  /// Fences the calls whose workers should have come back long ago, and frees their places.
+  /// Fences the calls whose workers should have come back long ago, and frees their places and all that they claim.
   mutating func giveUp(_ now: UInt64, _ milliseconds: Int) -> [Job] {
     let lost = running.values.filter { job in
       Self.isPast(job.work.progress.limit, milliseconds, now)

@@ -1,4 +1,4 @@
-@testable import Daemon
+@testable import Scheduling
 import Linux
 import PluginKit
 import Testing

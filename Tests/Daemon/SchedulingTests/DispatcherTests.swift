@@ -1,5 +1,5 @@
 import CNI
-@testable import Daemon
+@testable import Scheduling
 import Linux
 import PluginKit
 import Testing
@@ -188,7 +188,7 @@ struct DispatcherBoundTests {
     try desk.submit("add", attachment: "b")
     try desk.submit("delete", .delete, attachment: "c")
     let removed = desk.dispatcher.removeWaiting { $0.kind != .delete }
-    #expect(removed.map(\.attachment) == ["b"])
+    #expect(removed.map(\.claim.attachments) == [["b"]])
     desk.end("running", "delete")
     #expect(
       await desk.all(4) == ["running begins", "running ends", "delete begins", "delete ends"])
@@ -242,7 +242,7 @@ struct DispatcherOutsideTests {
     progress.withLock { $0 = work.progress }
     try desk.dispatcher.submit(
       Job(
-        kind: .other, attachment: name, lock: nil, network: "net", isExclusive: false, stamp: 0,
+        kind: .other, claim: Claim(attachments: [name], networks: ["net"]), stamp: 0,
         deadline: .never, work: work))
   }
 
@@ -332,7 +332,10 @@ struct DispatcherStressTests {
               let isExclusive = random.number(below: 40) == 0
               let attachment = isExclusive ? nil : "a\(random.number(below: 12))"
               let job = Job(
-                kind: .other, attachment: attachment, network: network, isExclusive: isExclusive,
+                kind: .other,
+                claim: Claim(
+                  attachments: attachment.map { [$0] } ?? [], networks: [network],
+                  aloneIn: isExclusive ? [network] : []),
                 stamp: UInt64(random.number(below: 100)), deadline: .never,
                 work: QuickWork {
                   tally.change { $0.begin(attachment, network, isExclusive) }
