@@ -12,9 +12,10 @@ extension VRouterPlugin {
     let request = call.request
     let previous = try request.configuration.prevResult()
     let cni = try settings(for: request, .strict)
-    try turns.begin(cni.containerName, request.deadline)
-    defer { turns.end(cni.containerName) }
-    let result = try add(call, cni)
+    // GC of another network works on the same pods.
+    let result = try call.whileAlone(Self.lock(named: cni.containerName)) { () throws(CNIError) in
+      try add(call, cni)
+    }
     return if let previous { result.appended(to: previous) } else { result }
   }
 

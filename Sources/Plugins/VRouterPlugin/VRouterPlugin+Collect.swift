@@ -8,8 +8,8 @@ extension VRouterPlugin {
   /// Removes port files, links and what the agent remembers of attachments that are not valid any more.
   ///
   /// Neither files nor links say to which network they belong. So only where the network is the one that every pod has is a
-  /// container that is not listed reason enough; else the link must have gone too. Pods that are being worked on
-  /// are left alone.
+  /// container that is not listed reason enough; else the link must have gone too. A pod that a call works
+  /// on has its turn when that has ended.
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
@@ -22,7 +22,7 @@ extension VRouterPlugin {
     try call.journal.waiting(.collectPorts) { permit throws(CNIError) in
       for name in names {
         do throws(CNIError) {
-          try turns.whileIdle(name) { () throws(CNIError) in
+          try call.whileAlone(Self.lock(named: name)) { () throws(CNIError) in
             try collect(name, garbage, vrouter, call.request, permit)
           }
         } catch {

@@ -14,8 +14,12 @@ extension VRouterPlugin {
   /// state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let attached = try attachment(of: call)
-    try turns.begin(attached.name, call.request.deadline)
-    defer { turns.end(attached.name) }
+    try call.whileAlone(Self.lock(named: attached.name)) { () throws(CNIError) in
+      try remove(attached, call)
+    }
+  }
+
+  private func remove(_ attached: PodAttachment, _ call: PluginCall<Step>) throws(CNIError) {
     let files = try files(of: attached, call)
     let removal = Removal(attached, call, files, try linksOfNode(call, files))
     try call.journal.perform(.deleteLinks) { permit throws(CNIError) in

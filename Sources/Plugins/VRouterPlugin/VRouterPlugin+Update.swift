@@ -22,8 +22,15 @@ extension VRouterPlugin {
         .invalidEnvironment,
         "UPDATE of \(goQuoted(request.ifName)) needs an attachment of ADD")
     }
-    try turns.begin(attached.name, request.deadline)
-    defer { turns.end(attached.name) }
+    return try call.whileAlone(Self.lock(named: attached.name)) { () throws(CNIError) in
+      try update(attached, uuid, cni, call)
+    }
+  }
+
+  private func update(
+    _ attached: PodAttachment, _ uuid: VRouterUUID, _ cni: ContrailCni, _ call: PluginCall<Step>
+  ) throws(CNIError) -> CNIResult {
+    let request = call.request
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
     let answers = try call.waiting { () throws(CNIError) in
       try mapped(pod: request.title) { () throws(VRouterError) in

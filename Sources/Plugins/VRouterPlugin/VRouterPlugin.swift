@@ -56,9 +56,6 @@ package final class VRouterPlugin: NetworkPlugin {
   }
 
   private let host = Mutex<PluginHost?>(nil)
-  /// Who works on which pod.
-  let turns = PodTurns()
-
   /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
 
@@ -81,6 +78,16 @@ package final class VRouterPlugin: NetworkPlugin {
     if !request.podName.isEmpty { return "\(request.podNamespace)/\(request.podName)" }
     // STATUS and GC are about no pod.
     return request.sandboxID.isEmpty ? nil : request.sandboxID
+  }
+
+  /// The same of a pod's name at the agent, `<cluster>__<namespace>__<pod>` or Mesos' container.
+  ///
+  /// Names in Kubernetes have no underscores, those of clusters may.
+  static func lock(named name: String) -> String {
+    let parts = name.utf8.split(separator: 0x5F, omittingEmptySubsequences: false)
+      .suffix(4).map { String(Substring($0)) }
+    guard parts.count == 4, parts[0].isEmpty, parts[2].isEmpty else { return name }
+    return "\(parts[1])/\(parts[3])"
   }
 
   /// Keeps the host.

@@ -213,6 +213,16 @@ import VRouterAgent
     #expect(plugin.lock(for: request) == nil)
   }
 
+  @Test(
+    "GC has the turn of a pod under the name that the agent knows it by",
+    arguments: [
+      ("k8s__default__web-0", "default/web-0"), ("my__zone_1__default__web-0", "default/web-0"),
+      ("b2f1", "b2f1"), ("a_b", "a_b"), ("", ""),
+    ])
+  func lockOfName(name: String, lock: String) {
+    #expect(VRouterPlugin.lock(named: name) == lock)
+  }
+
   // MARK: VLANs and names
 
   @Test(
