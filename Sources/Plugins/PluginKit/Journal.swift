@@ -71,13 +71,3 @@ public final class Journal<Step: PluginStep>: Sendable {
       .deadline, "\(cancelled ? "cancelled" : "deadline passed") in step \(name)", details: cause)
   }
 }
-
-/// The place where the fault tests end the process: `CNID_KILL_AFTER=<plugin>.<step>`, or `<plugin>.record` for between the
-/// record and the first step.
-enum KillPoint {
-  private static let name = Process.variable("CNID_KILL_AFTER")
-
-  static func reached(_ step: String) {
-    if step == name { try? Signal.kill.send(to: Process.pid) }
-  }
-}

@@ -84,16 +84,23 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   var aliases: [String] { get }
 
   /// Whether a call on `/cni` with this configuration must name its pod in CNI_ARGS.
+  ///
+  /// Asked on the thread that serves all clients: it takes microseconds, opens no file and waits for nobody.
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool
 
   /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for a plugin whose attachments
   /// of one pod share something; nil for nothing.
+  ///
+  /// Asked on the thread that serves all clients, as ``needsPodIdentity(_:)``, and once when an attachment is
+  /// recorded, with the DEL that its record would give.
   func lock(for request: PodRequest) -> String?
 
   /// Called exactly once, before everything else.
   func initialize(_ settings: PluginSettings) throws(CNIError)
 
   /// Something happened; may be ignored.
+  ///
+  /// Called on the daemon's first thread, which feeds the watchdog: it returns at once.
   func event(_ event: PluginEvent)
 
   /// What it can do besides.

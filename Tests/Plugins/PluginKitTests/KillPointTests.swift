@@ -40,6 +40,39 @@ struct KillPointTests {
     #expect(said(result).hasSuffix("<first><between><fails><second>"))
   }
 
+  /// Runs one step three times, and says so each time.
+  private static func runThrice(killAfter: String) {
+    unsafe setenv("CNID_KILL_AFTER", killAfter, 1)
+    do throws(CNIError) {
+      let journal = try journal()
+      for word in ["<1>", "<2>", "<3>"] {
+        try journal.perform(.first) { _ throws(CNIError) in
+          _ = try? Descriptor.write(1, Array(word.utf8))
+        }
+      }
+    } catch {}
+  }
+
+  @Test("with a number behind the name it ends after that time, and not before")
+  func numbered() async {
+    let result = await #expect(
+      processExitsWith: .signal(SIGKILL), observing: [\.standardOutputContent]
+    ) {
+      KillPointTests.runThrice(killAfter: "p.first#2")
+    }
+    #expect(said(result).hasSuffix("<1><2>"))
+  }
+
+  @Test("a time that does not come does not end it")
+  func numberedTooHigh() async {
+    let result = await #expect(
+      processExitsWith: .success, observing: [\.standardOutputContent]
+    ) {
+      KillPointTests.runThrice(killAfter: "p.first#4")
+    }
+    #expect(said(result).contains("<1><2><3>"))
+  }
+
   @Test("another plugin's step of the same name does not end it")
   func notKilled() async {
     let result = await #expect(
