@@ -17,7 +17,8 @@ struct VRouterDrill {
   private let uuid = "5f0c7a1e-3b52-4d68-9a41-0c2b7de91f34"
 
   static let scenarios: [(String, KillScenario.Verb, KillScenario.Network)] = [
-    ("record", .add, .vmi), ("record", .add, .mesos), ("registerContainer", .add, .mesos),
+    ("record", .add, .vmi), ("attached", .add, .vmi), ("attached", .add, .vmis),
+    ("record", .add, .mesos), ("registerContainer", .add, .mesos),
     ("collectStale", .add, .stale), ("takeOver", .add, .earlier), ("createLinks", .add, .vmi),
     ("createLinks", .add, .earlier), ("markLinks", .add, .vmi), ("writePorts", .add, .vmi),
     ("writePorts", .add, .earlier), ("announcePorts", .add, .vmi),

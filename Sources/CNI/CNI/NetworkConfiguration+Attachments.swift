@@ -42,4 +42,18 @@ extension NetworkConfiguration {
     }
     return attachments
   }
+
+  /// The configuration of a GC with a list of valid attachments, under both keys.
+  ///
+  /// The bytes stay as they are where it has that list already.
+  ///
+  /// - Throws: as `init(_:)`.
+  public func listing(_ valid: [Attachment]) throws(CNIError) -> NetworkConfiguration {
+    if let given = try? validAttachments(), given == valid { return self }
+    let list = JSONValue.array(
+      valid.map { entry in
+        ["containerID": .string(entry.containerID), "ifname": .string(entry.ifName)]
+      })
+    return try replacing([("cni.dev/valid-attachments", list), ("cni.dev/attachments", list)])
+  }
 }

@@ -39,4 +39,12 @@ extension NetworkConfiguration {
     try replacing(
       overrides.members.map { (key: $0.key, value: $0.value.isNull ? nil : $0.value) })
   }
+
+  /// The configuration with the members of `defaults` that it lacks; a `null` is not lacking.
+  ///
+  /// - Throws: as `init(_:)`.
+  public func completed(with defaults: JSONObject) throws(CNIError) -> NetworkConfiguration {
+    try replacing(
+      defaults.members.filter { object[$0.key] == nil }.map { (key: $0.key, value: $0.value) })
+  }
 }

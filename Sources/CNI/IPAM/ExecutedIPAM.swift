@@ -1,5 +1,4 @@
 package import CNI
-import JSON
 package import Linux
 import Libcni
 
@@ -100,7 +99,7 @@ package struct ExecutedIPAM: Sendable {
     valid: [NetworkConfiguration.Attachment], _ permit: borrowing Permit
   ) throws(CNIError) {
     var invocation = invocation(.garbageCollect)
-    invocation.input = try configuration(valid: valid).bytes
+    invocation.input = try call.configuration.listing(valid).bytes
     do throws(PluginError) {
       _ = try executor.run(invocation, permit)
     } catch {
@@ -112,21 +111,5 @@ package struct ExecutedIPAM: Sendable {
     PluginInvocation(
       type: type, command: command, environment: call.environment,
       input: call.configuration.bytes, deadline: call.deadline)
-  }
-
-  /// The configuration with the list of valid attachments; unchanged if it has that list already.
-  private func configuration(
-    valid: [NetworkConfiguration.Attachment]
-  ) throws(CNIError) -> NetworkConfiguration {
-    if let given = try? call.configuration.validAttachments(), given == valid {
-      return call.configuration
-    }
-    let list = JSONValue.array(
-      valid.map { attachment in
-        ["containerID": .string(attachment.containerID), "ifname": .string(attachment.ifName)]
-      })
-    return try call.configuration.replacing([
-      (key: "cni.dev/valid-attachments", value: list), (key: "cni.dev/attachments", value: list),
-    ])
   }
 }

@@ -11,7 +11,11 @@ import Scheduling
 /// Each piece is a job of its attachment, so it blocks only that attachment's calls.
 final class BackgroundWork: Sendable {
   private let backlog: Backlog
-  private let handler: CommandHandler
+  private let store: AttachmentStore
+  private let spool: Spool
+  private let recovery: Recovery
+  private let spooled: SpooledDeletes
+  private let finder: PluginFinder
   private let dispatcher: Dispatcher
   private let orphans: OrphanSweep
   private let metrics: Metrics
@@ -37,11 +41,16 @@ final class BackgroundWork: Sendable {
   private static let sweepPause: UInt64 = 3_600_000_000_000
 
   init(
-    backlog: Backlog, handler: CommandHandler, dispatcher: Dispatcher, orphans: OrphanSweep,
+    backlog: Backlog, store: AttachmentStore, spool: Spool, recovery: Recovery,
+    spooled: SpooledDeletes, finder: PluginFinder, dispatcher: Dispatcher, orphans: OrphanSweep,
     metrics: Metrics, log: Log
   ) throws(SystemError) {
     self.backlog = backlog
-    self.handler = handler
+    self.store = store
+    self.spool = spool
+    self.recovery = recovery
+    self.spooled = spooled
+    self.finder = finder
     self.dispatcher = dispatcher
     self.orphans = orphans
     self.metrics = metrics
@@ -58,14 +67,12 @@ final class BackgroundWork: Sendable {
     announcements = Mutex(socket)
   }
 
-  private var spool: Spool { handler.spool }
-
   /// Readable when there is something to do; -1 stands for none.
   var descriptors: [Int32] { [backlog.descriptor, announcementDescriptor] + spool.descriptors }
 
   /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's call can be there.
   func recover() {
-    for key in handler.store.unfinished() { backlog.add(.finish(key)) }
+    for key in store.unfinished() { backlog.add(.finish(key)) }
     lookAround()
   }
 
@@ -137,31 +144,25 @@ final class BackgroundWork: Sendable {
 
   private func submit(_ due: Backlog.Due) throws(CNIError) {
     let work = BackgroundCall(due.task) { [self] progress in perform(due.task, progress) }
-    var claim = Claim(networks: [network(of: due.task)])
-    var kind = Job.Kind.background
-    switch due.task {
-    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
-      claim.attachments = [Claim.attachment(key.containerID, key.ifName)]
-      claim.locks = handler.lock(ofRecorded: key).map { [$0] } ?? []
-    case .spooled(let name, let containerID, let ifName):
-      kind = .spooled
-      claim.attachments = [Claim.attachment(containerID, ifName)]
-      let item = spool.items(containerID: containerID, ifName: ifName).first { $0.name == name }
-      claim.locks = item.flatMap { handler.lock(ofSpooled: $0) }.map { [$0] } ?? []
-    case .sweep: break
-    }
+    let isSpooled = if case .spooled = due.task { true } else { false }
     try dispatcher.submit(
-      Job(kind: kind, claim: claim, stamp: due.stamp, deadline: .never, work: work))
+      Job(
+        kind: isSpooled ? .spooled : .background, claim: claim(of: due.task), stamp: due.stamp,
+        deadline: .never, work: work))
   }
 
-  private func network(of task: Backlog.Task) -> String {
+  private func claim(of task: Backlog.Task) -> Claim {
     switch task {
-    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key): key.network
+    case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key): finder.claim(of: key)
     case .spooled(let name, let containerID, let ifName):
-      spool.items(containerID: containerID, ifName: ifName).first { $0.name == name }
-        .flatMap { try? NetworkConfiguration($0.entry.request.config).name } ?? ""
-    case .sweep: ""
+      item(name, containerID, ifName).map { spooled.claim(of: $0) } ?? Claim()
+    case .sweep: Claim()
     }
+  }
+
+  /// Nil if somebody has worked it off meanwhile.
+  private func item(_ name: String, _ containerID: String, _ ifName: String) -> Spool.Item? {
+    spool.items(containerID: containerID, ifName: ifName).first { $0.name == name }
   }
 
   /// Does one piece, on a worker's thread; what fails goes back to the list.
@@ -199,22 +200,20 @@ final class BackgroundWork: Sendable {
 
   private func attempt(
     _ task: Backlog.Task, _ deadline: Deadline, _ progress: CallProgress
-  ) throws(CNIError) -> CommandHandler.Recovery {
+  ) throws(CNIError) -> Recovery.Outcome {
     switch task {
-    case .finish(let key): return try handler.finish(key, deadline, progress)
+    case .finish(let key): return try recovery.finish(key, deadline, progress)
     case .undoUnread(let key, let requestID):
-      return try handler.undoUnread(key, requestID: requestID, deadline, progress)
+      return try recovery.undoUnread(key, requestID: requestID, deadline, progress)
     case .removeOrphan(let key):
       // A namespace that has come back to life was another's, and so is the record then.
-      guard let record = handler.store.record(key),
-        let trace = AttachmentNamespace.Trace(record), orphans.isStillDead(trace)
+      guard let record = store.record(key), let trace = AttachmentNamespace.Trace(record),
+        orphans.isStillDead(trace)
       else { return .nothing }
-      return try handler.remove(record, .orphan, deadline, progress)
+      return try recovery.remove(record, .orphan, deadline, progress)
     case .spooled(let name, let containerID, let ifName):
-      let items = spool.items(containerID: containerID, ifName: ifName)
-      // Somebody may have worked it off meanwhile.
-      guard let item = items.first(where: { $0.name == name }) else { return .nothing }
-      return try handler.workOff(item, deadline, progress)
+      guard let item = item(name, containerID, ifName) else { return .nothing }
+      return try spooled.workOff(item, deadline, progress)
     case .sweep(let id):
       sweep(id)
       return .nothing
@@ -224,7 +223,7 @@ final class BackgroundWork: Sendable {
   /// Lists the attachments whose namespaces have been dead for long enough.
   private func sweep(_ id: Int32?) {
     let now = KernelClock.monotonic
-    let traces = handler.store.traces(namespaceID: id)
+    let traces = store.traces(namespaceID: id)
     if id != nil, traces.isEmpty { return }
     let dead =
       id.map { orphans.ended(namespaceID: $0, traces, now: now) }

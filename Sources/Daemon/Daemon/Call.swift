@@ -3,14 +3,26 @@ import DaemonAPI
 import HTTP
 import Linux
 import PluginKit
+import Records
 import Scheduling
 
-/// One call on its way from a client's request to the answer, which is given once.
+/// One call from the request that was read to the answer, which is given once: it counts and notes it,
+/// and sees to what has to be undone afterwards.
 final class Call: DispatchedWork {
-  let decoded: DecodedRequest
+  /// What a call works with.
+  struct Tools: Sendable {
+    let handler: CommandHandler
+    let store: AttachmentStore
+    let backlog: Backlog
+    let metrics: Metrics
+    let log: Log
+  }
+
   let progress = CallProgress()
+  private let decoded: DecodedRequest
   private let exchange: HTTPExchange
-  private let service: CallService
+  private let tools: Tools
+  private let claim: Claim
   /// CLOCK_MONOTONIC when its request was complete.
   private let began: UInt64
   /// Ends the waits of an ADD; other verbs go on to their end.
@@ -21,7 +33,8 @@ final class Call: DispatchedWork {
   ///
   /// - Throws: code 11 when there are no descriptors left.
   init(
-    _ decoded: DecodedRequest, _ exchange: HTTPExchange, _ service: CallService, began: UInt64
+    _ decoded: DecodedRequest, _ exchange: HTTPExchange, _ tools: Tools, claim: Claim,
+    began: UInt64
   ) throws(CNIError) {
     var decoded = decoded
     if decoded.request.command == .add {
@@ -38,39 +51,44 @@ final class Call: DispatchedWork {
     }
     self.decoded = decoded
     self.exchange = exchange
-    self.service = service
+    self.tools = tools
+    self.claim = claim
     self.began = began
   }
 
+  private var command: CNICommand { decoded.request.command }
+
   /// What the dispatcher needs to know of it.
   var job: Job {
-    let request = decoded.request
     let kind: Job.Kind =
-      switch request.command {
+      switch command {
       case .add: .add
       case .delete: .delete
       default: .other
       }
     return Job(
-      kind: kind, claim: service.handler.claim(of: decoded), stamp: request.stamp.nanoseconds,
-      deadline: request.deadline, work: self)
+      kind: kind, claim: claim, stamp: decoded.request.stamp.nanoseconds,
+      deadline: decoded.request.deadline, work: self)
   }
+
+  // MARK: What the dispatcher does with it
 
   func run() {
     let result: PodResult
     do throws(CNIError) {
-      result = .success(try service.handler.handle(decoded, progress))
+      result = .success(try tools.handler.handle(decoded, progress))
     } catch {
       result = .failure(error)
     }
-    let command = decoded.request.command
-    let isAdd = command == .add
     let isFirst = answer(result) { delivery in
-      if isAdd, delivery != .written { self.service.undoUnread(self) }
+      if delivery != .written { self.undoUnread() }
     }
+    switch result {
     // Its client was told meanwhile that it failed.
-    if isAdd, !isFirst, case .success = result { service.undoUnread(self) }
-    if command == .delete, case .failure = result { service.continueLater(self) }
+    case .success where !isFirst: undoUnread()
+    case .failure where command == .delete: finishLater(hasFailed: true)
+    default: break
+    }
   }
 
   func refuse(_ reason: Rejection) {
@@ -78,7 +96,7 @@ final class Call: DispatchedWork {
     case .stopping:
       guard isAnswered.withLock({ $0.take() }) else { return }
       let error = CNIError(.tryAgainLater, "cnid is stopping; try again")
-      service.count(self, .failure(error), nanoseconds: KernelClock.monotonic &- began)
+      count(.failure(error), nanoseconds: KernelClock.monotonic &- began)
       exchange.respond(error.httpResponse(retry: true))
     case .expired: fail("deadline passed while waiting for other calls")
     case .overtaken: fail("cancelled: a DEL of the attachment came")
@@ -95,7 +113,15 @@ final class Call: DispatchedWork {
 
   func cancel() { cancellation?.cancel() }
 
-  func cameBack() { service.cameBack(self) }
+  func cameBack() {
+    tools.log.write(
+      .warning, "a call that was given up has come back",
+      [("command", command.rawValue), ("step", progress.current)])
+    // What it did in its last step is undone.
+    finishLater(hasFailed: false)
+  }
+
+  // MARK: The answer
 
   private func fail(_ message: String) { answer(.failure(CNIError(.deadline, message))) }
 
@@ -109,15 +135,63 @@ final class Call: DispatchedWork {
     guard isAnswered.withLock({ $0.take() }) else { return false }
     let time = KernelClock.monotonic &- began
     // Before the answer, so that who has it finds the call in the metrics; the log can wait.
-    service.count(self, result, nanoseconds: time)
+    count(result, nanoseconds: time)
     switch result {
     case .success(let bytes):
       exchange.respond(
         Response(result: bytes).httpResponse(for: decoded.endpoint), whenDone: whenDone)
     case .failure(let error): exchange.respond(error.httpResponse())
     }
-    service.note(self, result, nanoseconds: time)
+    note(result, nanoseconds: time)
     return true
+  }
+
+  /// Counts how it was answered.
+  private func count(_ result: PodResult, nanoseconds: UInt64) {
+    let code: Int
+    switch result {
+    case .success: code = 0
+    case .failure(let error): code = error.code.rawValue
+    }
+    tools.metrics.finished(
+      command: command, plugin: decoded.plugin?.name ?? "", code: code, nanoseconds: nanoseconds)
+    tools.metrics.steps(progress.finished)
+  }
+
+  /// Writes into the log how it was answered.
+  private func note(_ result: PodResult, nanoseconds: UInt64) {
+    let request = decoded.request
+    var fields = [
+      ("command", request.command.rawValue), ("pod", request.title),
+      ("container", request.sandboxID), ("ifname", request.ifName),
+      ("network", request.configuration.name), ("plugin", decoded.plugin?.name ?? ""),
+      ("ms", "\(nanoseconds / 1_000_000)"),
+    ]
+    switch result {
+    case .success:
+      fields.append(("code", "0"))
+      tools.log.write(.info, "done", fields)
+    case .failure(let error):
+      fields += [("code", "\(error.code.rawValue)"), ("error", "\(error)")]
+      tools.log.write(.warning, "failed", fields)
+    }
+  }
+
+  // MARK: Afterwards
+
+  /// Has an ADD undone whose result nobody has got.
+  private func undoUnread() {
+    guard command == .add, let key = decoded.ownKey else { return }
+    let request = decoded.request
+    tools.backlog.add(
+      .undoUnread(key, requestID: request.requestID), stamp: request.stamp.nanoseconds)
+  }
+
+  /// Has what it has left half done brought to its end, whether its client comes again or not.
+  private func finishLater(hasFailed: Bool) {
+    for key in tools.store.unfinished(of: decoded.request) {
+      tools.backlog.add(.finish(key), hasFailed: hasFailed)
+    }
   }
 }
 

@@ -5,116 +5,110 @@ import Linux
 import PluginKit
 import Scheduling
 
-/// A call's way from the HTTP request to the answer.
+/// Takes calls on: reads their requests and hands them to the dispatcher.
 final class CallService: Sendable {
-  let handler: CommandHandler
+  /// A longer body is read by a worker: a probe must not wait for it.
+  private static let shortBody = 64 << 10
+
   private let decoder: RequestDecoder
+  private let finder: PluginFinder
   private let dispatcher: Dispatcher
-  private let backlog: Backlog
-  private let metrics: Metrics
-  private let log: Log
+  private let tools: Call.Tools
   private let isStopping = Mutex(false)
+  private let unread = UnreadCalls()
 
   init(
-    decoder: RequestDecoder, handler: CommandHandler, dispatcher: Dispatcher,
-    backlog: Backlog, metrics: Metrics, log: Log
+    decoder: RequestDecoder, finder: PluginFinder, dispatcher: Dispatcher, tools: Call.Tools
   ) {
     self.decoder = decoder
-    self.handler = handler
+    self.finder = finder
     self.dispatcher = dispatcher
-    self.backlog = backlog
-    self.metrics = metrics
-    self.log = log
+    self.tools = tools
   }
 
   /// From now on only DEL is served; waiting calls of other verbs are sent away to come again.
   func beginStopping() {
     isStopping.withLock { $0 = true }
-    for job in dispatcher.removeWaiting(where: { $0.kind != .delete }) {
+    for job in dispatcher.removeWaiting(where: { !$0.kind.isServedWhileStopping }) {
       job.work.refuse(.stopping)
     }
   }
 
-  /// Takes a request on; on the epoll thread, so nothing here waits.
+  /// Takes a request on; on the epoll thread, so nothing here waits, opens a file or takes long.
   func take(_ exchange: HTTPExchange, _ endpoint: Endpoint) {
     let began = KernelClock.monotonic
+    guard exchange.request.body.count > Self.shortBody else {
+      return begin(exchange, endpoint, began: began)
+    }
+    let place = unread.add()
+    let reading = ReadingWork { [self] in
+      begin(exchange, endpoint, began: began, place)
+      unread.remove(place)
+    }
+    do throws(CNIError) {
+      try dispatcher.submit(
+        Job(kind: .reading, claim: Claim(), stamp: 0, deadline: .never, work: reading))
+    } catch {
+      unread.remove(place)
+      refuse(exchange, error, began: began)
+    }
+  }
+
+  /// Reads a request and hands the call to the dispatcher.
+  private func begin(
+    _ exchange: HTTPExchange, _ endpoint: Endpoint, began: UInt64,
+    _ place: UnreadCalls.Place? = nil
+  ) {
     do throws(CNIError) {
       var decoded = try decoder.decode(exchange.request, endpoint)
       // The peer is the shim; who ran that is its parent. On the other endpoints the peer is whoever asks.
       if endpoint == .cni, let shim = exchange.peer?.pid {
         decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
       }
-      let call = try Call(decoded, exchange, self, began: began)
-      let isDelete = decoded.request.command == .delete
-      if !isDelete, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
+      let call = try Call(
+        decoded, exchange, tools, claim: finder.claim(of: decoded), began: began)
       let job = call.job
-      for attachment in isDelete ? job.claim.attachments : [] {
-        dispatcher.overtakeAdds(of: attachment, before: job.stamp)
+      if job.kind != .delete, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
+      if job.kind == .delete {
+        // In this order: an ADD that is read just now asks after it was submitted.
+        unread.note(deleteOf: job.claim.attachments, stamp: job.stamp)
+        overtakeAdds(of: job)
       }
+      let isAdd = job.kind == .add
+      if isAdd, unread.isOvertaken(job, place) { return call.refuse(.overtaken) }
       let id = try dispatcher.submit(job)
+      if isAdd, unread.isOvertaken(job, place) { overtakeAdds(of: job) }
       exchange.onClientGone { self.dispatcher.clientLeft(id) }
     } catch {
-      metrics.finished(
-        command: nil, plugin: "", code: error.code.rawValue,
-        nanoseconds: KernelClock.monotonic &- began)
-      log.write(
-        .info, "request refused", [("code", "\(error.code.rawValue)"), ("error", "\(error)")])
-      exchange.respond(error.httpResponse())
+      refuse(exchange, error, began: began)
     }
   }
 
-  /// Writes into the log how a call was answered.
-  func note(_ call: Call, _ result: PodResult, nanoseconds: UInt64) {
-    let request = call.decoded.request
-    var fields = [
-      ("command", request.command.rawValue), ("pod", request.title),
-      ("container", request.sandboxID), ("ifname", request.ifName),
-      ("network", request.configuration.name), ("plugin", call.decoded.plugin?.name ?? ""),
-      ("ms", "\(nanoseconds / 1_000_000)"),
-    ]
-    switch result {
-    case .success:
-      fields.append(("code", "0"))
-      log.write(.info, "done", fields)
-    case .failure(let error):
-      fields += [("code", "\(error.code.rawValue)"), ("error", "\(error)")]
-      log.write(.warning, "failed", fields)
+  private func overtakeAdds(of job: Job) {
+    for attachment in job.claim.attachments {
+      dispatcher.overtakeAdds(of: attachment, before: job.stamp)
     }
   }
 
-  /// Counts how a call was answered.
-  func count(_ call: Call, _ result: PodResult, nanoseconds: UInt64) {
-    let code: Int
-    switch result {
-    case .success: code = 0
-    case .failure(let error): code = error.code.rawValue
-    }
-    metrics.finished(
-      command: call.decoded.request.command, plugin: call.decoded.plugin?.name ?? "", code: code,
-      nanoseconds: nanoseconds)
-    metrics.steps(call.progress.finished)
+  private func refuse(_ exchange: HTTPExchange, _ error: CNIError, began: UInt64) {
+    tools.metrics.finished(
+      command: nil, plugin: "", code: error.code.rawValue,
+      nanoseconds: KernelClock.monotonic &- began)
+    tools.log.write(
+      .info, "request refused", [("code", "\(error.code.rawValue)"), ("error", "\(error)")])
+    exchange.respond(error.httpResponse())
   }
+}
 
-  /// Has an ADD undone whose result nobody has got.
-  func undoUnread(_ call: Call) {
-    guard let key = call.decoded.ownKey else { return }
-    let request = call.decoded.request
-    backlog.add(
-      .undoUnread(key, requestID: request.requestID), stamp: request.stamp.nanoseconds)
-  }
+/// A request that a worker reads.
+private final class ReadingWork: DispatchedWork {
+  let progress = CallProgress()
+  private let body: @Sendable () -> Void
 
-  /// Has a DEL that failed brought to its end, whether its client comes again or not.
-  func continueLater(_ call: Call) {
-    for key in handler.unfinished(of: call.decoded.request) {
-      backlog.add(.finish(key), hasFailed: true)
-    }
-  }
+  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 
-  /// Has undone what a call did in its last step, after it had been given up.
-  func cameBack(_ call: Call) {
-    log.write(
-      .warning, "a call that was given up has come back",
-      [("command", call.decoded.request.command.rawValue), ("step", call.progress.current)])
-    for key in handler.unfinished(of: call.decoded.request) { backlog.add(.finish(key)) }
-  }
+  func run() { body() }
+
+  // It is never refused; without an answer the exchange says 500.
+  func refuse(_ reason: Rejection) {}
 }

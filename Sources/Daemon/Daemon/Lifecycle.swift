@@ -74,6 +74,7 @@ package struct Lifecycle: ~Copyable {
     for directory in directories { try RunDirectory.prepare(directory) }
     let lock = try takeLock()
     endPrograms()
+    let registry = try assemble(plugins)
     let log = log
     try starting { () throws(SystemError) in
       try Keeper.shared.start { error in
@@ -81,8 +82,8 @@ package struct Lifecycle: ~Copyable {
       }
     }
     let store = try AttachmentStore(
-      stateDirectory: configuration.stateDirectory, log: log, keeper: .shared)
-    let registry = try assemble(plugins)
+      stateDirectory: configuration.stateDirectory, log: log, keeper: .shared,
+      lock: { registry.lock(of: $0) })
     let server = try Server(
       configuration: configuration, registry: registry, store: store, log: log,
       version: version)

@@ -1,5 +1,6 @@
 import Linux
 package import PluginKit
+import Records
 
 extension Metrics {
   /// What others know at the moment of the question.

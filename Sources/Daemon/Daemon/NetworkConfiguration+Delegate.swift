@@ -3,12 +3,6 @@ import DaemonAPI
 import JSON
 
 extension NetworkConfiguration {
-  /// The configuration with the keys of `defaults` that it lacks.
-  func completed(with defaults: JSONObject) throws(CNIError) -> NetworkConfiguration {
-    try replacing(
-      defaults.members.filter { object[$0.key] == nil }.map { (key: $0.key, value: $0.value) })
-  }
-
   /// What a plugin gets of a `/delegate` request's configuration.
   ///
   /// A list of one plugin becomes that plugin's configuration, as libcni makes it. The attributes reach the plugin as a runtime would

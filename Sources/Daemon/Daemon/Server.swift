@@ -1,23 +1,14 @@
 import CNI
-import DaemonAPI
 import HTTP
-import JSON
 package import Linux
-package import PluginKit
+import PluginKit
 package import Records
 import Scheduling
 
-/// Serves calls and probes on the daemon's sockets.
+/// The daemon's parts as one: begins, looks after them, takes a new configuration, and ends.
 ///
-/// Counterpart of `Server` in OVN-Kubernetes' cniserver and of the Multus thick plugin's API server. Probes are answered on the
-/// epoll thread; a call goes to the dispatcher.
+/// Counterpart of `Server` in OVN-Kubernetes' cniserver and of the Multus thick plugin's API server.
 package final class Server: Sendable {
-  fileprivate enum Phase {
-    case starting(String)
-    case ready
-    case stopping
-  }
-
   private let settings: ConfigurationHolder
   private let registry: PluginRegistry
   private let log: Log
@@ -28,75 +19,24 @@ package final class Server: Sendable {
   private let metrics: Metrics
   /// Readable once ``run()`` has returned.
   private let ended: EventDescriptor
-  private let phase: PhaseHolder
+  private let routes: Routes
 
-  /// What the probes say.
-  fileprivate final class PhaseHolder: Sendable {
-    let phase = Mutex(Phase.starting("records are not read yet"))
-  }
-
-  /// Makes a server that does not listen yet.
-  ///
-  /// - Parameters:
-  ///   - configuration: the daemon's.
-  ///   - registry: the plugins, initialised.
-  ///   - store: the records.
-  ///   - log: hears of every call.
-  ///   - version: the program's, for `/metrics`.
-  /// - Throws: `StartError` if there are no descriptors left.
-  package init(
-    configuration: Configuration, registry: PluginRegistry, store: AttachmentStore, log: Log,
-    version: String = ""
+  /// Takes over the parts; see ``init(configuration:registry:store:log:version:)``.
+  init(
+    settings: ConfigurationHolder, registry: PluginRegistry, log: Log, http: HTTPServer,
+    routes: Routes, calls: CallService, dispatcher: Dispatcher, background: BackgroundWork,
+    metrics: Metrics
   ) throws(StartError) {
-    let settings = ConfigurationHolder(configuration)
-    let metrics = Metrics()
-    let phase = PhaseHolder()
-    let dispatcher = try starting { () throws(SystemError) in
-      try Dispatcher(
-        maximumConcurrent: configuration.maximumConcurrent,
-        maximumQueued: configuration.maximumQueued)
-    }
-    let backlog = try starting { () throws(SystemError) in try Backlog() }
-    let spool = try Spool(directories: configuration.spoolDirectories, log: log)
-    let decoder = RequestDecoder(settings: settings, registry: registry)
-    let handler = CommandHandler(
-      store: store, decoder: decoder, spool: spool, backlog: backlog, log: log,
-      metrics: metrics)
-    let calls = CallService(
-      decoder: decoder, handler: handler, dispatcher: dispatcher, backlog: backlog,
-      metrics: metrics, log: log)
-    background = try starting { () throws(SystemError) in
-      try BackgroundWork(
-        backlog: backlog, handler: handler, dispatcher: dispatcher,
-        orphans: OrphanSweep(
-          graceSeconds: configuration.orphanGrace, isAlive: OrphanSweep.kernel(log)),
-        metrics: metrics, log: log)
-    }
-    let sources = Metrics.Sources(
-      dispatcher: dispatcher, store: store, spool: spool, registry: registry, version: version)
-    var options = HTTPServer.Options()
-    // The other half of the descriptors is for what calls open.
-    let descriptors = Int(clamping: ProcessFigures()?.maximumDescriptors ?? 1024)
-    options.maximumConnections = min(options.maximumConnections, max(16, descriptors / 2))
-    let granted = options
-    http = try starting { () throws(SystemError) in
-      try HTTPServer(options: granted) { exchange in
-        exchange.respondOrHand(
-          to: calls,
-          readiness: {
-            dispatcher.isStuck ? "\(dispatcher.hung) calls do not come back" : phase.readiness
-          },
-          metrics: { metrics.text(sources.gauges) })
-      }
-    }
     ended = try starting { () throws(SystemError) in try EventDescriptor() }
     self.settings = settings
     self.registry = registry
     self.log = log
-    self.metrics = metrics
+    self.http = http
+    self.routes = routes
     self.calls = calls
     self.dispatcher = dispatcher
-    self.phase = phase
+    self.background = background
+    self.metrics = metrics
   }
 
   /// Adds a listening socket.
@@ -134,7 +74,7 @@ package final class Server: Sendable {
   package func recover() { background.recover() }
 
   /// From now on `/readyz` says that the daemon is ready.
-  package func becomeReady() { phase.phase.withLock { $0 = .ready } }
+  package func becomeReady() { routes.enter(.ready) }
 
   /// What ``lookAfter()`` waits for between its turns: readable when there is something to do.
   package var descriptors: [Int32] { background.descriptors }
@@ -188,7 +128,7 @@ package final class Server: Sendable {
 
   /// From now on `/readyz` answers 500, and of new calls only DEL is served.
   package func beginStopping() {
-    phase.phase.withLock { $0 = .stopping }
+    routes.enter(.stopping)
     calls.beginStopping()
     background.stop()
   }
@@ -203,67 +143,5 @@ package final class Server: Sendable {
   package func stop() {
     http.stop()
     dispatcher.close()
-  }
-}
-
-extension Server.PhaseHolder {
-  /// Nil if ready, else what is missing.
-  fileprivate var readiness: String? {
-    phase.withLock { phase in
-      switch phase {
-      case .starting(let reason): reason
-      case .ready: nil
-      case .stopping: "cnid is stopping"
-      }
-    }
-  }
-}
-
-extension HTTPExchange {
-  /// Answers probes and what no path is for, and hands calls on.
-  fileprivate func respondOrHand(
-    to calls: CallService, readiness: () -> String?, metrics: () -> [UInt8]
-  ) {
-    switch Endpoint(rawValue: request.path) {
-    case .healthz:
-      guard allows(["GET", "POST"]) else { return }
-      respond(HTTPResponse(status: 200))
-    case .readyz:
-      guard allows(["GET", "POST"]) else { return }
-      if let missing = readiness() {
-        respond(.text(status: 500, missing))
-      } else {
-        respond(HTTPResponse(status: 200))
-      }
-    case .metrics:
-      guard allows(["GET"]) else { return }
-      respond(
-        HTTPResponse(
-          status: 200, headers: HTTPHeaders([("Content-Type", Metrics.contentType)]),
-          body: metrics()))
-    // Without credentials it came over TCP, where only the probes are served.
-    case .some(let endpoint) where Endpoint.calls.contains(endpoint) && peer != nil:
-      guard allows(["POST"]) else { return }
-      calls.take(self, endpoint)
-    default: respond(HTTPResponse(status: 404))
-    }
-  }
-
-  private func allows(_ methods: [String]) -> Bool {
-    if methods.contains(request.method) { return true }
-    respond(.text(status: 405, "Method not allowed"))
-    return false
-  }
-}
-
-extension HTTPResponse {
-  /// A line of text, as Go's plain error helper sends it.
-  static func text(status: Int, _ line: String) -> HTTPResponse {
-    HTTPResponse(
-      status: status,
-      headers: HTTPHeaders([
-        ("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"),
-      ]),
-      body: Array("\(line)\n".utf8))
   }
 }

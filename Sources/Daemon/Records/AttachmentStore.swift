@@ -14,6 +14,7 @@ package final class AttachmentStore: AttachmentRecording {
   package let bootID: String
   private let log: any LogWriting
   private let keeper: Keeper?
+  private let lock: @Sendable (AttachmentRecord) -> String?
   private let state = Mutex(RecordIndex())
 
   /// Opens the store: makes the directory if missing and reads every record once.
@@ -25,15 +26,19 @@ package final class AttachmentStore: AttachmentRecording {
   ///   - stateDirectory: exists already.
   ///   - log: hears of files that were set aside or removed.
   ///   - keeper: sends what is written to the disk; nil leaves that to the kernel.
+  ///   - lock: says what the plugin of a record must not do twice at a time; asked once for each
+  ///     record.
   /// - Throws: `StartError` if the directory or a file cannot be read, or a record was written by a newer program.
   package init(
-    stateDirectory: String, log: any LogWriting, keeper: Keeper? = nil
+    stateDirectory: String, log: any LogWriting, keeper: Keeper? = nil,
+    lock: @escaping @Sendable (AttachmentRecord) -> String? = { _ in nil }
   ) throws(StartError) {
     directory = stateDirectory + "/attachments"
     daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     self.log = log
     self.keeper = keeper
+    self.lock = lock
     try loadAll()
     keeper?.note(directory)
   }
@@ -120,12 +125,13 @@ package final class AttachmentStore: AttachmentRecording {
   private func index(_ record: AttachmentRecord, isRenamed: Bool) {
     let isOld = isOfAnotherBoot(record)
     let stamp = record.stamp
+    let known = summary(of: record.key)
     let summary = Summary(
       phase: record.phase,
       // One text for all records of this boot.
       stamp: isOld ? stamp : Stamp(bootID: bootID, nanoseconds: stamp.nanoseconds),
       trace: isOld ? nil : AttachmentNamespace.Trace(record), parent: record.parent,
-      names: record.names, isRenamed: isRenamed)
+      names: record.names, lock: known.map { $0.lock } ?? lock(record), isRenamed: isRenamed)
     state.withLock { $0.insert(record.key, summary) }
   }
 
@@ -207,10 +213,8 @@ extension AttachmentStore {
   /// How many records there are.
   package var count: Int { state.withLock { $0.summaries.count } }
 
-  /// Remembers what the plugin of an attachment must not do twice at a time; empty for nothing.
-  package func setLock(_ lock: String, of key: AttachmentKey) {
-    state.withLock { $0.change(key) { $0.lock = lock } }
-  }
+  /// What the plugin of a recorded attachment must not do twice at a time.
+  package func lock(of key: AttachmentKey) -> String? { summary(of: key)?.lock }
 
   /// The keys of an interface of a container in a network; those of parts of a set are not among them.
   package func keys(containerID: String, ifName: String, network: String) -> [AttachmentKey] {

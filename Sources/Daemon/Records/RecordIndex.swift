@@ -14,8 +14,8 @@ extension AttachmentStore {
     package let parent: AttachmentKey?
     /// Its names outside of the kernel.
     package let names: Set<OutsideName>
-    /// What its plugin must not do twice at a time: nil before ``AttachmentStore/setLock(_:of:)``, empty for nothing.
-    package internal(set) var lock: String?
+    /// What its plugin must not do twice at a time.
+    package let lock: String?
     /// Whether its file has the suffix that says `deleting`.
     var isRenamed: Bool
 

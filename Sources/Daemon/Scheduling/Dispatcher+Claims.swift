@@ -24,9 +24,9 @@ package struct RunningCall: CallPlace {
 }
 
 extension Dispatcher {
-  /// Waits until a running call has more than it began with: all of it, or nothing. A call may ask once.
+  /// Waits until a running call has more than it began with, all of it or nothing.
   ///
-  /// Other calls have its place meanwhile; what it began with stays its own.
+  /// A call may ask once. Other calls have its place meanwhile; what it began with stays its own.
   ///
   /// - Parameters:
   ///   - more: what it asks for.

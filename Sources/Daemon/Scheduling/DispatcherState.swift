@@ -206,6 +206,7 @@ extension DispatcherState {
   ///   - more: what it asks for.
   ///   - manner: for how long.
   ///   - bell: wakes the call.
+  /// - Returns: whether it has it, has to wait, or must not ask.
   mutating func want(
     _ id: UInt64, _ more: Claim, _ manner: ClaimTable.Manner, _ bell: Bell?
   ) -> Wish {

@@ -38,11 +38,3 @@ enum ConfigurationFile {
     }
   }
 }
-
-extension NetworkConfiguration {
-  /// The configuration with defaults where it has nothing.
-  func completed(by defaults: JSONObject) throws(CNIError) -> NetworkConfiguration {
-    let missing = defaults.members.filter { object[$0.key] == nil }
-    return try replacing(missing.map { ($0.key, $0.value) })
-  }
-}

@@ -15,7 +15,7 @@ extension OVSPlugin {
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let defaults = try ConfigurationFile.defaults(for: call.request.configuration)
     var request = call.request
-    request.configuration = try request.configuration.completed(by: defaults)
+    request.configuration = try request.configuration.completed(with: defaults)
     let previous = try request.configuration.prevResult()
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let annotations = PodAnnotations(request.configuration)

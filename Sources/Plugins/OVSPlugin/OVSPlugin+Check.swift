@@ -92,7 +92,7 @@ extension OVSPlugin {
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     var request = call.request
     let defaults = try ConfigurationFile.defaults(for: request.configuration)
-    request.configuration = try request.configuration.completed(by: defaults)
+    request.configuration = try request.configuration.completed(with: defaults)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let owner = try openSwitch(configuration.database)
     let isConnected: Bool

@@ -59,7 +59,7 @@ extension OVSPlugin {
     } else {
       defaults = (try? ConfigurationFile.defaults(for: request.configuration)) ?? JSONObject()
     }
-    request.configuration = try request.configuration.completed(by: defaults)
+    request.configuration = try request.configuration.completed(with: defaults)
     return request
   }
 

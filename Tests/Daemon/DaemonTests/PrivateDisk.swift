@@ -14,8 +14,7 @@ import TestSupport
 /// To be made and used on one thread of its own; its mount namespace ends with that thread.
 struct PrivateDisk {
   let store: AttachmentStore
-  private let decoder: RequestDecoder
-  private let handler: CommandHandler
+  private let workshop: Workshop
   private let state: String
 
   /// Mounts it.
@@ -44,19 +43,17 @@ struct PrivateDisk {
     let registry = PluginRegistry.assemble([plugin]).registry
     self.state = state
     store = try AttachmentStore(stateDirectory: state, log: log)
-    decoder = RequestDecoder(
-      settings: ConfigurationHolder(configuration), registry: registry)
-    handler = CommandHandler(
-      store: store, decoder: decoder,
+    workshop = Workshop(
+      settings: ConfigurationHolder(configuration), registry: registry, store: store,
       spool: try Spool(directories: [directory("spool")], log: log), backlog: try Backlog(),
-      log: log)
+      metrics: Metrics(), log: log)
   }
 
   /// Handles a call; the error if it failed.
   func handle(_ call: CNICall) -> CNIError? {
     do throws(CNIError) {
-      let decoded = try decoder.decode(call.request, Endpoint(rawValue: call.path) ?? .cni)
-      _ = try handler.handle(decoded, CallProgress())
+      let decoded = try workshop.decoder.decode(call.request, Endpoint(rawValue: call.path) ?? .cni)
+      _ = try workshop.handler.handle(decoded, CallProgress())
       return nil
     } catch {
       return error

@@ -31,6 +31,7 @@ final class RecordingPlugin: NetworkPlugin {
   let name: String
   let aliases: [String]
   private let needsPod: Bool
+  private let onLock: @Sendable (PodRequest) -> String?
   private let onAdd: Add
   private let onUpdate: Update
   private let others: [CNICommand: Other]
@@ -40,6 +41,7 @@ final class RecordingPlugin: NetworkPlugin {
 
   init(
     _ name: String = "recorder", aliases: [String] = [], needsPod: Bool = false,
+    lock: @escaping @Sendable (PodRequest) -> String? = { _ in nil },
     add: @escaping Add = RecordingPlugin.make,
     update: @escaping Update = { _ throws(CNIError) in RecordingPlugin.result },
     others: [CNICommand: Other] = [:]
@@ -47,6 +49,7 @@ final class RecordingPlugin: NetworkPlugin {
     self.name = name
     self.aliases = aliases
     self.needsPod = needsPod
+    onLock = lock
     onAdd = add
     onUpdate = update
     self.others = others
@@ -74,6 +77,7 @@ final class RecordingPlugin: NetworkPlugin {
   }
 
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { needsPod }
+  func lock(for request: PodRequest) -> String? { onLock(request) }
 
   func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     calls.change { $0.append(Call(command: .add, request: call.request)) }

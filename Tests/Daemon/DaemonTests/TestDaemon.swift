@@ -36,10 +36,11 @@ final class TestDaemon: Sendable {
     try RunDirectory.prepare(configuration.socketDirectory)
     try Files.makeDirectories(configuration.stateDirectory)
     let log = try Log(configuration)
-    store = try AttachmentStore(stateDirectory: configuration.stateDirectory, log: log)
+    let registry = PluginRegistry.assemble(plugins).registry
+    store = try AttachmentStore(
+      stateDirectory: configuration.stateDirectory, log: log, lock: { registry.lock(of: $0) })
     let server = try Server(
-      configuration: configuration, registry: PluginRegistry.assemble(plugins).registry,
-      store: store, log: log)
+      configuration: configuration, registry: registry, store: store, log: log)
     try server.add(listener: RunDirectory.listen(configuration.socketPath), rootPeersOnly: true)
     server.recover()
     if isReady { server.becomeReady() }

@@ -1,0 +1,176 @@
+import CNI
+import DaemonAPI
+import Linux
+import PluginKit
+import Records
+import Scheduling
+
+/// Does what is asked for one attachment, and keeps its record.
+///
+/// Whoever asks has found the plugin, read the request and looked up the record. Nothing here knows of
+/// endpoints, clients or verbs' versions.
+struct Attachments: Sendable {
+  let store: AttachmentStore
+  let detacher: Detacher
+  let backlog: Backlog
+  let log: Log
+
+  /// Time that the undo of a failed ADD has, whatever is left of the ADD's own.
+  private static let undoMilliseconds = 10_000
+
+  /// Attaches, or finds the result of the same call when it comes again.
+  ///
+  /// - Parameters:
+  ///   - plugin: what attaches.
+  ///   - request: the ADD.
+  ///   - origin: where the call came in, for the record.
+  ///   - progress: the call's.
+  /// - Returns: the result, and its bytes in the configuration's version.
+  /// - Throws: why it could not; what was made by then is undone, or listed to be.
+  func attach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, origin: String, _ progress: CallProgress
+  ) throws(CNIError) -> (result: CNIResult, bytes: [UInt8]) {
+    let version = try request.configuration.version()
+    let key = AttachmentKey(request, plugin: plugin.name)
+    if let old = store.record(key) {
+      if let result = try settle(old, for: request) {
+        return (result, try result.printed(as: version))
+      }
+      try undo(old, progress)
+    }
+    let request = request.marked(with: key, store.daemonMark)
+    let draft = AttachmentRecord(
+      key: key, configuration: request.configuration.bytes, environment: request.environment,
+      origin: origin, requestID: request.requestID, stamp: request.stamp)
+    let call = AddCall<P.Step>(request: request, draft: draft, store: store, progress: progress)
+    do throws(CNIError) {
+      let result = try plugin.add(call)
+      // A result that the configuration's version cannot say is a failed ADD.
+      let bytes = try result.printed(as: version)
+      try progress.check()
+      if var record = call.recorded {
+        record.phase = .attached
+        record.result = result
+        try store.write(record)
+        KillPoint.reached("\(plugin.name).attached")
+      }
+      return (result, bytes)
+    } catch {
+      progress.fail(error)
+      if let record = call.recorded { rollBack(record, progress) }
+      throw error
+    }
+  }
+
+  /// Detaches; without a record the plugin removes what it finds by its marks.
+  func detach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) {
+    let key = record?.key ?? AttachmentKey(request, plugin: plugin.name)
+    let request = request.marked(with: key, store.daemonMark)
+    guard let record else {
+      return try plugin.delete(call(plugin, request, nil, progress))
+    }
+    // A DEL that began before the attachment's ADD means an older one.
+    if request.stamp.isOlder(than: record.stamp) == true { return }
+    try detacher.detach(plugin, try request.recorded(in: record), record, progress)
+  }
+
+  /// Finds out whether the attachment is as its ADD left it.
+  func check<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) {
+    let recorded = if let record { try request.recorded(in: record) } else { request }
+    let request = recorded.marked(with: nil, store.daemonMark)
+    try plugin.check(call(plugin, request, record, progress))
+  }
+
+  /// Brings the attachment in line with a new configuration.
+  func update<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) throws(CNIError) -> CNIResult {
+    let request = request.marked(with: nil, store.daemonMark)
+    let result = try plugin.update(call(plugin, request, record, progress))
+    // Others may have removed the attachment meanwhile: no record must come back.
+    try progress.check()
+    if var record {
+      record.configuration = request.configuration.bytes
+      record.result = result
+      try store.write(record)
+    }
+    return result
+  }
+
+  /// Asks whether an ADD could work now.
+  func status<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ progress: CallProgress
+  ) throws(CNIError) {
+    let request = request.marked(with: nil, store.daemonMark)
+    try plugin.status(call(plugin, request, nil, progress))
+  }
+
+  /// Has the plugin sweep what belongs to none of the valid attachments.
+  func collect<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, valid: [NetworkConfiguration.Attachment],
+    _ progress: CallProgress
+  ) throws(CNIError) {
+    var request = request.marked(with: nil, store.daemonMark)
+    request.configuration = try request.configuration.listing(valid)
+    try plugin.garbageCollect(call(plugin, request, nil, progress), valid: valid)
+  }
+
+  private func call<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) -> PluginCall<P.Step> {
+    PluginCall(plugin: plugin.name, request: request, record: record, progress: progress)
+  }
+
+  // MARK: What an ADD finds, and what it leaves
+
+  /// What an ADD finds already there: its own result when the same call comes again, or what is left to undo.
+  ///
+  /// - Returns: the result of the call that is repeated; nil if the old attachment is to be undone.
+  /// - Throws: code 4 if the attachment is in use.
+  private func settle(
+    _ old: AttachmentRecord, for request: PodRequest
+  ) throws(CNIError) -> CNIResult? {
+    guard old.phase == .attached, old.stamp.bootID == request.stamp.bootID else { return nil }
+    if !request.requestID.isEmpty, old.requestID == request.requestID { return old.result }
+    // Another namespace behind the same container id and interface: the old one is gone.
+    if let identity = old.namespace, let cookie = Self.cookie(of: request.netns),
+      cookie != identity.cookie
+    {
+      return nil
+    }
+    throw CNIError(
+      .invalidEnvironment, "the attachment \(old.key) exists already; DEL it before another ADD")
+  }
+
+  private static func cookie(of netns: String) -> UInt64? {
+    guard let namespace = try? NetworkNamespace(path: netns) else { return nil }
+    return try? namespace.cookie()
+  }
+
+  /// Undoes a failed ADD; what cannot be undone stays recorded, and is tried again.
+  private func rollBack(_ record: AttachmentRecord, _ progress: CallProgress) {
+    // A call that was given up is undone when it has come back.
+    if progress.isFenced { return }
+    do throws(CNIError) {
+      try undo(record, progress)
+    } catch {
+      log.write(
+        .error, "a failed ADD could not be undone; it is tried again",
+        [("attachment", "\(record.key)"), ("error", "\(error)")])
+      backlog.add(.finish(record.key), hasFailed: true)
+    }
+  }
+
+  /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own time.
+  private func undo(
+    _ record: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) {
+    let deadline = Deadline.after(milliseconds: Self.undoMilliseconds)
+    progress.expectEnd(by: deadline)
+    try detacher.detach(record, deadline, progress)
+  }
+}

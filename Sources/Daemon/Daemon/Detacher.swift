@@ -1,0 +1,113 @@
+import CNI
+import JSON
+import Linux
+import PluginKit
+import Records
+import Scheduling
+
+/// Removes recorded attachments: the one place where a record goes.
+struct Detacher: Sendable {
+  let finder: PluginFinder
+  let store: AttachmentStore
+  let settings: ConfigurationHolder
+  let backlog: Backlog
+  let log: Log
+
+  /// Has the plugin remove what an attachment's record says, and then forgets the record.
+  ///
+  /// - Parameters:
+  ///   - plugin: the record's.
+  ///   - request: a DEL with the ADD's configuration.
+  ///   - record: the attachment's.
+  ///   - progress: the call's.
+  /// - Returns: what is still to be done, for which the record stays; nil if nothing is.
+  /// - Throws: the plugin's error; the record then stays as that of a DEL that has begun.
+  @discardableResult
+  func detach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) -> String? {
+    try progress.check()
+    var record = record
+    record.phase = .deleting
+    // A disk that is full or read-only must not stop it, nor make a failure of what was done.
+    try? store.beginDeleting(record.key)
+    let call = PluginCall<P.Step>(
+      plugin: plugin.name, request: request, record: record, progress: progress)
+    try plugin.delete(call)
+    let missing =
+      call.postponed
+      ?? (progress.mustKeepRecord ? "an earlier call of the attachment hangs" : nil)
+    if let missing {
+      log.write(
+        .info, "still to be done", [("attachment", "\(record.key)"), ("missing", missing)])
+      backlog.add(.finish(record.key), hasFailed: true)
+      return missing
+    }
+    do throws(CNIError) {
+      try store.remove(record.key)
+    } catch {
+      log.write(
+        .error, "the record of a removed attachment stays", [("error", "\(error)")])
+    }
+    return nil
+  }
+
+  /// The same by the record alone.
+  @discardableResult
+  func detach(
+    _ record: AttachmentRecord, _ deadline: Deadline, _ progress: CallProgress
+  ) throws(CNIError) -> String? {
+    let request = try request(for: record, deadline)
+    return try detach(try finder.plugin(of: record.key), request, record, progress)
+  }
+
+  /// A DEL of a recorded attachment as its own runtime would give it, for the programs that the plugin runs too.
+  func request(
+    for record: AttachmentRecord, _ deadline: Deadline
+  ) throws(CNIError) -> PodRequest {
+    var request = try PodRequest(removing: record, deadline)
+    // What the path leads to in this boot is another's.
+    if store.isOfAnotherBoot(record) {
+      request.netns = ""
+      request.environment["CNI_NETNS"] = ""
+    }
+    request.searchPath = settings.current.searchPath(request.environment)
+    return request.marked(with: record.key, store.daemonMark)
+  }
+}
+
+extension PodRequest {
+  /// A DEL with what a record says, without the marks and paths of this daemon.
+  init(removing record: AttachmentRecord, _ deadline: Deadline) throws(CNIError) {
+    let arguments = CNIArguments(readable: record.environment["CNI_ARGS"])
+    var environment = record.environment
+    environment["CNI_COMMAND"] = CNICommand.delete.rawValue
+    self.init(
+      command: .delete, podNamespace: arguments["K8S_POD_NAMESPACE"] ?? "",
+      podName: arguments["K8S_POD_NAME"] ?? "", podUID: arguments["K8S_POD_UID"] ?? "",
+      sandboxID: record.key.containerID, netns: environment["CNI_NETNS", default: ""],
+      ifName: record.key.ifName, arguments: arguments,
+      configuration: try NetworkConfiguration(record.configuration), searchPath: [],
+      environment: environment, requestID: record.requestID, stamp: record.stamp,
+      deadline: deadline)
+  }
+
+  /// With the variables by which the next daemon finds the programs that run for it.
+  func marked(with key: AttachmentKey?, _ daemonMark: String) -> PodRequest {
+    var request = self
+    request.environment[DaemonMark.variable] = daemonMark
+    if let key { request.environment[AttachmentMark.variable] = AttachmentMark.value(of: key) }
+    return request
+  }
+
+  /// With the configuration that the ADD worked with; the caller's `prevResult` stays.
+  func recorded(in record: AttachmentRecord) throws(CNIError) -> PodRequest {
+    var request = self
+    var configuration = try NetworkConfiguration(record.configuration)
+    if let previous = request.configuration.previous {
+      configuration = try configuration.replacing([("prevResult", .object(previous))])
+    }
+    request.configuration = configuration
+    return request
+  }
+}

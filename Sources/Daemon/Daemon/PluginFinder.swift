@@ -1,0 +1,79 @@
+import CNI
+import Linux
+import PluginKit
+import Records
+import Scheduling
+
+/// Which plugin and which record a request is about, and what a call must not run beside.
+///
+/// All but ``responsible(for:)`` is known from memory, so the epoll thread may ask.
+struct PluginFinder: Sendable {
+  let registry: PluginRegistry
+  let store: AttachmentStore
+
+  // MARK: Who is responsible
+
+  /// The plugin that the configuration chooses.
+  func chosen(for decoded: DecodedRequest) throws(CNIError) -> any NetworkPlugin {
+    if let plugin = decoded.plugin { return plugin }
+    throw decoded.choiceError ?? CNIError(.invalidConfiguration, "no plugin for this network")
+  }
+
+  /// The record's plugin; without a record the configuration's.
+  func responsible(
+    for decoded: DecodedRequest
+  ) throws(CNIError) -> (plugin: any NetworkPlugin, record: AttachmentRecord?) {
+    guard let key = key(of: decoded) else { return (try chosen(for: decoded), nil) }
+    return (try plugin(of: key), store.record(key))
+  }
+
+  /// The plugin that made an attachment.
+  func plugin(of key: AttachmentKey) throws(CNIError) -> any NetworkPlugin {
+    if let plugin = registry.plugin(named: key.plugin) { return plugin }
+    throw CNIError(
+      .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
+  }
+
+  /// The key under which the attachment is recorded; of several plugins' the configuration's choice.
+  private func key(of decoded: DecodedRequest) -> AttachmentKey? {
+    let request = decoded.request
+    let keys = store.keys(
+      containerID: request.sandboxID, ifName: request.ifName, network: request.configuration.name)
+    return keys.first { $0.plugin == decoded.plugin?.name } ?? keys.first
+  }
+
+  // MARK: Claims
+
+  /// What a call must not run beside.
+  func claim(of decoded: DecodedRequest) -> Claim {
+    let request = decoded.request
+    let name = request.configuration.name
+    switch request.command {
+    case .garbageCollect: return Claim(aloneIn: [name])
+    case .status: return Claim(networks: [name])
+    default:
+      // A DEL may not name its pod, and a plugin may ask for another lock by now: the record's counts too.
+      let locks = [decoded.lock, key(of: decoded).flatMap { store.lock(of: $0) }]
+      return Claim(
+        attachments: [Claim.attachment(request.sandboxID, request.ifName)],
+        locks: Set(locks.compactMap { $0 }), networks: [name])
+    }
+  }
+
+  /// The same for work on a recorded attachment.
+  func claim(of key: AttachmentKey) -> Claim {
+    Claim(
+      attachments: [Claim.attachment(key.containerID, key.ifName)],
+      locks: Set(store.lock(of: key).map { [$0] } ?? []), networks: [key.network])
+  }
+}
+
+extension PluginRegistry {
+  /// What the plugin of a recorded attachment must not do twice at a time; for the store, which remembers it.
+  func lock(of record: AttachmentRecord) -> String? {
+    guard let plugin = plugin(named: record.key.plugin),
+      let request = try? PodRequest(removing: record, .never)
+    else { return nil }
+    return plugin.lock(for: request)
+  }
+}

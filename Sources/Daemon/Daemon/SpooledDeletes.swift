@@ -1,0 +1,82 @@
+import CNI
+import DaemonAPI
+import Linux
+import PluginKit
+import Records
+import Scheduling
+
+/// The DELs that found no daemon.
+struct SpooledDeletes: Sendable {
+  let spool: Spool
+  let store: AttachmentStore
+  let decoder: RequestDecoder
+  let finder: PluginFinder
+  let attachments: Attachments
+
+  /// Does one.
+  ///
+  /// One that can never be done, because the entry itself is wrong, is set aside.
+  func workOff(
+    _ item: Spool.Item, _ deadline: Deadline, _ progress: CallProgress
+  ) throws(CNIError) -> Recovery.Outcome {
+    let isDone: Bool
+    do throws(CNIError) {
+      isDone = try delete(item, deadline, progress)
+    } catch {
+      switch error.code {
+      case .invalidEnvironment, .invalidConfiguration, .decodingFailure, .incompatibleVersion:
+        spool.setAside(item, reason: "\(error)")
+        return .nothing
+      default: throw error
+      }
+    }
+    spool.remove(item)
+    return isDone ? .done(.spooled) : .nothing
+  }
+
+  /// Does those of an attachment that are older than an ADD of it.
+  func workOff(before request: PodRequest, _ progress: CallProgress) throws(CNIError) {
+    for item in spool.items(containerID: request.sandboxID, ifName: request.ifName)
+    where item.entry.stamp.isOlder(than: request.stamp) != false {
+      _ = try workOff(item, request.deadline, progress)
+    }
+  }
+
+  /// What an entry must not run beside.
+  func claim(of item: Spool.Item) -> Claim {
+    if let decoded = try? decoded(item.entry) { return finder.claim(of: decoded) }
+    // It is about to be set aside.
+    return Claim(attachments: [Claim.attachment(item.containerID, item.ifName)])
+  }
+
+  /// - Returns: whether it meant something that is there.
+  private func delete(
+    _ item: Spool.Item, _ deadline: Deadline, _ progress: CallProgress
+  ) throws(CNIError) -> Bool {
+    let entry = item.entry
+    var decoded = try decoded(entry)
+    guard decoded.request.command == .delete else {
+      throw CNIError(
+        .invalidEnvironment, "only DEL is spooled, not \(decoded.request.command.rawValue)")
+    }
+    decoded.request.deadline = deadline
+    // What this boot made cannot have been meant before it.
+    if store.isOfAnotherBoot(entry.stamp) {
+      let keys = store.keys(
+        containerID: item.containerID, ifName: item.ifName,
+        network: decoded.request.configuration.name)
+      let isNew = keys.contains { key in
+        store.record(key).map { !store.isOfAnotherBoot($0) } ?? false
+      }
+      if isNew { return false }
+    }
+    let (plugin, record) = try finder.responsible(for: decoded)
+    try attachments.detach(plugin, decoded.request, record, progress)
+    return true
+  }
+
+  private func decoded(_ entry: SpoolEntry) throws(CNIError) -> DecodedRequest {
+    try decoder.decode(
+      entry.request, RequestHeaders(requestID: entry.requestID, stamp: entry.stamp), .cni)
+  }
+}
