@@ -60,12 +60,10 @@ let ordinary: [Target] = [
     .plugins, "Workbench", ["PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
   module(
     .plugins, "MacvlanPlugin",
-    ["Workbench", "PluginKit", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+    ["Workbench", "PluginKit", "CNI", "Netlink", "JSON", "Addresses"]),
   module(
     .plugins, "OVSPlugin",
-    [
-      "Workbench", "PluginKit", "OVSDB", "IPAM", "CNI", "Netlink", "JSON", "Linux", "Addresses",
-    ]),
+    ["Workbench", "PluginKit", "OVSDB", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
   module(
     .plugins, "VRouterPlugin",
     [
@@ -117,7 +115,10 @@ let ordinary: [Target] = [
   tests(.shim, "ShimCoreTests", ["ShimCore", "DaemonAPI", "CNI", "JSON", "Linux", "CLinux"]),
   tests(
     .plugins, "PluginKitTests",
-    ["PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+    ["Workbench", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+  tests(
+    .plugins, "WorkbenchTests",
+    ["Workbench", "PluginKit", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
   tests(
     .plugins, "MacvlanPluginTests",
     [
@@ -136,8 +137,8 @@ let ordinary: [Target] = [
   tests(
     .daemon, "DaemonTests",
     [
-      "Daemon", "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "JSON", "Linux",
-      "Addresses", "CLinux",
+      "Daemon", "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON",
+      "Linux", "Addresses", "CLinux",
     ]),
   tests(
     nil, "IntegrationTests",

@@ -25,14 +25,19 @@ package enum IPAMDriver: Sendable {
     }
   }
 
-  /// Whether no other program runs.
-  ///
-  /// In-process leases are taken before the link is made and given back when the link is known to
-  /// be gone; executed plugins run in the reference's order.
-  package var isInProcess: Bool {
+  /// When addresses are taken; they are given back in mirror order.
+  package enum Order: Sendable {
+    /// Before there is a link, and given back when it is known to be gone.
+    case beforeLink
+    /// For a link that is there, and given back while it is.
+    case afterLink
+  }
+
+  /// When addresses are taken: executed plugins may look at the link, as the reference lets them.
+  package var order: Order {
     switch self {
-    case .hostLocal, .fixed: true
-    case .executed: false
+    case .hostLocal, .fixed: .beforeLink
+    case .executed: .afterLink
     }
   }
 

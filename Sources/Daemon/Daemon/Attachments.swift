@@ -1,6 +1,7 @@
 import CNI
 import DaemonAPI
 import Linux
+import Netlink
 import PluginKit
 import Records
 import Scheduling
@@ -10,6 +11,7 @@ import Scheduling
 /// Whoever asks has found the plugin, read the request and looked up the record. Nothing here knows of
 /// endpoints, clients or verbs' versions.
 struct Attachments: Sendable {
+  let host: PluginHost
   let store: AttachmentStore
   let detacher: Detacher
   let backlog: Backlog
@@ -42,7 +44,8 @@ struct Attachments: Sendable {
     let draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: origin, requestID: request.requestID, stamp: request.stamp)
-    let call = AddCall<P.Step>(request: request, draft: draft, store: store, progress: progress)
+    let call = AddCall<P.Step>(
+      host: host, request: request, draft: draft, store: store, progress: progress)
     do throws(CNIError) {
       let result = try plugin.add(call)
       // A result that the configuration's version cannot say is a failed ADD.
@@ -122,7 +125,8 @@ struct Attachments: Sendable {
   private func call<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) -> PluginCall<P.Step> {
-    PluginCall(plugin: plugin.name, request: request, record: record, progress: progress)
+    PluginCall(
+      host: host, plugin: plugin.name, request: request, record: record, progress: progress)
   }
 
   // MARK: What an ADD finds, and what it leaves

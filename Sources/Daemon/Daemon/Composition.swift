@@ -44,8 +44,7 @@ extension Server {
       tools: Call.Tools(
         handler: work.handler, store: store, backlog: backlog, metrics: metrics, log: log))
     let orphans = OrphanSweep(
-      graceSeconds: configuration.orphanGrace,
-      isAlive: OrphanSweep.kernel(log))
+      graceSeconds: configuration.orphanGrace, isAlive: OrphanSweep.kernel(log))
     let background = try starting { () throws(SystemError) in
       try BackgroundWork(
         backlog: backlog, store: store, spool: spool, recovery: work.recovery,
@@ -91,7 +90,8 @@ struct Workshop: Sendable {
     finder = PluginFinder(registry: registry, store: store)
     let detacher = Detacher(
       finder: finder, store: store, settings: settings, backlog: backlog, log: log)
-    let attachments = Attachments(store: store, detacher: detacher, backlog: backlog, log: log)
+    let attachments = Attachments(
+      host: registry.host, store: store, detacher: detacher, backlog: backlog, log: log)
     recovery = Recovery(store: store, detacher: detacher, log: log)
     spooled = SpooledDeletes(
       spool: spool, store: store, decoder: decoder, finder: finder, attachments: attachments)

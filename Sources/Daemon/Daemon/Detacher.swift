@@ -32,7 +32,8 @@ struct Detacher: Sendable {
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.beginDeleting(record.key)
     let call = PluginCall<P.Step>(
-      plugin: plugin.name, request: request, record: record, progress: progress)
+      host: finder.registry.host, plugin: plugin.name, request: request, record: record,
+      progress: progress)
     try plugin.delete(call)
     let missing =
       call.postponed

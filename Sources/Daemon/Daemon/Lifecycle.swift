@@ -157,12 +157,15 @@ package struct Lifecycle: ~Copyable {
   }
 
   private func assemble(_ plugins: [any NetworkPlugin]) throws(StartError) -> PluginRegistry {
-    let (registry, refusals) = PluginRegistry.assemble(plugins)
-    for refusal in refusals { throw StartError(refusal) }
     let log = log
     let host = PluginHost(
       dataDirectory: configuration.dataDirectory, binDirectories: configuration.binDirectories,
       linkRemover: linkRemover, log: { level, text in log.write(level, text) })
+    let (registry, refusals) = PluginRegistry.assemble(plugins, host: host)
+    for refusal in refusals { throw StartError(refusal) }
+    try starting { () throws(SystemError) in
+      try NamespaceSockets.keepHome { text in log.write(.error, text) }
+    }
     for plugin in registry.plugins {
       do throws(CNIError) {
         try plugin.initialize(PluginSettings(host: host))

@@ -67,7 +67,7 @@ struct Recovery: Sendable {
     of key: AttachmentKey, _ deadline: Deadline
   ) throws(CNIError) {
     let line = "\(AttachmentMark.variable)=\(AttachmentMark.value(of: key))"
-    let count = try mapped(.ioFailure, "cannot end the programs of \(key)") {
+    let count = try mapped("cannot end the programs of \(key)") {
       () throws(SystemError) in
       try Processes.kill(withEnvironment: line, deadline: deadline)
     }

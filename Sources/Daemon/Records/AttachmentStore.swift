@@ -48,7 +48,7 @@ package final class AttachmentStore: AttachmentRecording {
     let wasRenamed = summary(of: record.key)?.isRenamed == true
     let isRenamed = wasRenamed && record.phase == .deleting
     let path = path(of: record.key, isRenamed: isRenamed)
-    try mapped(.ioFailure, "cannot record the attachment \(record.key)") { () throws(SystemError) in
+    try mapped("cannot record the attachment \(record.key)") { () throws(SystemError) in
       try Files.replace(path, record.encoded())
     }
     keeper?.note(path)
@@ -61,7 +61,7 @@ package final class AttachmentStore: AttachmentRecording {
   package func beginDeleting(_ key: AttachmentKey) throws(CNIError) {
     guard let summary = summary(of: key), !summary.isRenamed else { return }
     let (from, to) = (path(of: key, isRenamed: false), path(of: key, isRenamed: true))
-    try mapped(.ioFailure, "cannot record the removal of \(key)") { () throws(SystemError) in
+    try mapped("cannot record the removal of \(key)") { () throws(SystemError) in
       try Files.rename(from, to)
     }
     keeper?.note(to)
@@ -76,7 +76,7 @@ package final class AttachmentStore: AttachmentRecording {
   /// Removes a record; one that is not there is no error.
   package func remove(_ key: AttachmentKey) throws(CNIError) {
     let paths = [false, true].map { path(of: key, isRenamed: $0) }
-    try mapped(.ioFailure, "cannot remove the record of \(key)") { () throws(SystemError) in
+    try mapped("cannot remove the record of \(key)") { () throws(SystemError) in
       for path in paths { _ = try Files.removeIfPresent(path) }
     }
     keeper?.note(paths[0])

@@ -1,5 +1,4 @@
 package import CNI
-import IPAM
 import Netlink
 package import PluginKit
 import Workbench
@@ -11,25 +10,15 @@ extension MacvlanPlugin {
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let request = call.request
     let configuration = try MacvlanConfiguration(request.configuration, request.arguments)
-    try addressManagement(for: request)?.check()
-    guard let result = try request.configuration.prevResult() else {
-      throw CNIError(.invalidConfiguration, "required prevResult missing")
-    }
-    let expected = try ExpectedLink(result, request)
-    let deadline = request.deadline
-    let namespace = try request.openNamespace()
-    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
-    if configuration.isParentInContainer {
-      _ = try configuration.mtu(on: try configuration.parent(&pod, deadline: deadline))
-    } else {
-      var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
-      _ = try configuration.mtu(on: try configuration.parent(&node, deadline: deadline))
-    }
-    let link = try expected.checkLink(&pod, kind: "macvlan", deadline)
+    try addressing(request, call.host).check()
+    let expected = try ExpectedLink(request.requiredResult(), request)
+    var session = try PodSession(request)
+    _ = try configuration.mtu(on: configuration.parent(&session))
+    let link = try expected.checkLink(&session.pod, kind: Self.kind)
     try checkMode(link, configuration.mode)
-    try expected.checkAddresses(&pod, link, deadline)
-    try expected.checkRoutes(&pod, deadline)
+    try expected.checkAddresses(&session.pod, link)
   }
+
   private func checkMode(_ link: Link, _ mode: MacvlanMode) throws(CNIError) {
     if link.macvlan?.mode != mode {
       throw CNIError(

@@ -1,9 +1,4 @@
-import Addresses
 package import CNI
-import IPAM
-import JSON
-import Linux
-import Netlink
 package import PluginKit
 import Workbench
 
@@ -14,7 +9,7 @@ import Workbench
 /// address; the key `dad` can skip the wait for duplicate address detection.
 package final class MacvlanPlugin: NetworkPlugin {
   /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
-  package enum Step: String, PluginStep {
+  package enum Step: String, AddressingStep {
     /// Addresses are taken by address management in this process.
     case takeLease
     /// The link is made in the pod's namespace, with its final name, address, MTU and mode.
@@ -43,45 +38,29 @@ package final class MacvlanPlugin: NetworkPlugin {
     case restoreLink
   }
 
-  private let host = Mutex<PluginHost?>(nil)
+  /// The kernel's word for the link.
+  static let kind = "macvlan"
 
-  /// Makes the plugin; `initialize` gives it its host.
+  /// Makes the plugin.
   package init() {}
 
   /// `macvlan`.
   package var name: String { "macvlan" }
 
-  /// Keeps the host.
-  package func initialize(_ settings: PluginSettings) throws(CNIError) {
-    host.withLock { $0 = settings.host }
-  }
-
   /// Whether address management would serve an ADD with this configuration.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     _ = try MacvlanConfiguration(call.request.configuration, call.request.arguments)
-    try addressManagement(for: call.request)?.status()
+    try addressing(call.request, call.host).status()
   }
 
   /// Gives back the addresses of attachments that are not listed.
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
-    guard let addresses = try addressManagement(for: call.request) else { return }
-    try call.journal.perform(.collectLeases) { permit throws(CNIError) in
-      try addresses.collectGarbage(valid: valid, permit)
-    }
+    try addressing(call.request, call.host).collect(call.journal, valid: valid)
   }
 
-  // MARK: For the verbs
-
-  func requireHost() throws(CNIError) -> PluginHost {
-    if let host = host.withLock({ $0 }) { return host }
-    throw CNIError(.internal, "plugin macvlan was not initialised")
-  }
-
-  /// Address management by the request's configuration; nil means no addresses (L2).
-  func addressManagement(for request: PodRequest) throws(CNIError) -> IPAMDriver? {
-    request.addressManagement(
-      try requireHost(), knownArguments: MacvlanConfiguration.knownArguments)
+  func addressing(_ request: PodRequest, _ host: PluginHost) -> Addressing<Step> {
+    Addressing(request, host, knownArguments: MacvlanConfiguration.knownArguments)
   }
 }

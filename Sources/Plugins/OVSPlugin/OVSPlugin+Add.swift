@@ -1,6 +1,5 @@
 import Addresses
 package import CNI
-import IPAM
 import JSON
 import Linux
 import Netlink
@@ -21,36 +20,21 @@ extension OVSPlugin {
     let annotations = PodAnnotations(request.configuration)
     let assigned = try assignment(configuration, annotations, request)
     let fixed = try request.withFixedAddresses()
-    let addresses = assigned == nil ? try addressManagement(for: fixed) : nil
-    let port = try openSwitch(configuration.database).planned(configuration, request)
-    var attachment = try Attaching.prepared(
+    let addresses = assigned == nil ? addressing(fixed, call.host) : Addressing()
+    let port = try openSwitch(configuration.database, call.host).planned(configuration, request)
+    var attachment = try PortAttachment(
       request, configuration, port, try limits(configuration, annotations),
-      mac: configuration.mac ?? assigned?.mac, try requireHost())
-    try addresses?.prepare()
+      mac: configuration.mac ?? assigned?.mac, call.host)
+    try addresses.prepare()
     let journal = try call.record(
-      plan: attachment.plan(
-        defaults, addressType: addresses.flatMap { _ in fixed.configuration.ipamType }),
-      namespace: try attachment.identity())
+      plan: attachment.plan(addresses.plan, defaults), namespace: try attachment.identity())
 
-    var leased = assigned?.result ?? CNIResult()
-    if let addresses, addresses.isInProcess {
-      leased = try journal.perform(.takeLease) { permit throws(CNIError) in
-        try addresses.add(permit)
-      }
+    var (leased, pair) = try addresses.take(given: assigned?.result ?? CNIResult(), journal) {
+      leased throws(CNIError) in try attachment.create(for: leased, journal)
     }
-    try attachment.create(for: leased, journal)
-    if let addresses, !addresses.isInProcess {
-      leased = try journal.perform(.runIPAM) { permit throws(CNIError) in
-        try addresses.add(permit)
-      }
-    }
-    if addresses != nil, leased.ips.isEmpty {
-      throw CNIError(.ipam, "IPAM plugin returned missing IP config")
-    }
-    try attachment.connect(leased, journal)
-    try attachment.configure(leased, journal)
-    let result = attachment.result(leased)
-    return if let previous { result.appended(to: previous) } else { result }
+    let added = try attachment.connect(pair, leased, journal)
+    try attachment.configure(&pair, added, leased, journal)
+    return request.result(attachment.interfaces(pair), leased, after: previous)
   }
 
   /// The addresses of the pod's annotation, where the configuration takes them from there.

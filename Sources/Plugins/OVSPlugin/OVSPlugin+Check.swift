@@ -1,5 +1,4 @@
 package import CNI
-import IPAM
 import Linux
 import Netlink
 import OVSDB
@@ -10,51 +9,29 @@ extension OVSPlugin {
   /// Compares links, addresses, routes and the port with the result of ADD and the configuration.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
-    let deadline = request.deadline
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     if configuration.addresses == .ipam {
-      try addressManagement(for: request.withFixedAddresses())?.check()
+      try addressing(request.withFixedAddresses(), call.host).check()
     }
-    guard let result = try request.configuration.prevResult() else {
-      throw CNIError(.invalidConfiguration, "required prevResult missing")
-    }
-    let expected = try ExpectedLink(result, request)
-    let namespace = try request.openNamespace()
-    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
-    let link = try expected.checkLink(&pod, kind: "veth", deadline)
-    try expected.checkAddresses(&pod, link, deadline)
-    try expected.checkRoutes(&pod, deadline)
-    try checkHostLink(request)
-    try checkPort(call, request, configuration)
-  }
-
-  private func bridge(
-    _ name: String, _ owner: Switch, _ request: PodRequest
-  ) throws(CNIError) -> Switch.Bridge? {
-    try mapped { () throws(OVSDBError) in try owner.bridge(named: name, request.deadline) }
-  }
-
-  private func checkHostLink(_ request: PodRequest) throws(CNIError) {
+    let expected = try ExpectedLink(request.requiredResult(), request)
+    var session = try PodSession(request)
+    let link = try expected.checkLink(&session.pod, kind: Self.kind)
+    try expected.checkAddresses(&session.pod, link)
     let name = request.hostLinkName
-    let link = try mapped { () throws(NetlinkError) in
-      var node = try NetlinkSocket()
-      return try node.link(named: name, deadline: request.deadline)
-    }
-    if link == nil {
+    if try session.node.link(named: name) == nil {
       throw CNIError(.kernel, "host interface name in prevResult: \(name) not found")
     }
+    try checkPort(call, request, configuration)
   }
 
   private func checkPort(
     _ call: PluginCall<Step>, _ request: PodRequest, _ configuration: OVSConfiguration
   ) throws(CNIError) {
-    let owner = try openSwitch(configuration.database)
-    let bridgeName = call.record?.planned("port").first?.string("bridge") ?? configuration.bridge
-    let port = try mapped { () throws(OVSDBError) in
-      try owner.ports(request.deadline) { PortOwner.owns(request, $0) }.first
-    }
+    let owner = try openSwitch(configuration.database, call.host)
+    let bridgeName = call.record?.first(PlannedPort.self)?.bridge ?? configuration.bridge
+    let port = try owner.port(of: request)
     if let bridgeName {
-      guard let bridge = try bridge(bridgeName, owner, request) else {
+      guard let bridge = try owner.bridge(named: bridgeName, request.deadline) else {
         throw CNIError(.openVSwitch, "Error: bridge \(bridgeName) is not found in OVS")
       }
       if let port, port.bridge != bridge.uuid {
@@ -94,7 +71,7 @@ extension OVSPlugin {
     let defaults = try ConfigurationFile.defaults(for: request.configuration)
     request.configuration = try request.configuration.completed(with: defaults)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
-    let owner = try openSwitch(configuration.database)
+    let owner = try openSwitch(configuration.database, call.host)
     let isConnected: Bool
     do throws(OVSDBError) {
       // ovs-vswitchd holds this lock as long as it is connected.
@@ -107,9 +84,9 @@ extension OVSPlugin {
         .limitedConnectivity, "ovs-vswitchd is not running",
         details: "nobody holds its lock in the database")
     }
-    if let name = configuration.bridge, try bridge(name, owner, request) == nil {
+    if let name = configuration.bridge, try owner.bridge(named: name, request.deadline) == nil {
       throw CNIError(.notAvailable, "failed to find bridge \(name)")
     }
-    if configuration.addresses == .ipam { try addressManagement(for: request)?.status() }
+    if configuration.addresses == .ipam { try addressing(request, call.host).status() }
   }
 }

@@ -1,5 +1,4 @@
 package import CNI
-import IPAM
 import Linux
 import Netlink
 import OVSDB
@@ -16,7 +15,7 @@ extension OVSPlugin {
     let request = try completed(call)
     let deadline = request.deadline
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
-    let owner = try openSwitch(configuration.database)
+    let owner = try openSwitch(configuration.database, call.host)
     let network = request.configuration.name
     let garbage = try mapped { () throws(OVSDBError) in
       try owner.ports(deadline) { port in
@@ -34,7 +33,9 @@ extension OVSPlugin {
           let mark = OwnerMark(
             containerID: port.externalIDs["sandbox"] ?? "",
             ifName: port.externalIDs["contIface"] ?? "")
-          try removeLink(port.name, deadline, permit) { link, _ in mark.matches(alias: link.alias) }
+          try call.host.removeLink(port.name, permit, deadline) { link, _ in
+            mark.matches(alias: link.alias)
+          }
         }
       }
       try call.journal.perform(.collectPorts) { permit throws(CNIError) in
@@ -43,11 +44,8 @@ extension OVSPlugin {
         }
       }
     }
-    guard configuration.addresses == .ipam,
-      let addresses = try addressManagement(for: request)
-    else { return }
-    try call.journal.perform(.collectLeases) { permit throws(CNIError) in
-      try addresses.collectGarbage(valid: valid, permit)
+    if configuration.addresses == .ipam {
+      try addressing(request, call.host).collect(call.journal, valid: valid)
     }
   }
 }

@@ -1,6 +1,5 @@
 import Addresses
 package import CNI
-import IPAM
 import JSON
 import Linux
 import Netlink
@@ -15,39 +14,21 @@ extension OVSPlugin {
   /// record the rest is done when it is back. Also the undo of a failed ADD, from whatever state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
-    let isLeased = call.record.map { !$0.planned("lease").isEmpty } ?? true
-    let addresses = isLeased ? try addressManagement(for: request.withFixedAddresses()) : nil
-    var failures: [CNIError] = []
-    if let addresses, !addresses.isInProcess {
-      attempt(&failures) { () throws(CNIError) in
-        try call.journal.perform(.runIPAMDelete) { permit throws(CNIError) in
-          try addresses.delete(permit)
-        }
+    let isLeased = call.record.map { $0.first(PlannedLease.self) != nil } ?? true
+    let addresses =
+      isLeased
+      ? addressing(try request.withFixedAddresses(), call.host) : Addressing()
+    var removal = PortRemoval()
+    try addresses.giveBack(call.journal) { () throws(CNIError) in
+      removal = try removePort(call, request)
+      try call.journal.perform(.deleteLink) { permit throws(CNIError) in
+        try removeLinks(call, request, removal.links, permit)
       }
     }
-    var links: [String] = []
-    let missing = try removePort(call, request, &links, &failures)
-    try call.journal.perform(.deleteLink) { permit throws(CNIError) in
-      try removeLinks(call, request, links, permit)
-    }
-    if let addresses, addresses.isInProcess {
-      try call.journal.perform(.releaseLease) { permit throws(CNIError) in
-        try addresses.delete(permit)
-      }
-    }
-    if let first = failures.first { throw first }
-    guard let missing else { return }
-    guard call.record != nil else { throw missing }
-    call.postpone("\(missing)")
-  }
-
-  private func attempt(_ failures: inout [CNIError], _ body: () throws(CNIError) -> Void) {
-    do throws(CNIError) {
-      try body()
-    } catch {
-      // The link must go all the same.
-      failures.append(error)
-    }
+    if let refusal = removal.refusal { throw refusal }
+    guard let absence = removal.absence else { return }
+    guard call.record != nil else { throw absence }
+    call.postpone("\(absence)")
   }
 
   /// The request with the defaults that its ADD found.
@@ -55,7 +36,7 @@ extension OVSPlugin {
     var request = call.request
     let defaults: JSONObject
     if let record = call.record {
-      defaults = record.planned("defaults").first?.values ?? JSONObject()
+      defaults = record.first(PlannedDefaults.self)?.members ?? JSONObject()
     } else {
       defaults = (try? ConfigurationFile.defaults(for: request.configuration)) ?? JSONObject()
     }
@@ -68,48 +49,52 @@ extension OVSPlugin {
   /// How long the database may take before the links go without it.
   private static let databaseMilliseconds = 5000
 
+  /// What has come of the port; none of it keeps the links from going.
+  private struct PortRemoval {
+    /// The names of links behind ports that were not made here.
+    var links: [String] = []
+    /// Why the database cannot be asked, which may pass.
+    var absence: CNIError?
+    /// What it refused.
+    var refusal: CNIError?
+  }
+
   /// Takes the attachment's ports out of the database.
   ///
-  /// - Parameters:
-  ///   - call: the call.
-  ///   - request: its request, completed.
-  ///   - links: gets the names of links behind ports that were not made here.
-  ///   - failures: gets a refusal.
-  /// - Returns: what is missing for it; nil if it is done.
   /// - Throws: only when the time is over.
   private func removePort(
-    _ call: PluginCall<Step>, _ request: PodRequest, _ links: inout [String],
-    _ failures: inout [CNIError]
-  ) throws(CNIError) -> CNIError? {
-    let planned = call.record?.planned("port").first?.string("database")
-    let database =
-      planned ?? request.configuration.object["socket_file"]?.string
-      ?? OVSConfiguration.defaultDatabase
+    _ call: PluginCall<Step>, _ request: PodRequest
+  ) throws(CNIError) -> PortRemoval {
+    var removal = PortRemoval()
+    let planned = call.record?.first(PlannedPort.self)?.database
+    let database = planned ?? request.configuration.object["socket_file"]?.string ?? ""
     let owner: Switch
     do throws(CNIError) {
-      owner = try openSwitch(database.isEmpty ? OVSConfiguration.defaultDatabase : database)
+      owner = try openSwitch(
+        database.isEmpty ? OVSConfiguration.defaultDatabase : database, call.host)
     } catch {
       // With such an address no ADD can have worked.
-      return error.code == .invalidConfiguration ? nil : error
+      if error.code != .invalidConfiguration { removal.absence = error }
+      return removal
     }
-    var absence: CNIError?
     do throws(CNIError) {
       try call.journal.perform(.removePort) { permit throws(CNIError) in
         var bounded = request
         bounded.deadline = request.deadline.capped(milliseconds: Self.databaseMilliseconds)
         do throws(OVSDBError) {
-          links += try owner.removePorts(of: bounded, hasRecord: call.record != nil, permit)
+          removal.links = try owner.removePorts(
+            of: bounded, hasRecord: call.record != nil, permit)
         } catch {
           guard error.isAbsence else { throw CNIError(error) }
-          absence = CNIError(error)
+          removal.absence = CNIError(error)
         }
       }
     } catch {
       // Given up, or the call's own time is over.
       if error.code == .deadline { throw error }
-      failures.append(error)
+      removal.refusal = error
     }
-    return absence
+    return removal
   }
 
   // MARK: The links
@@ -119,48 +104,15 @@ extension OVSPlugin {
     _ call: PluginCall<Step>, _ request: PodRequest, _ others: [String],
     _ permit: borrowing Permit
   ) throws(CNIError) {
-    let owner = HostLinkOwner(request, call.record)
-    let own = request.hostLinkName
-    try removeLink(own, request.deadline, permit, where: owner.owns)
-    for name in others where name != own {
-      try removeLink(name, request.deadline, permit) { link, _ in
-        link.kind == "veth" && !OwnerMark.isMark(link.alias)
-      }
+    let plan = call.record.map { LinkOwnership.Plan($0.planned(PlannedPair.self).map(\.mac)) }
+    let own = LinkOwnership(mark: request.mark, kind: Self.kind, plan: plan, unrecorded: .others)
+    let references = LinkOwnership(
+      mark: request.mark, kind: Self.kind, plan: nil, unrecorded: .reference)
+    let (host, deadline) = (call.host, request.deadline)
+    try host.removeLink(request.hostLinkName, permit, deadline, where: own.owns)
+    for name in others where name != request.hostLinkName {
+      try host.removeLink(name, permit, deadline, where: references.owns)
     }
-  }
-
-  func removeLink(
-    _ name: String, _ deadline: Deadline, _ permit: borrowing Permit,
-    where condition: @escaping LinkRemover.Condition
-  ) throws(CNIError) {
-    let remover = try requireHost().linkRemover
-    let node = try mapped { () throws(SystemError) in try NetworkNamespace.current() }
-    do throws(NetlinkError) {
-      _ = try remover.remove(
-        linkNamed: name, in: node, permit, deadline: deadline, where: condition)
-    } catch {
-      throw CNIError(error, doing: "failed to delete \(goQuoted(name))")
-    }
-  }
-}
-
-/// What tells the pair's end on the node from another link of that name.
-private struct HostLinkOwner: Sendable {
-  private let mark: OwnerMark
-  private let planned: [String]
-
-  init(_ request: PodRequest, _ record: AttachmentRecord?) {
-    mark = request.mark
-    planned = record?.planned("link").compactMap { $0.string("mac") } ?? []
-  }
-
-  /// It carries the mark; or none yet, and the address that the plan names.
-  @Sendable func owns(_ link: Link, _: UInt64) -> Bool {
-    if mark.matches(alias: link.alias) { return true }
-    guard link.kind == "veth", !OwnerMark.isMark(link.alias), let mac = link.mac else {
-      return false
-    }
-    return planned.contains(mac.description)
   }
 }
 

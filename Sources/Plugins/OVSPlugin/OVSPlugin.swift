@@ -1,5 +1,4 @@
 package import CNI
-import IPAM
 import JSON
 import Linux
 import Netlink
@@ -13,7 +12,7 @@ import Workbench
 /// external ids say whose it is. Nothing runs `ovs-vsctl`.
 package final class OVSPlugin: NetworkPlugin {
   /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
-  package enum Step: String, PluginStep {
+  package enum Step: String, AddressingStep {
     /// Addresses are taken by address management in this process.
     case takeLease
     /// The veth pair is made in place, with its final names, addresses and MTU.
@@ -67,14 +66,12 @@ package final class OVSPlugin: NetworkPlugin {
   /// The configuration type of OVN-Kubernetes' plugin, which this one takes over.
   static let ovnType = "ovn-k8s-cni-overlay"
 
-  private struct State {
-    var host: PluginHost?
-    var clients: [OVSDBAddress: OVSDBClient] = [:]
-  }
+  /// The kernel's word for the links.
+  static let kind = "veth"
 
-  private let state = Mutex(State())
+  private let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
 
-  /// Makes the plugin; `initialize` gives it its host.
+  /// Makes the plugin.
   package init() {}
 
   /// `ovs`.
@@ -92,30 +89,19 @@ package final class OVSPlugin: NetworkPlugin {
     return read.addresses == .annotation && read.ovnPort == nil
   }
 
-  /// Keeps the host.
-  package func initialize(_ settings: PluginSettings) throws(CNIError) {
-    state.withLock { $0.host = settings.host }
-  }
-
   // MARK: For the verbs
 
-  func requireHost() throws(CNIError) -> PluginHost {
-    if let host = state.withLock({ $0.host }) { return host }
-    throw CNIError(.internal, "plugin ovs was not initialised")
-  }
-
   /// The switch behind a database address; its connection is shared by all calls.
-  func openSwitch(_ database: String) throws(CNIError) -> Switch {
+  func openSwitch(_ database: String, _ host: PluginHost) throws(CNIError) -> Switch {
     let address: OVSDBAddress
     do throws(OVSDBError) {
       address = try OVSDBAddress(parsing: database)
     } catch {
       throw CNIError(.invalidConfiguration, "socket_file \(goQuoted(database)): \(error)")
     }
-    let host = try requireHost()
     let client = try mapped { () throws(OVSDBError) in
-      try state.withLock { state throws(OVSDBError) in
-        if let client = state.clients[address] { return client }
+      try clients.withLock { clients throws(OVSDBError) in
+        if let client = clients[address] { return client }
         let client = try OVSDBClient(
           address, database: Switch.database, monitoring: Switch.monitored
         ) { event in
@@ -125,17 +111,15 @@ package final class OVSPlugin: NetworkPlugin {
             host.log(.warning, event.description)
           }
         }
-        state.clients[address] = client
+        clients[address] = client
         return client
       }
     }
     return Switch(client)
   }
 
-  /// Address management by the request's configuration; nil means no addresses of it.
-  func addressManagement(for request: PodRequest) throws(CNIError) -> IPAMDriver? {
-    request.addressManagement(
-      try requireHost(), knownArguments: OVSConfiguration.knownArguments)
+  func addressing(_ request: PodRequest, _ host: PluginHost) -> Addressing<Step> {
+    Addressing(request, host, knownArguments: OVSConfiguration.knownArguments)
   }
 }
 

@@ -2,6 +2,7 @@ import CNI
 import Linux
 import Netlink
 import PluginKit
+import Workbench
 
 /// Sees to it that a pod's limits are in force, whatever Open vSwitch can do on this kernel.
 ///
@@ -14,19 +15,19 @@ struct Shaping: Sendable {
   private let hostLink: Link
   private let podLink: Link
   private let isUserspace: Bool
-  private let host: PluginHost
-  private let deadline: Deadline
+  private let owner: Switch
+  private let log: @Sendable (LogLevel, String) -> Void
 
   init(
-    _ limits: Bandwidth, hostLink: Link, podLink: Link, isUserspace: Bool, host: PluginHost,
-    deadline: Deadline
+    _ limits: Bandwidth, hostLink: Link, podLink: Link, isUserspace: Bool, owner: Switch,
+    log: @escaping @Sendable (LogLevel, String) -> Void
   ) {
     self.limits = limits
     self.hostLink = hostLink
     self.podLink = podLink
     self.isUserspace = isUserspace
-    self.host = host
-    self.deadline = deadline
+    self.owner = owner
+    self.log = log
   }
 
   /// How long what Open vSwitch has set may take to be seen, in milliseconds: it says that it is ready afterwards.
@@ -35,54 +36,47 @@ struct Shaping: Sendable {
   /// Looks whether the limits are in force, and puts token buckets where they are not.
   ///
   /// - Parameters:
-  ///   - node: a socket of the node's namespace.
-  ///   - pod: one of the pod's.
+  ///   - session: the call's.
   ///   - permit: the proof that the undo was recorded.
-  ///   - retireQueue: has ovs-vswitchd leave the link's queue alone, which otherwise would remove a token bucket in its
-  ///     place when it tries again.
   /// - Throws: code 101 if a limit cannot be enforced either way.
-  func enforce(
-    _ node: inout NetlinkSocket, _ pod: inout NetlinkSocket, _ permit: borrowing Permit,
-    retireQueue: (borrowing Permit) throws(CNIError) -> Void
-  ) throws(CNIError) {
+  func enforce(_ session: inout PodSession, _ permit: borrowing Permit) throws(CNIError) {
+    let request = session.request
     if let limit = limits.ingress {
-      let isQueued = try eventually(&node) { node throws(NetlinkError) in
+      let isQueued = try eventually(&session.node) { node, deadline throws(NetlinkError) in
         try node.trafficClasses(of: hostLink.index, deadline: deadline).contains { entry in
           entry.hierarchical.map { Self.matches($0.ceiling, limit) } ?? false
         }
       }
-      if !isQueued { try retireQueue(permit) }
-      try settle("ingress", limit, isQueued, "linux-htb of Open vSwitch", hostLink, &node, permit)
+      // ovs-vswitchd would remove a token bucket in the queue's place when it tries again.
+      if !isQueued { try owner.retireQueue(of: request, permit) }
+      try settle(
+        "ingress", limit, isQueued, "linux-htb of Open vSwitch", hostLink, &session.node, permit)
     } else {
-      try removeBucket(hostLink, &node, permit)
+      try removeBucket(hostLink, &session.node, permit)
     }
     if let limit = limits.egress {
-      let isPoliced = try eventually(&node) { node throws(NetlinkError) in
+      let isPoliced = try eventually(&session.node) { node, deadline throws(NetlinkError) in
         try node.ingressFilters(of: hostLink.index, deadline: deadline).contains { filter in
           filter.actions.contains { $0.police.map { Self.matches($0.rate, limit) } ?? false }
         }
       }
       let counts = isPoliced && !isUserspace
-      try settle("egress", limit, counts, "policing of Open vSwitch", podLink, &pod, permit)
+      try settle("egress", limit, counts, "policing of Open vSwitch", podLink, &session.pod, permit)
     } else {
-      try removeBucket(podLink, &pod, permit)
+      try removeBucket(podLink, &session.pod, permit)
     }
   }
 
   /// ovs-vswitchd has said that it is ready (`cur_cfg`), so there is only a little patience.
   private func eventually(
-    _ socket: inout NetlinkSocket,
-    _ isTrue: (inout NetlinkSocket) throws(NetlinkError) -> Bool
+    _ access: inout LinkAccess,
+    _ isTrue: (inout NetlinkSocket, Deadline) throws(NetlinkError) -> Bool
   ) throws(CNIError) -> Bool {
-    let limit = deadline.capped(milliseconds: Self.patience)
-    do throws(NetlinkError) {
-      while true {
-        if try isTrue(&socket) { return true }
-        if limit.isOver { return false }
-        Clock.pause(milliseconds: 10)
-      }
-    } catch {
-      throw CNIError(error, doing: "cannot see whether bandwidth limits are in force")
+    let limit = access.deadline.capped(milliseconds: Self.patience)
+    while true {
+      if try access.ask("cannot see whether bandwidth limits are in force", isTrue) { return true }
+      if limit.isOver { return false }
+      Clock.pause(milliseconds: 10)
     }
   }
 
@@ -94,17 +88,18 @@ struct Shaping: Sendable {
 
   private func settle(
     _ direction: String, _ limit: Bandwidth.Limit, _ isInForce: Bool, _ means: String, _ link: Link,
-    _ socket: inout NetlinkSocket, _ permit: borrowing Permit
+    _ access: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
     if isInForce {
-      try removeBucket(link, &socket, permit)
-      host.log(.info, "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by \(means)")
+      try removeBucket(link, &access, permit)
+      log(.info, "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by \(means)")
       return
     }
     do throws(NetlinkError) {
       let bucket = TokenBucket(limit, mtu: link.mtu)
-      try socket.apply(
-        [.setTokenBucket(index: link.index, name: link.name, bucket)], permit, deadline: deadline)
+      try access.sockets.socket.apply(
+        [.setTokenBucket(index: link.index, name: link.name, bucket)], permit,
+        deadline: access.deadline)
     } catch {
       throw CNIError(
         .openVSwitch,
@@ -112,23 +107,21 @@ struct Shaping: Sendable {
         details: "\(means) is not in force here, and no token bucket can be set: \(error)"
       )
     }
-    host.log(
+    log(
       .info,
       "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by a token bucket on "
         + "\(link.name), as \(means) is not in force here")
   }
 
   private func removeBucket(
-    _ link: Link, _ socket: inout NetlinkSocket, _ permit: borrowing Permit
+    _ link: Link, _ access: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
-    do throws(NetlinkError) {
+    try access.ask { socket, deadline throws(NetlinkError) in
       let root = try socket.queueDisciplines(of: link.index, deadline: deadline)
       guard root.contains(where: { $0.parent == .root && $0.kind == "tbf" }) else { return }
       try socket.apply(
         [.removeRootQueue(index: link.index, name: link.name, kind: "tbf")], permit,
         deadline: deadline)
-    } catch {
-      throw CNIError(error)
     }
   }
 }

@@ -50,8 +50,7 @@ extension Switch {
         .invalidConfiguration, "failed to get bridge name",
         details: "the network has neither bridge nor an OVN port")
     }
-    let found = try mapped { () throws(OVSDBError) in try bridge(named: name, deadline) }
-    guard let bridge = found else {
+    guard let bridge = try bridge(named: name, deadline) else {
       throw CNIError(.invalidConfiguration, "failed to find bridge \(name)")
     }
     let isSecondary =

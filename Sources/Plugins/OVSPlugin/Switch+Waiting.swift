@@ -1,6 +1,7 @@
 import CNI
 import Linux
 import OVSDB
+import PluginKit
 
 extension Switch {
   /// How long ovs-vswitchd may take for a port, in milliseconds: a restart's time, and not all of a worker's.

@@ -71,8 +71,17 @@ struct Switch: Sendable {
   }
 
   /// A bridge by its name.
-  func bridge(named name: String, _ deadline: Deadline) throws(OVSDBError) -> Bridge? {
-    try read(deadline) { replica in replica.bridges.first { $0.name == name } }
+  func bridge(named name: String, _ deadline: Deadline) throws(CNIError) -> Bridge? {
+    try mapped { () throws(OVSDBError) in
+      try read(deadline) { replica in replica.bridges.first { $0.name == name } }
+    }
+  }
+
+  /// The port of an attachment.
+  func port(of request: PodRequest) throws(CNIError) -> Port? {
+    try mapped { () throws(OVSDBError) in
+      try ports(request.deadline) { PortOwner.owns(request, $0) }.first
+    }
   }
 
   /// Ports that fulfil a condition.
@@ -136,49 +145,5 @@ extension Switch.Interface {
       isUp: row["link_state"]?.string == "up",
       policingRate: row["ingress_policing_rate"]?.integer ?? 0,
       policingBurst: row["ingress_policing_burst"]?.integer ?? 0)
-  }
-}
-
-extension CNIError {
-  /// What Open vSwitch's database said: code 101, or 105 when a wait was over.
-  init(_ error: OVSDBError, doing message: String? = nil) {
-    self.init(
-      error.isWait ? .deadline : .openVSwitch, message ?? error.description,
-      details: message == nil ? "" : error.description)
-  }
-}
-
-extension OVSDBError {
-  /// Whether a wait was over, or cancelled.
-  fileprivate var isWait: Bool {
-    switch self {
-    case .timedOut, .cancelled: true
-    default: false
-    }
-  }
-
-  /// Whether nobody has answered, which may pass.
-  var isAbsence: Bool {
-    switch self {
-    case .unreachable, .interrupted, .timedOut: true
-    default: false
-    }
-  }
-}
-
-/// Runs a body that asks the database, with its error as a CNI error.
-///
-/// - Parameters:
-///   - message: what failed, in the error; nil: the database's words are all of it.
-///   - body: what to run.
-/// - Returns: what the body returns.
-/// - Throws: code 101, or 105 when a wait was over.
-func mapped<T>(
-  _ message: @autoclosure () -> String? = nil, _ body: () throws(OVSDBError) -> T
-) throws(CNIError) -> T {
-  do throws(OVSDBError) {
-    return try body()
-  } catch {
-    throw CNIError(error, doing: message())
   }
 }

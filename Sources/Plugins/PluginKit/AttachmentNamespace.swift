@@ -1,4 +1,4 @@
-package import CNI
+public import CNI
 public import Linux
 public import Netlink
 
@@ -48,12 +48,21 @@ public enum AttachmentNamespace {
   /// Whether a path opens the namespace with this cookie now.
   ///
   /// - Throws: when it could not be found out, such as for lack of descriptors.
-  public static func leads(_ path: String, to cookie: UInt64) throws(SystemError) -> Bool {
+  public static func leads(_ path: String, to cookie: UInt64) throws(CNIError) -> Bool {
+    guard let namespace = try opened(path) else { return false }
+    return try mapped { () throws(NetlinkError) in try namespace.cookie() } == cookie
+  }
+
+  /// Opens the namespace behind a path; nil if there is none any more.
+  ///
+  /// - Throws: when it could not be found out, such as for lack of descriptors.
+  public static func opened(_ path: String) throws(CNIError) -> NetworkNamespace? {
+    if path.isEmpty { return nil }
     do throws(SystemError) {
-      return try NetworkNamespace(path: path).cookie() == cookie
+      return try NetworkNamespace(path: path)
     } catch {
-      if error.isGoneNamespace { return false }
-      throw error
+      if error.isGoneNamespace { return nil }
+      throw CNIError(error, doing: "failed to open netns \(goQuoted(path)): \(error.errno)")
     }
   }
 
@@ -87,18 +96,13 @@ public enum AttachmentNamespace {
     _ trace: Trace, _ node: inout NetlinkSocket, deadline: Deadline
   ) throws(CNIError) -> Bool {
     let (key, namespace, path) = (trace.key, trace.namespace, trace.path)
-    if !path.isEmpty {
-      let opens = try mapped { () throws(SystemError) in try leads(path, to: namespace.cookie) }
-      if opens { return true }
-    }
-    do throws(NetlinkError) {
+    if try leads(path, to: namespace.cookie) { return true }
+    return try mapped { () throws(NetlinkError) in
       if try node.namespaceCookie() == namespace.cookie { return true }
       let mark = OwnerMark(containerID: key.containerID, ifName: key.ifName)
       return try link(
         named: key.ifName, mark: mark, likely: namespace.id, &node, deadline: deadline)
         != nil
-    } catch {
-      throw CNIError(error)
     }
   }
 }

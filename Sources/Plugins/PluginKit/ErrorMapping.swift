@@ -1,56 +1,70 @@
-public import CNI
-public import Linux
-public import Netlink
+package import CNI
+package import Linux
+package import Netlink
 
-/// The one place where errors of the lower modules become CNI errors.
+/// An error of a lower module that has a code in CNI.
+package protocol CNIMappable: Error {
+  /// The error as the caller of CNI is told.
+  ///
+  /// - Parameters:
+  ///   - code: the code in place of the usual one; a wait that was over has 105 all the same.
+  ///   - message: what failed; the error's own words are then in the details. nil: they are the message.
+  /// - Returns: the error with its code.
+  func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError
+}
+
 extension CNIError {
-  /// A system call that failed: 105 when a wait was over or cancelled, else `code`.
-  public init(_ error: SystemError, code: CNIErrorCode = .ioFailure, doing message: String? = nil) {
-    let isWait = error.errno == .timedOut || error.errno == .cancelled
-    self.init(
-      isWait ? .deadline : code, message ?? error.description,
-      details: message == nil ? "" : error.description)
+  /// An error of a lower module: its own words, or a message with those in the details.
+  package init(
+    _ error: some CNIMappable, code: CNIErrorCode? = nil, doing message: String? = nil
+  ) {
+    self = error.cniError(code: code, doing: message)
   }
 
-  /// A change that the kernel refused: code 100, the kernel's own words in the details.
-  public init(_ error: NetlinkError, doing message: String? = nil) {
-    let isWait = error.errno == .timedOut || error.errno == .cancelled
-    self.init(
-      isWait ? .deadline : .kernel, message ?? error.description,
-      details: message == nil ? "" : error.description)
-  }
-}
-
-/// Runs a body that speaks to the kernel's netlink, with its error as a CNI error.
-///
-/// - Parameters:
-///   - message: the error's message; the kernel's text is then in the details. nil: the text is the message.
-///   - body: what to run.
-/// - Returns: what the body returns.
-/// - Throws: the mapped error.
-public func mapped<T: ~Copyable>(
-  _ message: @autoclosure () -> String? = nil, _ body: () throws(NetlinkError) -> T
-) throws(CNIError) -> T {
-  do throws(NetlinkError) {
-    return try body()
-  } catch {
-    throw CNIError(error, doing: message())
+  /// An error with a code of its own, whose words are the message unless there is another one.
+  ///
+  /// - Parameters:
+  ///   - code: the code.
+  ///   - words: what the lower module said.
+  ///   - message: what failed.
+  package init(_ code: CNIErrorCode, _ words: String, doing message: String?) {
+    self.init(code, message ?? words, details: message == nil ? "" : words)
   }
 }
 
-/// Runs a body that makes system calls, with its error as a CNI error.
+/// A system call: code 5 unless the caller knows better.
+extension SystemError: CNIMappable {
+  /// Code 105 when a wait was over or cancelled.
+  package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
+    CNIError(errno.isEndOfWait ? .deadline : code ?? .ioFailure, description, doing: message)
+  }
+}
+
+/// What the kernel refused: code 100.
+extension NetlinkError: CNIMappable {
+  /// Code 105 when a wait was over or cancelled.
+  package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
+    CNIError(errno.isEndOfWait ? .deadline : code ?? .kernel, description, doing: message)
+  }
+}
+
+extension Errno {
+  fileprivate var isEndOfWait: Bool { self == .timedOut || self == .cancelled }
+}
+
+/// Runs a body of a lower module, with its error as a CNI error.
 ///
 /// - Parameters:
-///   - code: the error's code.
-///   - message: its message; the system call's text is then in the details. nil: the text is the message.
+///   - message: what failed; nil: the error's own words.
+///   - code: the code in place of the error's usual one.
 ///   - body: what to run.
 /// - Returns: what the body returns.
 /// - Throws: the mapped error.
-public func mapped<T: ~Copyable>(
-  _ code: CNIErrorCode = .ioFailure, _ message: @autoclosure () -> String? = nil,
-  _ body: () throws(SystemError) -> T
+package func mapped<T: ~Copyable, Failure: CNIMappable>(
+  _ message: @autoclosure () -> String? = nil, code: CNIErrorCode? = nil,
+  _ body: () throws(Failure) -> T
 ) throws(CNIError) -> T {
-  do throws(SystemError) {
+  do throws(Failure) {
     return try body()
   } catch {
     throw CNIError(error, code: code, doing: message())

@@ -21,20 +21,19 @@ public struct NamespaceIdentity: Hashable, Sendable {
 
   /// Names a namespace for an ADD's record, giving it an id in the daemon's own if it has none.
   ///
-  /// One netlink message for a new pod, two for a further interface. Nothing has to be undone: the kernel forgets the id
-  /// with the namespace.
+  /// One netlink message for a new pod, two for a further interface. Nothing has to be undone: the
+  /// kernel forgets the id with the namespace.
   ///
   /// - Parameters:
   ///   - namespace: the pod's.
-  ///   - cookie: its cookie if the caller knows it.
+  ///   - cookie: its cookie, as a socket in it has it.
   ///   - node: a socket of the daemon's namespace.
   ///   - deadline: when to give up.
   /// - Throws: code 100 or 105.
   public init(
-    of namespace: borrowing NetworkNamespace, cookie: UInt64? = nil,
-    _ node: inout NetlinkSocket, deadline: Deadline
+    of namespace: borrowing NetworkNamespace, cookie: UInt64, _ node: inout NetlinkSocket,
+    deadline: Deadline
   ) throws(CNIError) {
-    let cookie = if let cookie { cookie } else { try Self.cookie(of: namespace) }
     do throws(NetlinkError) {
       // The daemon's own namespace never ends before the daemon, so nobody has to look for it.
       let isOwn = try node.namespaceCookie() == cookie
@@ -42,14 +41,6 @@ public struct NamespaceIdentity: Hashable, Sendable {
       self.init(cookie: cookie, id: id)
     } catch {
       throw CNIError(error)
-    }
-  }
-
-  private static func cookie(of namespace: borrowing NetworkNamespace) throws(CNIError) -> UInt64 {
-    do throws(SystemError) {
-      return try namespace.cookie()
-    } catch {
-      throw CNIError(error, code: .kernel)
     }
   }
 

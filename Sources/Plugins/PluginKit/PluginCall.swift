@@ -3,6 +3,8 @@ import Linux
 
 /// An ADD before its plan is recorded: there is nothing on it that could change anything.
 public final class AddCall<Step: PluginStep>: Sendable {
+  /// What the daemon offers.
+  public let host: PluginHost
   /// What is asked for.
   public let request: PodRequest
   private let draft: AttachmentRecord
@@ -12,9 +14,10 @@ public final class AddCall<Step: PluginStep>: Sendable {
 
   /// Makes the call; the daemon does.
   public init(
-    request: PodRequest, draft: AttachmentRecord, store: any AttachmentRecording,
-    progress: CallProgress
+    host: PluginHost, request: PodRequest, draft: AttachmentRecord,
+    store: any AttachmentRecording, progress: CallProgress
   ) {
+    self.host = host
     self.request = request
     self.draft = draft
     self.store = store
@@ -63,6 +66,8 @@ public final class AddCall<Step: PluginStep>: Sendable {
 
 /// A call of any other verb.
 public final class PluginCall<Step: PluginStep>: Sendable {
+  /// What the daemon offers.
+  public let host: PluginHost
   /// What is asked for.
   public let request: PodRequest
   /// What ADD wrote; nil if the attachment has no record, or for STATUS and GC.
@@ -74,8 +79,10 @@ public final class PluginCall<Step: PluginStep>: Sendable {
 
   /// Makes the call; the daemon does.
   public init(
-    plugin: String, request: PodRequest, record: AttachmentRecord?, progress: CallProgress
+    host: PluginHost, plugin: String, request: PodRequest, record: AttachmentRecord?,
+    progress: CallProgress
   ) {
+    self.host = host
     self.request = request
     self.record = record
     self.progress = progress

@@ -5,15 +5,19 @@ import JSON
 public struct PluginRegistry: Sendable {
   /// The plugins in the order of registration.
   public private(set) var plugins: [any NetworkPlugin] = []
+  /// What the daemon offers them with each call.
+  public let host: PluginHost
 
   /// Puts plugins together by the rules of kubelet's `InitNetworkPlugin`.
   ///
-  /// - Parameter plugins: a name that is not a qualified name, and a name that is taken, is refused; the first keeps it.
+  /// - Parameters:
+  ///   - plugins: a name that is not a qualified name, and a name that is taken, is refused; the first keeps it.
+  ///   - host: what the daemon offers them.
   /// - Returns: the registry, and a text for each refusal.
   public static func assemble(
-    _ plugins: [any NetworkPlugin]
+    _ plugins: [any NetworkPlugin], host: PluginHost
   ) -> (registry: PluginRegistry, refusals: [String]) {
-    var registry = PluginRegistry()
+    var registry = PluginRegistry(host: host)
     var refusals: [String] = []
     for plugin in plugins {
       if let fault = QualifiedName.fault(in: plugin.name) {
@@ -92,7 +96,7 @@ public struct PluginRegistry: Sendable {
     if name.isEmpty {
       return initNetworkPlugin([NoopPlugin()], name: NoopPlugin.pluginName, settings: settings)
     }
-    var (registry, errors) = assemble(plugins)
+    var (registry, errors) = assemble(plugins, host: settings.host)
     guard let chosen = registry.plugin(named: name) else {
       errors.append("Network plugin \"\(name)\" not found.")
       return (nil, errors)

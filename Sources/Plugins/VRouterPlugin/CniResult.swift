@@ -1,5 +1,7 @@
 import Addresses
 package import CNI
+import Netlink
+import PluginKit
 package import VRouterAgent
 
 /// The result that one interface has by the agent's answer; counterpart of `MakeCniResult`.
@@ -41,5 +43,42 @@ extension IPAddress {
   /// 0.0.0.0 or ::.
   fileprivate init(family: Family) {
     self = family == .v4 ? IPAddress(v4: 0) : IPAddress(v6: 0)
+  }
+}
+
+extension ContrailCni {
+  /// What one interface gets.
+  func result(of port: PodPort, _ answer: VRouter.Result) -> CNIResult {
+    makeCniResult(
+      ifName: port.port.ifName, answer, sandbox: port.port.netns,
+      ipv6PrefixLength: ipv6PrefixLength, hasDefaultRoute: port.hasDefaultRoute)
+  }
+
+  /// The result of all interfaces: every link, and the addresses of the primary one, because runtimes take each for the pod's.
+  func result(
+    of ports: [PodPort], _ answers: [VRouterUUID: VRouter.Result], _ links: [VRouterUUID: Link],
+    _ request: PodRequest
+  ) -> CNIResult {
+    var result = CNIResult()
+    for port in ports.sorted(by: { $0.isPrimary && !$1.isPrimary }) {
+      guard let answer = answers[port.interface] else { continue }
+      var one = self.result(of: port, answer)
+      for index in one.interfaces.indices { one.interfaces[index].mtu = mtu }
+      let link = links[port.interface]
+      let near = CNIResult.Interface(
+        name: port.link, mac: (link?.mac ?? port.hostMAC)?.description ?? "", mtu: link?.mtu ?? mtu)
+      if !port.isPrimary { (one.ips, one.routes, one.dns) = ([], [], CNIResult.DNS()) }
+      result = one.appended(to: result.appending(near))
+    }
+    if !request.configuration.dns.isEmpty { result.dns = request.configuration.dns }
+    return result
+  }
+}
+
+extension CNIResult {
+  fileprivate func appending(_ interface: Interface) -> CNIResult {
+    var result = self
+    result.interfaces.append(interface)
+    return result
   }
 }

@@ -10,9 +10,6 @@ struct MesosManager: Sendable {
   private let address: IPAddress
   private let port: UInt16
 
-  /// What a plan calls it.
-  static let kind = "manager"
-
   /// How long one exchange may take.
   private static let milliseconds = 5000
 
@@ -22,21 +19,6 @@ struct MesosManager: Sendable {
       return nil
     }
     (self.address, self.port) = (address, port)
-  }
-
-  /// Reads an entry of a plan.
-  init?(_ planned: PlannedResource) {
-    guard let address = planned.string("address").flatMap({ IPAddress($0) }),
-      let port = planned.values["port"]?.int.flatMap({ UInt16(exactly: $0) })
-    else { return nil }
-    (self.address, self.port) = (address, port)
-  }
-
-  /// How it stands in the record's plan.
-  var planned: PlannedResource {
-    PlannedResource(
-      MesosManager.kind,
-      [("address", .string(address.description)), ("port", .number(JSONNumber(Int(port))))])
   }
 
   /// Tells it of a container that comes or goes.
@@ -70,5 +52,20 @@ struct MesosManager: Sendable {
         .vRouterAgent, "the Mesos manager refuses container \(request.sandboxID)",
         details: "\(path) answered \(status)")
     }
+  }
+}
+
+extension MesosManager: Planned {
+  static let kind = "manager"
+
+  init?(_ values: JSONObject) {
+    guard let address = values["address"]?.string.flatMap({ IPAddress($0) }),
+      let port = values["port"]?.int.flatMap({ UInt16(exactly: $0) })
+    else { return nil }
+    (self.address, self.port) = (address, port)
+  }
+
+  var values: [(String, JSONValue)] {
+    [("address", .string(address.description)), ("port", .number(JSONNumber(Int(port))))]
   }
 }

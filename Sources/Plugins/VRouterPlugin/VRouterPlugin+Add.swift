@@ -3,6 +3,7 @@ import Linux
 import Netlink
 package import PluginKit
 import VRouterAgent
+import Workbench
 
 extension VRouterPlugin {
   /// Joins the pod to the vRouter: all of its interfaces, or the one of the configuration's network.
@@ -23,16 +24,16 @@ extension VRouterPlugin {
     let (request, vrouter, name) = (call.request, cni.vrouter, cni.containerName)
     vrouter.log()
     defer { vrouter.close() }
-    var attachment = try Attaching.prepared(request, cni)
+    var links = try PodLinks(request, cni)
     let limit = request.deadline.capped(milliseconds: cni.addMilliseconds)
-    let namespace = try attachment.identity()
+    let namespace = try links.identity()
     let manager = try register(call, cni, namespace)
     let objects = try call.waiting { () throws(CNIError) in
-      try mapped(pod: request.title) { () throws(VRouterError) in
+      try mapped(request.title) { () throws(VRouterError) in
         try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
       }
     }
-    let (files, known) = try mapped(pod: request.title) { () throws(VRouterError) in
+    let (files, known) = try mapped(request.title) { () throws(VRouterError) in
       (
         try vrouter.files.list(name: name),
         try objects.first?.vmUUID.map { uuid throws(VRouterError) in
@@ -41,17 +42,17 @@ extension VRouterPlugin {
       )
     }
     let ports = try PortSelection(request, cni, objects, files, known: known).ports()
-    try attachment.take(ports, files, vrouter.files)
+    try links.take(ports, files, vrouter.files)
     let journal = try call.record(
-      plan: [PodAttachment.planned(cni)] + attachment.ports.map(\.planned)
+      plan: [PlannedAgent(cni).planned] + links.ports.map(\.planned)
         + (manager.map { [$0.planned] } ?? []),
       namespace: namespace)
-    try collectStale(request, attachment.ports, objects, files, vrouter, journal)
-    try createLinks(&attachment, cni, journal)
+    try collectStale(call, links.ports, objects, files, vrouter, journal)
+    try createLinks(&links, call, cni, journal)
     let answers = try announce(
-      attachment.ports, vrouter, usesVLANs: cni.usesVLANs, pod: request.title, limit, journal)
-    try attachment.configure(answers, journal)
-    return try attachment.result(answers)
+      links.ports, vrouter, usesVLANs: cni.usesVLANs, pod: request.title, limit, journal)
+    try links.configure(answers, journal)
+    return try links.result(answers)
   }
 
   /// Tells the Mesos manager, without which the controller would know of no container.
@@ -72,28 +73,30 @@ extension VRouterPlugin {
   }
 
   private func createLinks(
-    _ attachment: inout Attaching, _ cni: ContrailCni, _ journal: Journal<Step>
+    _ links: inout PodLinks, _ call: AddCall<Step>, _ cni: ContrailCni, _ journal: Journal<Step>
   ) throws(CNIError) {
-    let (names, deadline) = (attachment.displaced, attachment.deadline)
+    let (names, deadline) = (links.displaced, call.request.deadline)
     if !names.isEmpty {
       let kind = cni.usesVLANs ? "vlan" : "veth"
       try journal.perform(.takeOver) { permit throws(CNIError) in
-        for name in names { try removeLink(name, deadline, permit) { $0.kind == kind } }
+        for name in names {
+          try call.host.removeLink(name, permit, deadline) { link, _ in link.kind == kind }
+        }
       }
     }
     if cni.usesVLANs {
       try journal.perform(.createVLANs) { permit throws(CNIError) in
-        try attachment.createVLANs(permit)
+        try links.createVLANs(permit)
       }
       try journal.perform(.createMacvlans) { permit throws(CNIError) in
-        try attachment.createMacvlans(permit)
+        try links.createMacvlans(permit)
       }
     } else {
       try journal.perform(.createLinks) { permit throws(CNIError) in
-        try attachment.createPairs(permit)
+        try links.createPairs(permit)
       }
     }
-    try journal.perform(.markLinks) { permit throws(CNIError) in try attachment.mark(permit) }
+    try journal.perform(.markLinks) { permit throws(CNIError) in try links.mark(permit) }
   }
 
   /// Tells the agent of the ports and hears their addresses.
@@ -104,7 +107,7 @@ extension VRouterPlugin {
     _ journal: Journal<Step>
   ) throws(CNIError) -> [VRouterUUID: VRouter.Result] {
     try journal.perform(.writePorts) { permit throws(CNIError) in
-      try mapped(pod: pod) { () throws(VRouterError) in
+      try mapped(pod) { () throws(VRouterError) in
         for port in ports {
           try vrouter.add(port.port, updateAgent: false, permit, deadline: limit)
         }
@@ -112,14 +115,14 @@ extension VRouterPlugin {
     }
     if !usesVLANs {
       try journal.waiting(.announcePorts) { permit throws(CNIError) in
-        try mapped(pod: pod) { () throws(VRouterError) in
+        try mapped(pod) { () throws(VRouterError) in
           for port in ports { try vrouter.announce(port.port, permit, deadline: limit) }
         }
       }
     }
     guard let uuid = ports.first?.port.uuid else { return [:] }
     return try journal.waiting(.awaitPorts) { _ throws(CNIError) in
-      try mapped(pod: pod) { () throws(VRouterError) in
+      try mapped(pod) { () throws(VRouterError) in
         try vrouter.pollVM(uuid, interfaces: ports.map(\.interface), deadline: limit)
       }
     }
@@ -131,9 +134,10 @@ extension VRouterPlugin {
   ///
   /// It never fails an ADD: what stays is found again.
   private func collectStale(
-    _ request: PodRequest, _ ports: [PodPort], _ objects: [VRouter.Result], _ files: [PortFile],
+    _ call: AddCall<Step>, _ ports: [PodPort], _ objects: [VRouter.Result], _ files: [PortFile],
     _ vrouter: VRouter, _ journal: Journal<Step>
   ) throws(CNIError) {
+    let request = call.request
     let current = ports.first?.port
     let stale = files.filter { file in
       file.containerID != request.sandboxID && !objects.contains { $0.id == file.interface }
@@ -150,7 +154,7 @@ extension VRouterPlugin {
           try vrouter.files.remove(name: current.name, interfaces: [file.interface], permit)
         } catch {
           // An agent that does not answer once would keep the ADD for each of them.
-          return try requireHost().log(
+          return call.host.log(
             .warning, "pod \(request.title): an old port stays: \(error)")
         }
       }
@@ -159,12 +163,9 @@ extension VRouterPlugin {
 
   /// Whether the link that a file names has gone, so that nothing of it can work.
   func isWithoutLink(_ file: PortFile, _ deadline: Deadline) throws(CNIError) -> Bool {
-    let name = file.linkName
-    guard let name else { return true }
-    return try mapped { () throws(NetlinkError) in
-      var node = try NetlinkSocket()
-      return try node.link(named: name, deadline: deadline) == nil
-    }
+    guard let name = file.linkName else { return true }
+    var node = try LinkAccess(deadline: deadline)
+    return try node.link(named: name) == nil
   }
 }
 

@@ -10,19 +10,15 @@ extension VRouterPlugin {
   /// Compares links, addresses, routes, port files and what the agent says with the result of ADD.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let attached = try attachment(of: call)
-    guard let result = try call.request.configuration.prevResult() else {
-      throw CNIError(.invalidConfiguration, "required prevResult missing")
-    }
+    let result = try call.request.requiredResult()
     guard !attached.ports.isEmpty else {
       throw CNIError(
         .invalidEnvironment, "no attachment of container \(call.request.sandboxID) is known")
     }
-    let namespace = try call.request.openNamespace()
-    var pod = try mapped { () throws(NetlinkError) in try NetlinkSocket(in: namespace) }
-    var node = try mapped { () throws(NetlinkError) in try NetlinkSocket() }
-    try checkPod(call, attached, result, &pod)
+    var session = try PodSession(call.request)
+    try checkPod(call, attached, result, &session.pod)
     for port in attached.ports {
-      try checkNode(call, port, &node)
+      try checkNode(call, port, &session.node)
       try checkFile(call, attached, port)
       try checkAgent(call, attached, port, result)
     }
@@ -30,29 +26,22 @@ extension VRouterPlugin {
 
   private func checkPod(
     _ call: PluginCall<Step>, _ attached: PodAttachment, _ result: CNIResult,
-    _ pod: inout NetlinkSocket
+    _ pod: inout LinkAccess
   ) throws(CNIError) {
-    let deadline = call.request.deadline
     for port in attached.ports {
       var request = call.request
       request.ifName = port.port.ifName
       // The result has the primary interface's addresses and routes only.
       let expected = try ExpectedLink(result, request)
-      let link = try expected.checkLink(
-        &pod, kind: port.usesVLAN ? "macvlan" : "veth", deadline)
-      guard port.isPrimary else { continue }
-      try expected.checkAddresses(&pod, link, deadline)
-      try expected.checkRoutes(&pod, deadline)
+      let link = try expected.checkLink(&pod, kind: port.usesVLAN ? "macvlan" : "veth")
+      if port.isPrimary { try expected.checkAddresses(&pod, link) }
     }
   }
 
   private func checkNode(
-    _ call: PluginCall<Step>, _ port: PodPort, _ node: inout NetlinkSocket
+    _ call: PluginCall<Step>, _ port: PodPort, _ node: inout LinkAccess
   ) throws(CNIError) {
-    let link = try mapped { () throws(NetlinkError) in
-      try node.link(named: port.link, deadline: call.request.deadline)
-    }
-    guard let link else {
+    guard let link = try node.link(named: port.link) else {
       throw CNIError(.kernel, "host interface \(goQuoted(port.link)) not found")
     }
     if !port.usesVLAN, OwnerMark.isMark(link.alias), !call.request.mark.matches(alias: link.alias) {
@@ -65,10 +54,7 @@ extension VRouterPlugin {
   private func checkFile(
     _ call: PluginCall<Step>, _ attached: PodAttachment, _ port: PodPort
   ) throws(CNIError) {
-    let files = try mapped(pod: call.request.title) { () throws(VRouterError) in
-      try attached.vrouter.files.list(name: attached.name)
-    }
-    let file = files.first { $0.interface == port.interface }
+    let file = try attached.files(call.request.title).first { $0.interface == port.interface }
     guard let file, file.isReadable, file.containerID == call.request.sandboxID else {
       throw CNIError(
         .vRouterAgent, "the port file of interface \(port.interface) is missing or another's",
@@ -81,7 +67,7 @@ extension VRouterPlugin {
   ) throws(CNIError) {
     let (uuid, interface) = (port.port.uuid, port.interface)
     let answers = try call.waiting { () throws(CNIError) in
-      try mapped(pod: call.request.title) { () throws(VRouterError) in
+      try mapped(call.request.title) { () throws(VRouterError) in
         try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: call.request.deadline)
       }
     }
@@ -115,11 +101,8 @@ extension VRouterPlugin {
       }
     }
     guard cni.usesVLANs else { return }
-    let parent = try mapped { () throws(NetlinkError) in
-      var node = try NetlinkSocket()
-      return try node.link(named: cni.parentInterface, deadline: deadline)
-    }
-    if parent == nil {
+    var node = try LinkAccess(deadline: deadline)
+    if try node.link(named: cni.parentInterface) == nil {
       throw CNIError(
         .notAvailable, "there is no parent-interface \(goQuoted(cni.parentInterface))")
     }

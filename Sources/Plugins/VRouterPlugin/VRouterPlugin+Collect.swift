@@ -3,6 +3,7 @@ import Linux
 import Netlink
 package import PluginKit
 import VRouterAgent
+import Workbench
 
 extension VRouterPlugin {
   /// Removes port files, links and what the agent remembers of attachments that are not valid any more.
@@ -17,19 +18,19 @@ extension VRouterPlugin {
     let garbage = Garbage(
       containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni))
     let vrouter = cni.vrouter
-    let names = try mapped(pod: "") { () throws(VRouterError) in try vrouter.files.names() }
+    let names = try mapped("") { () throws(VRouterError) in try vrouter.files.names() }
     var failures: [CNIError] = []
     try call.journal.waiting(.collectPorts) { permit throws(CNIError) in
       for name in names {
         do throws(CNIError) {
           try call.whileAlone(Self.lock(named: name)) { () throws(CNIError) in
-            try collect(name, garbage, vrouter, call.request, permit)
+            try collect(name, garbage, vrouter, call, permit)
           }
         } catch {
           failures.append(error)
         }
       }
-      if garbage.isOfEveryPod { try collectLinks(garbage, call.request, permit) }
+      if garbage.isOfEveryPod { try collectLinks(garbage, call, permit) }
     }
     if let first = failures.first { throw first }
   }
@@ -40,11 +41,11 @@ extension VRouterPlugin {
   }
 
   private func collect(
-    _ name: String, _ garbage: Garbage, _ vrouter: VRouter, _ request: PodRequest,
+    _ name: String, _ garbage: Garbage, _ vrouter: VRouter, _ call: PluginCall<Step>,
     _ permit: borrowing Permit
   ) throws(CNIError) {
-    let deadline = request.deadline
-    let files = try mapped(pod: name) { () throws(VRouterError) in
+    let deadline = call.request.deadline
+    let files = try mapped(name) { () throws(VRouterError) in
       try vrouter.files.list(name: name)
     }
     var old: [PortFile] = []
@@ -57,7 +58,7 @@ extension VRouterPlugin {
       guard let link = file.linkName else { continue }
       let kind = LinkNames.isTap(link) ? "veth" : "vlan"
       let container = file.containerID
-      try removeLink(link, deadline, permit) { link in
+      try call.host.removeLink(link, permit, deadline) { link, _ in
         link.kind == kind
           && (!OwnerMark.isMark(link.alias) || OwnerMark.isMark(link.alias, ofContainer: container))
       }
@@ -69,7 +70,7 @@ extension VRouterPlugin {
       if isLast, let uuid = file.uuid, LinkNames.isTap(file.hostLink) {
         try forget(uuid, file.containerID, of: name, vrouter, permit, deadline)
       }
-      try mapped(pod: name) { () throws(VRouterError) in
+      try mapped(name) { () throws(VRouterError) in
         try vrouter.files.remove(name: name, interfaces: [file.interface], permit)
       }
     }
@@ -92,24 +93,21 @@ extension VRouterPlugin {
       case .refused(let status, _) where status < 500: return
       case .unreachable:
         noteMute(vrouter)
-        throw CNIError(error, pod: name)
-      default: throw CNIError(error, pod: name)
+        throw CNIError(error, doing: name)
+      default: throw CNIError(error, doing: name)
       }
     }
   }
 
   /// Removes links with a mark of a container that is not listed.
   private func collectLinks(
-    _ garbage: Garbage, _ request: PodRequest, _ permit: borrowing Permit
+    _ garbage: Garbage, _ call: PluginCall<Step>, _ permit: borrowing Permit
   ) throws(CNIError) {
-    let deadline = request.deadline
-    let links = try mapped { () throws(NetlinkError) in
-      var node = try NetlinkSocket()
-      return try node.links(deadline: deadline)
-    }
-    for link in links where LinkNames.isTap(link.name) && garbage.isMarked(link) {
+    let deadline = call.request.deadline
+    var node = try LinkAccess(deadline: deadline)
+    for link in try node.links() where LinkNames.isTap(link.name) && garbage.isMarked(link) {
       let alias = link.alias
-      try removeLink(link.name, deadline, permit) { $0.alias == alias }
+      try call.host.removeLink(link.name, permit, deadline) { link, _ in link.alias == alias }
     }
   }
 }

@@ -55,11 +55,10 @@ package final class VRouterPlugin: NetworkPlugin {
     case restoreLinks
   }
 
-  private let host = Mutex<PluginHost?>(nil)
   /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
 
-  /// Makes the plugin; `initialize` gives it its host.
+  /// Makes the plugin.
   package init() {}
 
   /// `vrouter`.
@@ -90,17 +89,7 @@ package final class VRouterPlugin: NetworkPlugin {
     return "\(parts[1])/\(parts[3])"
   }
 
-  /// Keeps the host.
-  package func initialize(_ settings: PluginSettings) throws(CNIError) {
-    host.withLock { $0 = settings.host }
-  }
-
   // MARK: For the verbs
-
-  func requireHost() throws(CNIError) -> PluginHost {
-    if let host = host.withLock({ $0 }) { return host }
-    throw CNIError(.internal, "plugin vrouter was not initialised")
-  }
 
   /// What a request's configuration says, completed by the file on the node, and which pod it is about.
   func settings(
@@ -133,22 +122,6 @@ package final class VRouterPlugin: NetworkPlugin {
       guard let end = agents[vrouter.files.directory] else { return false }
       if end <= now { agents[vrouter.files.directory] = nil }
       return end > now
-    }
-  }
-
-  /// Removes a link of the node if it is the right one.
-  func removeLink(
-    _ name: String, _ deadline: Deadline, _ permit: borrowing Permit,
-    where condition: @escaping @Sendable (Link) -> Bool
-  ) throws(CNIError) {
-    let remover = try requireHost().linkRemover
-    let node = try mapped { () throws(SystemError) in try NetworkNamespace.current() }
-    do throws(NetlinkError) {
-      _ = try remover.remove(linkNamed: name, in: node, permit, deadline: deadline) { link, _ in
-        condition(link)
-      }
-    } catch {
-      throw CNIError(error, doing: "failed to delete \(goQuoted(name))")
     }
   }
 }

@@ -1,6 +1,5 @@
 import Addresses
 package import CNI
-package import Linux
 package import Netlink
 package import PluginKit
 
@@ -36,13 +35,10 @@ package struct ExpectedLink {
   /// - Returns: the link.
   /// - Throws: code 100 if it is not there or has another address.
   package func checkLink(
-    _ socket: inout NetlinkSocket, kind: String, _ deadline: Deadline
+    _ pod: inout LinkAccess, kind: String
   ) throws(CNIError) -> Link {
     let name = interface.name
-    let found = try mapped { () throws(NetlinkError) in
-      try socket.link(named: name, deadline: deadline)
-    }
-    guard let link = found else {
+    guard let link = try pod.link(named: name) else {
       throw CNIError(.kernel, "container interface name in prevResult: \(name) not found")
     }
     if link.kind != kind {
@@ -57,20 +53,25 @@ package struct ExpectedLink {
     return link
   }
 
-  /// Compares the addresses and the routes to their networks.
-  package func checkAddresses(
-    _ socket: inout NetlinkSocket, _ link: Link, _ deadline: Deadline
-  ) throws(CNIError) {
-    if addresses.isEmpty { return }
-    let present = try mapped { () throws(NetlinkError) in
+  /// Compares the link's addresses, the routes to their networks, and the routes of the result.
+  package func checkAddresses(_ pod: inout LinkAccess, _ link: Link) throws(CNIError) {
+    if addresses.isEmpty, routes.isEmpty { return }
+    let present = try pod.ask { socket, deadline throws(NetlinkError) in
       try socket.addresses(of: link.index, deadline: deadline)
     }
+    let table = try pod.routes()
+    try checkAddresses(link, present, table)
+    try checkRoutes(table)
+  }
+
+  private func checkAddresses(
+    _ link: Link, _ present: [InterfaceAddress], _ table: [Route]
+  ) throws(CNIError) {
     for ip in addresses where !present.contains(where: { $0.network == ip.address }) {
       throw CNIError(
         .kernel, "Failed to match addr \(ip.address) on interface \(link.name)")
     }
-    let connected = try table(&socket, deadline)
-    for ip in addresses where !connected.contains(where: { $0.destination == ip.address.masked }) {
+    for ip in addresses where !table.contains(where: { $0.destination == ip.address.masked }) {
       // The kernel keeps no such route for an address that is its whole network.
       if ip.address.masked.first == ip.address.masked.last { continue }
       throw CNIError(
@@ -80,12 +81,9 @@ package struct ExpectedLink {
     }
   }
 
-  /// Compares the routes.
-  package func checkRoutes(_ socket: inout NetlinkSocket, _ deadline: Deadline) throws(CNIError) {
-    if routes.isEmpty { return }
-    let present = try table(&socket, deadline)
+  private func checkRoutes(_ table: [Route]) throws(CNIError) {
     for route in routes {
-      let isThere = present.contains { candidate in
+      let isThere = table.contains { candidate in
         guard candidate.destination == route.dst.masked,
           candidate.table == route.table ?? Route.Table.main
         else { return false }
@@ -96,16 +94,6 @@ package struct ExpectedLink {
       if !isThere {
         throw CNIError(.kernel, "expected Route \(route.dst) not found in routing table")
       }
-    }
-  }
-
-  private func table(
-    _ socket: inout NetlinkSocket, _ deadline: Deadline
-  ) throws(CNIError) -> [Route] {
-    do throws(NetlinkError) {
-      return try socket.routes(.v4, deadline: deadline) + socket.routes(.v6, deadline: deadline)
-    } catch {
-      throw CNIError(error)
     }
   }
 }

@@ -1,17 +1,16 @@
 import Addresses
 package import CNI
-package import Linux
+import Linux
 package import Netlink
-import PluginKit
+package import PluginKit
 
 /// Gives a pod's link its settings, addresses and routes and brings it up.
 package struct LinkSetup: Sendable {
   private let link: Link
   private let settings: LinkSettings
   private let addresses: [CNIResult.IP]
-  private let routes: [CNIResult.Route]
+  fileprivate let routes: [CNIResult.Route]
   private let skipsDAD: Bool
-  private let deadline: Deadline
 
   /// Plans the setup.
   ///
@@ -20,17 +19,14 @@ package struct LinkSetup: Sendable {
   ///   - settings: what is changed with the first message, besides announcing addresses.
   ///   - leased: its addresses and routes.
   ///   - skipsDAD: whether IPv6 addresses are used at once.
-  ///   - deadline: when to give up.
   package init(
-    _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false,
-    deadline: Deadline
+    _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false
   ) {
     self.link = link
     self.settings = settings
     addresses = leased.ips
     routes = leased.routes
     self.skipsDAD = skipsDAD
-    self.deadline = deadline
   }
 
   /// How long a hardware address may be held by a link that is being removed.
@@ -43,31 +39,25 @@ package struct LinkSetup: Sendable {
   }
 
   /// Whether addresses cannot be used yet when the link is up.
-  package var needsWait: Bool { !skipsDAD && !ipv6.isEmpty }
+  fileprivate var needsWait: Bool { !skipsDAD && !ipv6.isEmpty }
 
   // MARK: Settings, addresses, up
 
   /// Does everything up to the link being up, in two round trips.
-  package func configure(
-    _ pod: inout NamespaceAccess, _ permit: borrowing Permit
-  ) throws(CNIError) {
-    try writeSettings(pod.ipv6, permit)
+  func configure(_ pod: inout LinkAccess, _ permit: borrowing Permit) throws(CNIError) {
+    try writeSettings(pod.sockets.ipv6, permit)
     var first = settings
     first.ipv4.append((.arpNotify, 1))
     var changes = [NetlinkChange.changeLink(index: link.index, name: link.name, first)]
     for ip in addresses { changes.append(.addAddress(interfaceAddress(ip.address))) }
-    let up = bringUp
-    let outcomes: [NetlinkError?]
-    do throws(NetlinkError) {
-      outcomes = try pod.socket.attempt(changes + [up], permit, deadline: deadline)
-    } catch {
-      throw CNIError(error)
+    let outcomes = try pod.ask { socket, deadline throws(NetlinkError) in
+      try socket.attempt(changes + [up], permit, deadline: deadline)
     }
     for (place, outcome) in outcomes.dropLast().enumerated() {
       guard let outcome else { continue }
       throw place == 0 ? CNIError(outcome) : refused(addresses[place - 1].address, outcome)
     }
-    if let refusal = outcomes.last ?? nil { try bringUp(again: up, refusal, &pod.socket, permit) }
+    if let refusal = outcomes.last ?? nil { try bringUp(again: refusal, &pod, permit) }
   }
 
   private func interfaceAddress(_ network: IPNetwork) -> InterfaceAddress {
@@ -80,7 +70,7 @@ package struct LinkSetup: Sendable {
     CNIError(error, doing: "failed to add IP addr \(network) to \(goQuoted(link.name))")
   }
 
-  private var bringUp: NetlinkChange {
+  private var up: NetlinkChange {
     var settings = LinkSettings()
     settings.isUp = true
     return .changeLink(index: link.index, name: link.name, settings)
@@ -91,16 +81,14 @@ package struct LinkSetup: Sendable {
   /// A link of the same address in a namespace that is being taken down holds it for up to 50 ms, and nobody announces
   /// its end.
   private func bringUp(
-    again up: NetlinkChange, _ refusal: NetlinkError, _ socket: inout NetlinkSocket,
-    _ permit: borrowing Permit
+    again refusal: NetlinkError, _ pod: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
     var refusal = refusal
-    let limit = deadline.capped(milliseconds: LinkSetup.addressInUseMilliseconds)
+    let limit = pod.deadline.capped(milliseconds: LinkSetup.addressInUseMilliseconds)
     while refusal.errno == .addressInUse, !limit.isOver {
       Clock.pause(milliseconds: 5)
       do throws(NetlinkError) {
-        try socket.apply([up], permit, deadline: deadline)
-        return
+        return try pod.sockets.socket.apply([up], permit, deadline: pod.deadline)
       } catch {
         refusal = error
       }
@@ -136,11 +124,11 @@ package struct LinkSetup: Sendable {
   /// Waits until the kernel has found that nobody else has the IPv6 addresses.
   ///
   /// - Throws: code 100 if somebody has, or if the kernel does not know after five seconds.
-  package func awaitAddresses(_ pod: inout NamespaceAccess) throws(CNIError) {
+  func awaitAddresses(_ pod: inout LinkAccess) throws(CNIError) {
     var waiting = Set(ipv6.map(\.address))
-    if pod.listener == nil { return }
-    try look(&pod.socket, &waiting)
-    let limit = deadline.capped(milliseconds: LinkSetup.tentativeMilliseconds)
+    if pod.sockets.listener == nil { return }
+    try look(&pod, &waiting)
+    let limit = pod.deadline.capped(milliseconds: LinkSetup.tentativeMilliseconds)
     while !waiting.isEmpty {
       if let address = try nextAddress(&pod, &waiting, limit) { try settle(address, &waiting) }
     }
@@ -148,18 +136,20 @@ package struct LinkSetup: Sendable {
 
   /// The next address that is announced; nil if something else was, or when announcements were lost.
   private func nextAddress(
-    _ pod: inout NamespaceAccess, _ waiting: inout Set<IPAddress>, _ limit: Deadline
+    _ pod: inout LinkAccess, _ waiting: inout Set<IPAddress>, _ limit: Deadline
   ) throws(CNIError) -> InterfaceAddress? {
     let refusal: NetlinkError
     do throws(NetlinkError) {
-      if case .address(let address)? = try pod.listener?.next(deadline: limit) { return address }
+      if case .address(let address)? = try pod.sockets.listener?.next(deadline: limit) {
+        return address
+      }
       return nil
     } catch {
       refusal = error
     }
     switch refusal.errno {
-    case .noBuffers: try look(&pod.socket, &waiting)
-    case .timedOut where !deadline.isOver:
+    case .noBuffers: try look(&pod, &waiting)
+    case .timedOut where !pod.deadline.isOver:
       throw CNIError(
         .kernel,
         "link \(link.name) still has tentative addresses after "
@@ -172,13 +162,10 @@ package struct LinkSetup: Sendable {
 
   /// Reads the addresses as they are now.
   private func look(
-    _ socket: inout NetlinkSocket, _ waiting: inout Set<IPAddress>
+    _ pod: inout LinkAccess, _ waiting: inout Set<IPAddress>
   ) throws(CNIError) {
-    let now: [InterfaceAddress]
-    do throws(NetlinkError) {
-      now = try socket.addresses(of: link.index, family: .v6, deadline: deadline)
-    } catch {
-      throw CNIError(error)
+    let now = try pod.ask { socket, deadline throws(NetlinkError) in
+      try socket.addresses(of: link.index, family: .v6, deadline: deadline)
     }
     for address in now { try settle(address, &waiting) }
   }
@@ -199,15 +186,10 @@ package struct LinkSetup: Sendable {
   // MARK: Routes
 
   /// Adds the routes; exactly the same one twice is one.
-  package func addRoutes(
-    _ socket: inout NetlinkSocket, _ permit: borrowing Permit
-  ) throws(CNIError) {
+  func addRoutes(_ pod: inout LinkAccess, _ permit: borrowing Permit) throws(CNIError) {
     let changes = routes.map { NetlinkChange.addRoute(route($0)).tolerating(.exists) }
-    let outcomes: [NetlinkError?]
-    do throws(NetlinkError) {
-      outcomes = try socket.attempt(changes, permit, deadline: deadline)
-    } catch {
-      throw CNIError(error)
+    let outcomes = try pod.ask { socket, deadline throws(NetlinkError) in
+      try socket.attempt(changes, permit, deadline: deadline)
     }
     for (route, outcome) in zip(routes, outcomes) {
       guard let outcome else { continue }
@@ -227,5 +209,41 @@ package struct LinkSetup: Sendable {
     if let table = wanted.table { route.table = table }
     route.scope = wanted.scope
     return route
+  }
+}
+
+extension PodSession {
+  /// Gives links of the pod their settings, addresses and routes.
+  ///
+  /// - Parameters:
+  ///   - setups: the links.
+  ///   - configure: the step for settings, addresses and up.
+  ///   - awaitAddresses: the step for duplicate address detection, where there is any.
+  ///   - addRoutes: the step for routes, where there are any.
+  ///   - journal: the ADD's.
+  /// - Throws: code 100 or 105.
+  package mutating func configure<Step: PluginStep>(
+    _ setups: [LinkSetup], _ configure: Step, _ awaitAddresses: Step, _ addRoutes: Step,
+    _ journal: Journal<Step>
+  ) throws(CNIError) {
+    try journal.perform(configure) { permit throws(CNIError) in
+      for setup in setups { try setup.configure(&pod, permit) }
+    }
+    for setup in setups where setup.needsWait {
+      try journal.perform(awaitAddresses) { _ throws(CNIError) in
+        try setup.awaitAddresses(&pod)
+      }
+    }
+    try self.addRoutes(setups, addRoutes, journal)
+  }
+
+  /// Adds the routes of links of the pod, if they have any.
+  package mutating func addRoutes<Step: PluginStep>(
+    _ setups: [LinkSetup], _ step: Step, _ journal: Journal<Step>
+  ) throws(CNIError) {
+    if setups.allSatisfy(\.routes.isEmpty) { return }
+    try journal.perform(step) { permit throws(CNIError) in
+      for setup in setups { try setup.addRoutes(&pod, permit) }
+    }
   }
 }

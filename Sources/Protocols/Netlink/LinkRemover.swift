@@ -3,7 +3,7 @@ public import Linux
 /// Removes links and returns as soon as the kernel has announced that one is gone.
 ///
 /// The kernel sends `RTM_DELLINK` to the listeners when the link has left the namespace (its name and addresses are
-/// free), and acknowledges the request only when its memory is free, some 18 ms later. So a thread in the namespace
+/// free), and acknowledges the request only when its memory is free, some 18 ms later. So a thread
 /// sends the request and waits for the acknowledgement, while the caller listens. The thread's socket keeps the
 /// namespace alive no longer than that.
 ///
@@ -70,20 +70,30 @@ public final class LinkRemover: Sendable {
   ) throws(NetlinkError) -> Outcome {
     try places.take(deadline)
     let removal: Removal
+    do throws(NetlinkError) {
+      removal = try start(
+        name, try NamespaceSockets.open(in: namespace, listeningTo: [.links]), condition)
+    } catch {
+      places.giveBack()
+      throw error
+    }
+    return try removal.wait(deadline)
+  }
+
+  private func start(
+    _ name: String, _ sockets: consuming NamespaceSockets, _ condition: @escaping Condition
+  ) throws(NetlinkError) -> Removal {
     do throws(SystemError) {
-      removal = try Removal(
-        name: name, namespace: try namespace.duplicate(), condition: condition)
-      let places = self.places
-      let onFailure = self.onFailure
+      let removal = try Removal(name: name, sockets: sockets, condition: condition)
+      let (places, onFailure) = (places, onFailure)
       try OSThread.start {
         if let failure = removal.run() { onFailure(failure) }
         places.giveBack()
       }
+      return removal
     } catch {
-      places.giveBack()
       throw NetlinkError("remove link", name, error)
     }
-    return try removal.wait(deadline)
   }
 }
 
@@ -146,7 +156,8 @@ private final class Places: Sendable {
 /// One removal: what its thread does, and what its caller waits for.
 private final class Removal: Sendable {
   private struct State: ~Copyable {
-    var namespace: NetworkNamespace?
+    /// The thread takes it.
+    var sockets: NamespaceSockets?
     /// Listens to the links; the caller takes it.
     var listener: NotificationSocket?
     /// The link's number, from when the request is about to be sent.
@@ -163,12 +174,12 @@ private final class Removal: Sendable {
   private let step: EventDescriptor
 
   init(
-    name: String, namespace: consuming NetworkNamespace, condition: @escaping LinkRemover.Condition
+    name: String, sockets: consuming NamespaceSockets, condition: @escaping LinkRemover.Condition
   ) throws(SystemError) {
     self.name = name
     self.condition = condition
     step = try EventDescriptor()
-    state = Mutex(State(namespace: namespace))
+    state = Mutex(State(sockets: sockets))
   }
 
   // MARK: The thread
@@ -193,32 +204,24 @@ private final class Removal: Sendable {
   }
 
   private func work() throws(NetlinkError) -> LinkRemover.Outcome {
-    try enter()
-    let listener = try NotificationSocket(.links)
-    var socket = try NetlinkSocket()
+    guard var sockets = state.withLock({ state in state.sockets.take() }) else { return .absent }
+    let listener = sockets.listener.take()
     // The kernel's answers are there when the call returns; this only bounds a broken one.
     let deadline = Deadline.after(seconds: 60)
-    guard let link = try socket.link(named: name, deadline: deadline) else { return .absent }
-    guard condition(link, try socket.namespaceCookie()) else { return .kept }
+    guard let link = try sockets.socket.link(named: name, deadline: deadline) else {
+      return .absent
+    }
+    guard condition(link, try sockets.socket.namespaceCookie()) else { return .kept }
     publish(listener, link.index)
     let request = NetlinkChange.deleteLink(index: link.index, name: name)
     // ENODEV: somebody else has removed it meanwhile, or its namespace.
-    let outcomes = try socket.exchange([request.tolerating(.noDevice)], deadline)
+    let outcomes = try sockets.socket.exchange([request.tolerating(.noDevice)], deadline)
     for case let error? in outcomes { throw error }
     return .removed
   }
 
-  private func enter() throws(NetlinkError) {
-    guard let namespace = state.withLock({ state in state.namespace.take() }) else { return }
-    do throws(SystemError) {
-      try namespace.enter()
-    } catch {
-      throw NetlinkError("enter network namespace", "", error)
-    }
-  }
-
-  private func publish(_ listener: consuming NotificationSocket, _ index: UInt32) {
-    var listener = Optional(listener)
+  private func publish(_ listener: consuming NotificationSocket?, _ index: UInt32) {
+    var listener = listener
     state.withLock { state in
       state.listener = listener.take()
       state.index = index

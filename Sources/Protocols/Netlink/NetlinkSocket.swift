@@ -29,14 +29,6 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     }
   }
 
-  /// Opens a socket in another namespace, on a thread that ends at once; about 0.1 ms.
-  ///
-  /// - Parameter namespace: where the socket belongs; not needed any more afterwards.
-  /// - Throws: the error of setns(2), socket(2) or pthread_create(3).
-  public init(in namespace: borrowing NetworkNamespace) throws(NetlinkError) {
-    descriptor = try openDescriptor(in: namespace, groups: [])
-  }
-
   /// Takes over an open socket, whatever it is; tests put one end of a socket pair here.
   init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
@@ -274,27 +266,5 @@ private struct Answer<Value> {
       if let value = try parse(message) { values.append(value) }
       if !isDump { isComplete = true }
     }
-  }
-}
-
-/// Opens a socket in a namespace by a thread that ends at once.
-func openDescriptor(
-  in namespace: borrowing NetworkNamespace, groups: [UInt32]
-) throws(NetlinkError) -> FileDescriptor {
-  let outcome: Result<Int32, Errno>
-  do throws(SystemError) {
-    outcome = try namespace.run {
-      do throws(Errno) {
-        return .success(try Kernel.open(groups: groups).release())
-      } catch {
-        return .failure(error)
-      }
-    }
-  } catch {
-    throw NetlinkError("enter network namespace", "", error)
-  }
-  switch outcome {
-  case .success(let number): return FileDescriptor(adopting: number)
-  case .failure(let errno): throw NetlinkError("open netlink socket", "", errno)
   }
 }

@@ -88,13 +88,6 @@ public struct NotificationSocket: ~Copyable, Sendable {
     }
   }
 
-  /// Opens a socket in another namespace, on a thread that ends at once; about 0.1 ms.
-  public init(
-    in namespace: borrowing NetworkNamespace, _ groups: NotificationGroup...
-  ) throws(NetlinkError) {
-    descriptor = try openDescriptor(in: namespace, groups: groups.map(\.number))
-  }
-
   /// Takes over an open socket, whatever it is; tests put one end of a socket pair here.
   init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 

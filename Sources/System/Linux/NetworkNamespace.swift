@@ -42,43 +42,17 @@
       return mine.device == theirs.device && mine.inode == theirs.inode
     }
 
-    /// Runs a body on a thread of its own inside this namespace, and waits for its end; about 50 µs.
-    ///
-    /// Sockets that the body opens stay in the namespace, also when they are used elsewhere later.
-    public func run<T>(_ body: @escaping () -> T) throws(SystemError) -> T {
-      let number = descriptor.rawValue
-      let result = try OSThread.run { () -> Result<T, SystemError> in
-        if setns(number, cl_CLONE_NEWNET) != 0 {
-          return .failure(SystemError("setns", "", .current))
-        }
-        return .success(body())
-      }
-      return try result.get()
-    }
+    /// Moves the calling thread into this namespace; only for a thread that ends afterwards.
+    public func enter() throws(SystemError) { try Self.enter(descriptor.rawValue) }
 
-    /// Moves the calling thread into this namespace, setns(2); only for a thread that ends afterwards.
-    public func enter() throws(SystemError) {
-      let number = descriptor.rawValue
-      _ = try retrying("setns", "") { setns(number, cl_CLONE_NEWNET) }
+    /// Moves the calling thread into the namespace of an open descriptor, setns(2).
+    public static func enter(_ descriptor: Int32) throws(SystemError) {
+      _ = try retrying("setns", "") { setns(descriptor, cl_CLONE_NEWNET) }
     }
 
     /// Moves the calling thread into a new namespace, unshare(2); only for a thread that ends afterwards.
     public static func enterNew() throws(SystemError) {
       _ = try retrying("unshare", "") { unshare(cl_CLONE_NEWNET) }
-    }
-
-    /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that is opened in it.
-    public func cookie() throws(SystemError) -> UInt64 {
-      let result = try run { () -> Result<UInt64, SystemError> in
-        do throws(SystemError) {
-          let inside = FileDescriptor(
-            adopting: try retrying("socket", "") { socket(AF_UNIX, cl_SOCK_DGRAM, 0) })
-          return .success(try Self.cookie(ofSocket: inside))
-        } catch {
-          return .failure(error)
-        }
-      }
-      return try result.get()
     }
 
     /// The kernel's number of the namespace that a socket belongs to, SO_NETNS_COOKIE.

@@ -312,9 +312,9 @@ struct IPAMDriverTests {
 
   @Test("Only plugins on disk are other programs")
   func inProcess() throws {
-    #expect(try driver(#"{"type":"host-local"}"#)?.isInProcess == true)
-    #expect(try driver(#"{"type":"static"}"#)?.isInProcess == true)
-    #expect(try driver(#"{"type":"dhcp"}"#)?.isInProcess == false)
+    #expect(try driver(#"{"type":"host-local"}"#)?.order == .beforeLink)
+    #expect(try driver(#"{"type":"static"}"#)?.order == .beforeLink)
+    #expect(try driver(#"{"type":"dhcp"}"#)?.order == .afterLink)
   }
 
   @Test("A type that would lead out of the search path is refused before anything is chosen")

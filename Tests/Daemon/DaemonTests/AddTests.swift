@@ -3,6 +3,7 @@ import Daemon
 import DaemonAPI
 import JSON
 import Linux
+import Netlink
 import PluginKit
 import Records
 import Testing
@@ -273,7 +274,7 @@ struct RepeatedAddTests {
       let namespace = try mapped { () throws(SystemError) in
         try NetworkNamespace(path: call.request.netns)
       }
-      let cookie = try mapped { () throws(SystemError) in try namespace.cookie() }
+      let cookie = try mapped { () throws(NetlinkError) in try namespace.cookie() }
       _ = try call.record(plan: [], namespace: NamespaceIdentity(cookie: cookie))
       return CNIResult()
     })

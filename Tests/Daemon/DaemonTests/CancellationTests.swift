@@ -12,7 +12,7 @@ private func waiting() -> RecordingPlugin {
     let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
     var nothing: [PollEntry] = []
     try journal.perform(.make) { _ throws(CNIError) in
-      try mapped(.ioFailure) { () throws(SystemError) in
+      try mapped { () throws(SystemError) in
         try call.request.deadline.wait(&nothing, "wait")
       }
     }

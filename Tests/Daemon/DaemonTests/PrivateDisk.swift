@@ -40,7 +40,7 @@ struct PrivateDisk {
     configuration.stateDirectory = state
     configuration.logFile = directory("log")
     let log = try Log(configuration)
-    let registry = PluginRegistry.assemble([plugin]).registry
+    let registry = PluginRegistry.assemble([plugin], host: try .ofTests()).registry
     self.state = state
     store = try AttachmentStore(stateDirectory: state, log: log)
     workshop = Workshop(

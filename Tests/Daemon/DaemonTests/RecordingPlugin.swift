@@ -2,6 +2,7 @@ import Addresses
 import CNI
 import JSON
 import Linux
+import Netlink
 import PluginKit
 import TestSupport
 
@@ -108,5 +109,14 @@ final class RecordingPlugin: NetworkPlugin {
         Call(command: command, request: call.request, record: call.record, valid: valid))
     }
     try others[command]?(call)
+  }
+}
+
+extension PluginHost {
+  /// What a daemon offers whose plugins ask for nothing.
+  static func ofTests() throws -> PluginHost {
+    PluginHost(
+      dataDirectory: "/nowhere", binDirectories: [], linkRemover: try LinkRemover(),
+      log: { _, _ in })
   }
 }

@@ -36,7 +36,7 @@ final class TestDaemon: Sendable {
     try RunDirectory.prepare(configuration.socketDirectory)
     try Files.makeDirectories(configuration.stateDirectory)
     let log = try Log(configuration)
-    let registry = PluginRegistry.assemble(plugins).registry
+    let registry = PluginRegistry.assemble(plugins, host: try .ofTests()).registry
     store = try AttachmentStore(
       stateDirectory: configuration.stateDirectory, log: log, lock: { registry.lock(of: $0) })
     let server = try Server(

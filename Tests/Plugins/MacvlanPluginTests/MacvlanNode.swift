@@ -14,6 +14,7 @@ final class MacvlanNode: Sendable {
   let directory: TemporaryDirectory
   let plugin = MacvlanPlugin()
   let remover: LinkRemover
+  let host: PluginHost
   let records = Records()
   private let progress = Locked(CallProgress())
 
@@ -36,11 +37,9 @@ final class MacvlanNode: Sendable {
     try await network.ip(
       "link set lo up", "link add uplink type veth peer name wire", "link set wire up",
       "link set uplink up")
-    try plugin.initialize(
-      PluginSettings(
-        host: PluginHost(
-          dataDirectory: directory("networks"), binDirectories: [], linkRemover: remover,
-          log: { _, _ in })))
+    host = PluginHost(
+      dataDirectory: directory("networks"), binDirectories: [], linkRemover: remover,
+      log: { _, _ in })
   }
 
   /// The leases of host-local, `network/address`.
@@ -98,9 +97,10 @@ final class MacvlanNode: Sendable {
   ) async throws -> CNIResult {
     let request = try request(.add, pod, configuration, options)
     let (plugin, records, key, progress) = (plugin, records, key(request), newProgress())
+    let host = host
     return try await network.run {
       let call = AddCall<MacvlanPlugin.Step>(
-        request: request,
+        host: host, request: request,
         draft: AttachmentRecord(
           key: key, configuration: request.configuration.bytes, environment: request.environment,
           origin: "cni", requestID: request.requestID, stamp: request.stamp),
@@ -116,7 +116,8 @@ final class MacvlanNode: Sendable {
           request.deadline = .after(seconds: 10)
           try plugin.delete(
             PluginCall(
-              plugin: plugin.name, request: request, record: record, progress: CallProgress()))
+              host: host, plugin: plugin.name, request: request, record: record,
+              progress: CallProgress()))
           records.remove(key)
         }
         throw error
@@ -182,11 +183,13 @@ final class MacvlanNode: Sendable {
     _ body: @escaping @Sendable (MacvlanPlugin, PluginCall<MacvlanPlugin.Step>) throws -> Value
   ) async throws -> Value {
     let record = options.isForgotten ? nil : records.record(key(request))
-    let (plugin, progress) = (plugin, newProgress())
+    let (plugin, progress, host) = (plugin, newProgress(), host)
     return try await network.run {
       try body(
         plugin,
-        PluginCall(plugin: plugin.name, request: request, record: record, progress: progress))
+        PluginCall(
+          host: host, plugin: plugin.name, request: request, record: record,
+          progress: progress))
     }
   }
 }

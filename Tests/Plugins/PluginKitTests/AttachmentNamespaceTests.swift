@@ -24,8 +24,9 @@ private struct Attached {
       stamp: Stamp(bootID: "b", nanoseconds: 1))
     let identity = try await node.run {
       var socket = try NetlinkSocket()
+      let namespace = try NetworkNamespace(path: path)
       return try NamespaceIdentity(
-        of: try NetworkNamespace(path: path), &socket, deadline: .after(seconds: 5))
+        of: namespace, cookie: namespace.cookie(), &socket, deadline: .after(seconds: 5))
     }
     record.namespace = NamespaceIdentity(cookie: identity.cookie, id: id ?? identity.id)
     self.record = record
@@ -54,7 +55,8 @@ struct AttachmentNamespaceTests {
     let own = try await test.node.run {
       var socket = try NetlinkSocket()
       let identity = try NamespaceIdentity(
-        of: try .current(), &socket, deadline: .after(seconds: 5))
+        of: try .current(), cookie: try socket.namespaceCookie(), &socket,
+        deadline: .after(seconds: 5))
       let cookie = try socket.namespaceCookie()
       return identity.id == nil && identity.cookie == cookie
     }
@@ -104,7 +106,7 @@ struct AttachmentNamespaceTests {
     var without = test.record
     without.namespace = nil
     #expect(AttachmentNamespace.Trace(without) == nil)
-    let own = try await test.node.run { try NetworkNamespace.current().cookie() }
+    let own = try await test.node.run { try NetlinkSocket().namespaceCookie() }
     #expect(try await test.isAlive { $0.namespace = NamespaceIdentity(cookie: own) })
   }
 }

@@ -55,7 +55,7 @@ struct ErrorMappingTests {
     #expect(try mapped { () throws(SystemError) in 7 } == 7)
     #expect(try mapped { () throws(NetlinkError) in 8 } == 8)
     let system = failure { () throws(CNIError) in
-      try mapped(.ipam, "no lease") { () throws(SystemError) in
+      try mapped("no lease", code: .ipam) { () throws(SystemError) in
         throw SystemError("lock", "/l", .timedOut)
       }
     }

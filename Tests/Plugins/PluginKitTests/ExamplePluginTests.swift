@@ -1,3 +1,4 @@
+import Addresses
 import CNI
 import JSON
 import Linux
@@ -5,53 +6,64 @@ import PluginKit
 import Testing
 import TestSupport
 
-/// A pod's namespace with a veth link `eth0` of MTU 1500, and the documentation's plugin.
-private final class Pod: Sendable {
-  let namespace: TestNamespace
-  let plugin = MTUPlugin()
+/// A node, a pod, and the documentation's plugin.
+private final class Bench: Sendable {
+  let (node, pod): (TestNamespace, TestNamespace)
+  let plugin = CablePlugin()
   let store = MemoryStore()
+  let directory: TemporaryDirectory
+  private let host: PluginHost
 
   init() async throws {
-    namespace = try await TestNamespace()
-    try await namespace.ip("link add eth0 mtu 1500 type veth peer name outside")
+    (node, pod) = (try await TestNamespace(), try await TestNamespace())
+    directory = try TemporaryDirectory()
+    host = try PluginKitTests.host(leases: directory("networks"))
   }
 
-  func mtu() async throws -> Int? { try await namespace.link("eth0")?["mtu"]?.int }
+  /// The leases of host-local.
+  var leases: [String] {
+    TemporaryDirectory.files(below: directory("networks")).filter { $0.contains("10.9.") }
+  }
 
-  func add(mtu: Int = 1400) async throws -> (CNIResult, AttachmentRecord) {
-    let request = try podRequest(.add, mtu: mtu)
-    let call: AddCall<MTUPlugin.Step> = addCall(request, plugin: plugin.name, store: store)
-    let result = try await onThread { () throws(CNIError) in try self.plugin.add(call) }
-    guard let record = call.recorded else { throw TestError("no record") }
+  func add(_ members: String = "") async throws -> (CNIResult, AttachmentRecord) {
+    let request = try podRequest(.add, members)
+    let call = AddCall<CablePlugin.Step>(
+      host: host, request: request, draft: draft(request, plugin: plugin.name), store: store,
+      progress: CallProgress())
+    let result = try await node.run { try self.plugin.add(call) }
+    guard var record = call.recorded else { throw TestError("no record") }
+    record.result = result
     return (result, record)
   }
 
   func delete(_ record: AttachmentRecord?, netns: String? = nil) async throws {
     let call = try call(.delete, record, netns: netns)
-    try await onThread { () throws(CNIError) in try self.plugin.delete(call) }
+    try await node.run { try self.plugin.delete(call) }
   }
 
-  func checkFailure(_ record: AttachmentRecord?) async throws -> CNIError? {
-    let call = try call(.check, record)
-    return await onThread {
+  func checkFailure(_ record: AttachmentRecord) async throws -> CNIError? {
+    let previous = String(
+      decoding: try record.result?.json(as: .newest).bytes ?? [], as: UTF8.self)
+    let call = try call(.check, record, #""prevResult":\#(previous),"#)
+    return try await node.run {
       failure { () throws(CNIError) in try self.plugin.check(call) }
     }
   }
 
   private func podRequest(
-    _ command: CNICommand, mtu: Int = 1400, netns: String? = nil
+    _ command: CNICommand, _ members: String = "", netns: String? = nil
   ) throws -> PodRequest {
-    let previous = #"{"ips":[{"address":"10.0.0.1/8"}]}"#
-    return request(
-      command, try configuration(#""mtu":\#(mtu),"prevResult":\#(previous)"#),
-      netns: netns ?? namespace.path)
+    let ipam = #""ipam":{"type":"host-local","subnet":"10.9.0.0/24"}"#
+    return request(command, try configuration(members + ipam), netns: netns ?? pod.path)
   }
 
   private func call(
-    _ command: CNICommand, _ record: AttachmentRecord?, netns: String? = nil
-  ) throws -> PluginCall<MTUPlugin.Step> {
+    _ command: CNICommand, _ record: AttachmentRecord?, _ members: String = "",
+    netns: String? = nil
+  ) throws -> PluginCall<CablePlugin.Step> {
     PluginCall(
-      plugin: plugin.name, request: try podRequest(command, netns: netns), record: record,
+      host: host, plugin: plugin.name,
+      request: try podRequest(command, members, netns: netns), record: record,
       progress: CallProgress())
   }
 }
@@ -68,54 +80,65 @@ struct ExamplePluginTests {
         "```swift\n" + String(decoding: code, as: UTF8.self) + "```\n"))
   }
 
-  @Test("ADD records what was, sets the MTU and hands the result on; DEL sets it back, twice")
+  @Test("a plugin takes less than 60 lines")
+  func length() throws {
+    let path = "\(Program.packageDirectory)/Tests/Plugins/PluginKitTests/ExamplePlugin.swift"
+    #expect(try Files.read(path).count { $0 == 0x0A } < 60)
+  }
+
+  @Test("ADD lays the cable with its mark and an address; DEL takes both away, twice")
   func addAndDelete() async throws {
-    let pod = try await Pod()
-    let (result, record) = try await pod.add()
-    #expect(result.ips.count == 1)
-    #expect(try await pod.mtu() == 1400)
-    #expect(record.planned("mtu").first?.values["before"]?.int == 1500)
-    try await pod.delete(record)
-    #expect(try await pod.mtu() == 1500)
-    try await pod.delete(record)
-    #expect(try await pod.mtu() == 1500)
+    let bench = try await Bench()
+    let (result, record) = try await bench.add()
+    #expect(result.ips.map(\.address.description) == ["10.9.0.2/24"])
+    #expect(try await bench.pod.link("eth0")?["ifalias"]?.string == "cnid:box/eth0")
+    #expect(try await bench.pod.addresses("eth0") == ["10.9.0.2/24"])
+    #expect(bench.leases.count == 1)
+    for _ in 0..<2 {
+      try await bench.delete(record)
+      #expect(try await bench.pod.links().isEmpty)
+      #expect(try await bench.node.links().isEmpty)
+      #expect(bench.leases.isEmpty)
+    }
   }
 
-  @Test("CHECK finds a changed MTU")
+  @Test("CHECK finds an address that has gone")
   func check() async throws {
-    let pod = try await Pod()
-    let (_, record) = try await pod.add()
-    #expect(try await pod.checkFailure(record) == nil)
-    try await pod.namespace.ip("link set eth0 mtu 1300")
+    let bench = try await Bench()
+    let (_, record) = try await bench.add()
+    #expect(try await bench.checkFailure(record) == nil)
+    try await bench.pod.ip("address del 10.9.0.2/24 dev eth0")
     #expect(
-      try await pod.checkFailure(record)
-        == CNIError(.kernel, "eth0 has MTU 1300, expected 1400"))
+      try await bench.checkFailure(record)
+        == CNIError(.kernel, "Failed to match addr 10.9.0.2/24 on interface eth0"))
   }
 
-  @Test("DEL succeeds without a record, without a namespace, and without the link")
-  func nothingThere() async throws {
-    let pod = try await Pod()
-    let (_, record) = try await pod.add()
-    try await pod.delete(nil)
-    try await pod.delete(record, netns: "/nowhere")
-    try await pod.namespace.ip("link del eth0")
-    try await pod.delete(record)
+  @Test("DEL finds the link by its mark when no path leads there, and without a record")
+  func byMark() async throws {
+    let bench = try await Bench()
+    let (_, record) = try await bench.add()
+    try await bench.delete(record, netns: "/nowhere")
+    #expect(try await bench.pod.links().isEmpty)
+    _ = try await bench.add()
+    try await bench.delete(nil)
+    #expect(try await bench.pod.links().isEmpty)
   }
 
-  @Test("DEL leaves another namespace behind the same path alone")
+  @Test("DEL leaves another's link behind the same path alone")
   func reusedPath() async throws {
-    let (pod, other) = (try await Pod(), try await Pod())
-    let (_, record) = try await pod.add()
-    try await other.namespace.ip("link set eth0 mtu 1200")
-    try await pod.delete(record, netns: other.namespace.path)
-    #expect(try await other.mtu() == 1200)
+    let (bench, other) = (try await Bench(), try await TestNamespace())
+    let (_, record) = try await bench.add()
+    try await other.ip("link add eth0 type veth peer name far")
+    try await bench.delete(record, netns: other.path)
+    #expect(try await other.links() == ["eth0", "far"])
   }
 
-  @Test("ADD of nonsense changes and records nothing")
-  func nonsense() async throws {
-    let pod = try await Pod()
-    await #expect(throws: CNIError.self) { try await pod.add(mtu: 1) }
-    #expect(try await pod.mtu() == 1500)
-    #expect(pod.store.written.isEmpty)
+  @Test("ADD of an interface that is there changes and records nothing")
+  func existing() async throws {
+    let bench = try await Bench()
+    try await bench.pod.ip("link add eth0 type bridge")
+    let error = await #expect(throws: CNIError.self) { try await bench.add() }
+    #expect(error?.code == .invalidEnvironment)
+    #expect(bench.store.written.isEmpty && bench.leases.isEmpty)
   }
 }

@@ -54,11 +54,15 @@ final class MemoryStore: AttachmentRecording {
 }
 
 /// What plugins are told at their start.
-func settings(mtu: Int = 0) throws -> PluginSettings {
-  PluginSettings(
-    host: PluginHost(
-      dataDirectory: "/nowhere", binDirectories: [], linkRemover: try LinkRemover(),
-      log: { _, _ in }), mtu: mtu)
+func settings(mtu: Int = 0) throws(CNIError) -> PluginSettings {
+  PluginSettings(host: try host(), mtu: mtu)
+}
+
+/// What the daemon offers to them.
+func host(leases: String = "/nowhere") throws(CNIError) -> PluginHost {
+  PluginHost(
+    dataDirectory: leases, binDirectories: [],
+    linkRemover: try mapped { () throws(NetlinkError) in try LinkRemover() }, log: { _, _ in })
 }
 
 /// A configuration with a name, a version and some members.
@@ -93,9 +97,10 @@ func draft(_ request: PodRequest, plugin: String) -> AttachmentRecord {
 func addCall<Step: PluginStep>(
   _ request: PodRequest, plugin: String, store: MemoryStore = MemoryStore(),
   progress: CallProgress = CallProgress()
-) -> AddCall<Step> {
+) throws(CNIError) -> AddCall<Step> {
   AddCall(
-    request: request, draft: draft(request, plugin: plugin), store: store, progress: progress)
+    host: try host(), request: request, draft: draft(request, plugin: plugin), store: store,
+    progress: progress)
 }
 
 /// The CNI error that a body throws, nil if it throws none.

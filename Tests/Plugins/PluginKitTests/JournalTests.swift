@@ -9,7 +9,7 @@ import TestSupport
 func journal(
   _ progress: CallProgress = CallProgress(), deadline: Deadline = .after(seconds: 30)
 ) throws(CNIError) -> Journal<NamedPlugin.Step> {
-  let call: AddCall<NamedPlugin.Step> = addCall(
+  let call: AddCall<NamedPlugin.Step> = try addCall(
     request(.add, try configuration(), deadline: deadline), plugin: "p", progress: progress)
   return try call.record(plan: [], namespace: nil)
 }
@@ -108,7 +108,8 @@ struct JournalTests {
   func otherVerbs() throws {
     let progress = CallProgress()
     let call = PluginCall<NamedPlugin.Step>(
-      plugin: "p", request: request(.delete, try configuration()), record: nil, progress: progress)
+      host: try host(), plugin: "p", request: request(.delete, try configuration()), record: nil,
+      progress: progress)
     try call.journal.perform(.first) { _ throws(CNIError) in }
     #expect(progress.finished.map(\.name) == ["p.first"])
   }
@@ -119,7 +120,7 @@ struct RecordingTests {
   @Test("recording writes the whole plan and the namespace in phase adding")
   func recorded() throws {
     let store = MemoryStore()
-    let call: AddCall<NamedPlugin.Step> = addCall(
+    let call: AddCall<NamedPlugin.Step> = try addCall(
       request(.add, try configuration()), plugin: "p", store: store)
     #expect(call.recorded == nil)
     let plan = [PlannedResource("link", [("name", "eth0")]), PlannedResource("lease", [])]
@@ -136,7 +137,7 @@ struct RecordingTests {
   @Test("a record that cannot be written gives no journal and counts as not recorded")
   func unwritable() throws {
     let refusal = CNIError(.ioFailure, "cannot record", details: "ENOSPC")
-    let call: AddCall<NamedPlugin.Step> = addCall(
+    let call: AddCall<NamedPlugin.Step> = try addCall(
       request(.add, try configuration()), plugin: "p", store: MemoryStore(failure: refusal))
     let error = failure { () throws(CNIError) in try call.record(plan: [], namespace: nil) }
     #expect(error == refusal)
@@ -162,7 +163,7 @@ struct FencedCallTests {
   @Test("writes no record")
   func record() throws {
     let progress = CallProgress()
-    let call: AddCall<NamedPlugin.Step> = addCall(
+    let call: AddCall<NamedPlugin.Step> = try addCall(
       request(.add, try configuration()), plugin: "p", progress: progress)
     progress.fence()
     let error = failure { () throws(CNIError) in try call.record(plan: [], namespace: nil) }

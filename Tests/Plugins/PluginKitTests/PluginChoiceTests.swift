@@ -12,7 +12,7 @@ struct PluginChoiceTests {
   private func choice(
     _ members: String, defaultPlugin: String? = nil, of plugins: [any NetworkPlugin]
   ) throws(CNIError) -> String {
-    try PluginRegistry.assemble(plugins).registry.choose(
+    try PluginRegistry.assemble(plugins, host: try host()).registry.choose(
       for: try configuration(members), defaultPlugin: defaultPlugin
     ).name
   }
@@ -45,8 +45,8 @@ struct PluginChoiceTests {
   }
 
   @Test("a plugin's name wins over another's alias")
-  func nameBeforeAlias() {
-    let registry = PluginRegistry.assemble(plugins.reversed()).registry
+  func nameBeforeAlias() throws {
+    let registry = PluginRegistry.assemble(plugins.reversed(), host: try host()).registry
     #expect(registry.plugin(forType: "macvlan")?.name == "macvlan")
     #expect(registry.plugin(named: "ovs-cni") == nil)
   }

@@ -11,7 +11,7 @@ struct PluginDefaultsTests {
     _ command: CNICommand, record: AttachmentRecord? = nil
   ) throws -> PluginCall<NamedPlugin.Step> {
     PluginCall(
-      plugin: "p", request: request(command, try configuration()), record: record,
+      host: try host(), plugin: "p", request: request(command, try configuration()), record: record,
       progress: CallProgress())
   }
 
@@ -44,10 +44,10 @@ struct PluginDefaultsTests {
   @Test("the no-op plugin hands the previous result on, or gives an empty one")
   func noop() throws {
     let plugin = NoopPlugin()
-    let empty: AddCall<NoopPlugin.Step> = addCall(
+    let empty: AddCall<NoopPlugin.Step> = try addCall(
       request(.add, try configuration()), plugin: plugin.name)
     #expect(try plugin.add(empty) == CNIResult())
-    let chained: AddCall<NoopPlugin.Step> = addCall(
+    let chained: AddCall<NoopPlugin.Step> = try addCall(
       request(.add, try configuration(#""prevResult":{"ips":[{"address":"10.0.0.1/8"}]}"#)),
       plugin: plugin.name)
     #expect(try plugin.add(chained).ips.map { "\($0.address)" } == ["10.0.0.1/8"])

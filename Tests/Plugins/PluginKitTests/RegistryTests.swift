@@ -96,10 +96,10 @@ struct RegistryTests {
   }
 
   @Test("the daemon's registry keeps the good plugins in their order")
-  func assembled() {
-    let (registry, refusals) = PluginRegistry.assemble([
-      NamedPlugin("b"), NamedPlugin("bad name"), NamedPlugin("a"), NamedPlugin("b"),
-    ])
+  func assembled() throws {
+    let (registry, refusals) = PluginRegistry.assemble(
+      [NamedPlugin("b"), NamedPlugin("bad name"), NamedPlugin("a"), NamedPlugin("b")],
+      host: try host())
     #expect(registry.plugins.map(\.name) == ["b", "a"])
     #expect(refusals.count == 2)
   }
@@ -116,8 +116,8 @@ struct RegistryTests {
 
 @Suite("PluginRegistry: qualified names")
 struct QualifiedNameTests {
-  private func isAccepted(_ name: String) -> Bool {
-    PluginRegistry.assemble([NamedPlugin(name)]).refusals.isEmpty
+  private func isAccepted(_ name: String) throws -> Bool {
+    PluginRegistry.assemble([NamedPlugin(name)], host: try host()).refusals.isEmpty
   }
 
   @Test(
@@ -127,7 +127,7 @@ struct QualifiedNameTests {
       "0.example/1", String(repeating: "n", count: 63),
       String(repeating: "d", count: 253) + "/n",
     ])
-  func accepted(name: String) { #expect(isAccepted(name)) }
+  func accepted(name: String) throws { #expect(try isAccepted(name)) }
 
   @Test(
     "other names are refused",
@@ -136,5 +136,5 @@ struct QualifiedNameTests {
       "a_b/n", "-a.io/n", "a-.io/n", "a..b/n", ".a/n", "a./n", "ä", "a\u{0}b", "a\nb", "name~x",
       String(repeating: "n", count: 64), String(repeating: "d", count: 254) + "/n",
     ])
-  func refused(name: String) { #expect(!isAccepted(name)) }
+  func refused(name: String) throws { #expect(try !isAccepted(name)) }
 }

@@ -46,7 +46,7 @@ struct ChecksumOffloadTests {
       try await namespace.netlink { socket in _ = try socket.cable() }
     }
     try await node.run {
-      let socket = try NetlinkSocket(in: try pod.opened())
+      let socket = try NamespaceSockets.open(in: try pod.opened()).socket
       try socket.setTransmitChecksumOffload(false, of: "uplink", Permit())
     }
     let seen = [

@@ -206,7 +206,7 @@ extension NetlinkSocket {
         NewLink(
           name: "eth0", kind: .macvlan(parent: parent, mode: .bridge), mac: mac,
           namespace: namespace.descriptor.rawValue)))
-    var inside = try NetlinkSocket(in: namespace)
+    var inside = try NamespaceSockets.open(in: namespace).socket
     var settings = LinkSettings()
     settings.isUp = true
     try inside.apply(.changeLink(index: try inside.existing("eth0").index, settings))
@@ -225,7 +225,7 @@ extension TestNamespace {
 
   /// The names of its links, without loopback; blocks.
   fileprivate func names() throws -> [String] {
-    var socket = try NetlinkSocket(in: try opened())
+    var socket = try NamespaceSockets.open(in: try opened()).socket
     return try socket.links(deadline: soon).map(\.name).filter { $0 != "lo" }
   }
 }

@@ -201,7 +201,7 @@ struct LinkTests {
       let id = try socket.namespaceID(of: other, deadline: soon)
       let again = try socket.attempt(
         [.assignNamespaceID(to: other)], Permit(), deadline: soon)
-      let cookie = try NetlinkSocket(in: other).namespaceCookie()
+      let cookie = try other.cookie()
       return (before, id, again.first??.errno, cookie != (try socket.namespaceCookie()))
     }
     #expect(seen.0 == nil && seen.1 == 0 && seen.2 == .exists && seen.3)

@@ -27,7 +27,7 @@ struct SocketTests {
     try await node.ip("link add br-node type bridge")
     try await pod.ip("link add br-pod type bridge")
     let names = try await node.run {
-      var socket = try NetlinkSocket(in: try pod.opened())
+      var socket = try NamespaceSockets.open(in: try pod.opened()).socket
       return try socket.links(deadline: soon).map(\.name)
     }
     #expect(names == ["lo", "br-pod"])
@@ -183,14 +183,28 @@ extension IPAddress {
   }
 }
 
-@Suite("Everything needed in another namespace, from one thread")
-struct NamespaceAccessTests {
+@Suite("Everything needed in another namespace, opened in place")
+struct NamespaceSocketsTests {
+  @Test("Every namespace has a cookie of its own, and the thread is at home again")
+  func cookies() async throws {
+    let (node, first, second) = (
+      try await TestNamespace(), try await TestNamespace(), try await TestNamespace()
+    )
+    let seen = try await node.run { () throws -> [UInt64] in
+      let own = try NetlinkSocket().namespaceCookie()
+      let others = [try first.opened().cookie(), try second.opened().cookie()]
+      return [own, try NetlinkSocket().namespaceCookie()] + others
+    }
+    #expect(seen[0] == seen[1])
+    #expect(Set(seen).count == 3)
+  }
+
   @Test("Questions, announcements and settings are the other namespace's, from any thread")
   func everything() async throws {
     let (node, pod) = (try await TestNamespace(), try await TestNamespace())
     try await node.ip("link add br0 type bridge")
     let seen = try await node.run { () throws -> [String] in
-      var access = try NamespaceAccess(try pod.opened(), listeningTo: .links)
+      var access = try NamespaceSockets.open(in: try pod.opened(), listeningTo: [.links])
       try access.socket.apply(.createLink(NewLink(name: "br0", kind: .bridge)))
       var seen: [String] = []
       if case .link(let link, family: 0) = try access.listener?.next(deadline: soon) {

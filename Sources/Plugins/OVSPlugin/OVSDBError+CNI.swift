@@ -1,0 +1,25 @@
+package import CNI
+package import OVSDB
+import PluginKit
+
+/// What Open vSwitch's database said: code 101, or 105 when a wait was over.
+extension OVSDBError: CNIMappable {
+  package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
+    CNIError(isWait ? .deadline : code ?? .openVSwitch, description, doing: message)
+  }
+
+  private var isWait: Bool {
+    switch self {
+    case .timedOut, .cancelled: true
+    default: false
+    }
+  }
+
+  /// Whether nobody has answered, which may pass.
+  var isAbsence: Bool {
+    switch self {
+    case .unreachable, .interrupted, .timedOut: true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,146 @@
+import Addresses
+package import CNI
+import IPAM
+package import JSON
+import Linux
+package import PluginKit
+
+/// The lease as it stands in a plan.
+package struct PlannedLease: Planned {
+  package static let kind = "lease"
+  private let type: String
+
+  package init(type: String) { self.type = type }
+
+  package init?(_ values: JSONObject) {
+    guard let type = values["type"]?.string else { return nil }
+    self.type = type
+  }
+
+  package var values: [(String, JSONValue)] { [("type", .string(type))] }
+}
+
+/// The steps of a plugin that uses address management, as cases of these names.
+package protocol AddressingStep: PluginStep {
+  /// Addresses are taken before there is a link.
+  static var takeLease: Self { get }
+  /// Addresses are taken for a link that is there.
+  static var runIPAM: Self { get }
+  /// Addresses are given back while there is a link.
+  static var runIPAMDelete: Self { get }
+  /// Addresses are given back when the link has gone.
+  static var releaseLease: Self { get }
+  /// Addresses of attachments that are not valid any more are given back.
+  static var collectLeases: Self { get }
+}
+
+/// Address management for one call, in the order that its kind needs.
+///
+/// Leases that need no link are taken before the link is made and given back when it is known to be
+/// gone. Those that need one are taken after it, and given back before it.
+package struct Addressing<Step: AddressingStep>: Sendable {
+  private let driver: IPAMDriver?
+  /// What stands in the plan.
+  package let plan: [PlannedResource]
+
+  /// Chooses by the request's configuration; without `ipam` there are no addresses (L2).
+  ///
+  /// - Parameters:
+  ///   - request: the call.
+  ///   - host: says where leases are.
+  ///   - knownArguments: the keys of CNI_ARGS that the plugin itself knows.
+  package init(_ request: PodRequest, _ host: PluginHost, knownArguments: [String] = []) {
+    driver = IPAMDriver(
+      for: IPAMCall(
+        containerID: request.sandboxID, ifName: request.ifName, arguments: request.arguments,
+        knownArguments: knownArguments, configuration: request.configuration,
+        environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
+        searchPath: request.searchPath, dataDirectory: host.dataDirectory,
+        deadline: request.deadline))
+    let type = driver.flatMap { _ in request.configuration.ipamType }
+    plan = type.map { [PlannedLease(type: $0).planned] } ?? []
+  }
+
+  /// No addresses of address management.
+  package init() { (driver, plan) = (nil, []) }
+
+  /// Whether addresses are taken for a link that is there already.
+  package var isAfterLink: Bool { driver?.order == .afterLink }
+
+  /// Checks, before anything is recorded, what can be checked without running a program.
+  package func prepare() throws(CNIError) { try driver?.prepare() }
+
+  /// Takes addresses before or after the link is made.
+  ///
+  /// - Parameters:
+  ///   - given: the addresses that there are without address management.
+  ///   - journal: the ADD's.
+  ///   - makeLink: makes the link; gets the addresses that are known by then.
+  /// - Returns: the addresses, and what `makeLink` returned.
+  /// - Throws: code 103 if address management has none.
+  package func take<Made>(
+    given: CNIResult = CNIResult(), _ journal: Journal<Step>,
+    around makeLink: (CNIResult) throws(CNIError) -> Made
+  ) throws(CNIError) -> (CNIResult, Made) {
+    guard let driver else { return (given, try makeLink(given)) }
+    let (leased, made): (CNIResult, Made)
+    switch driver.order {
+    case .beforeLink:
+      leased = try journal.perform(.takeLease) { permit throws(CNIError) in
+        try driver.add(permit)
+      }
+      made = try makeLink(leased)
+    case .afterLink:
+      made = try makeLink(given)
+      leased = try journal.perform(.runIPAM) { permit throws(CNIError) in
+        try driver.add(permit)
+      }
+    }
+    if leased.ips.isEmpty { throw CNIError(.ipam, "IPAM plugin returned missing IP config") }
+    return (leased, made)
+  }
+
+  /// Gives addresses back, in the mirror order of ``take(given:_:around:)``.
+  ///
+  /// - Parameters:
+  ///   - journal: the call's.
+  ///   - removeLink: removes the link, also when the addresses could not be given back.
+  /// - Throws: what failed first.
+  package func giveBack(
+    _ journal: Journal<Step>, around removeLink: () throws(CNIError) -> Void
+  ) throws(CNIError) {
+    guard let driver else { return try removeLink() }
+    switch driver.order {
+    case .beforeLink:
+      try removeLink()
+      try journal.perform(.releaseLease) { permit throws(CNIError) in try driver.delete(permit) }
+    case .afterLink:
+      var failure: CNIError?
+      do throws(CNIError) {
+        try journal.perform(.runIPAMDelete) { permit throws(CNIError) in
+          try driver.delete(permit)
+        }
+      } catch {
+        failure = error
+      }
+      try removeLink()
+      if let failure { throw failure }
+    }
+  }
+
+  /// Checks that the attachment still has its addresses.
+  package func check() throws(CNIError) { try driver?.check() }
+
+  /// Checks that an ADD would be served.
+  package func status() throws(CNIError) { try driver?.status() }
+
+  /// Gives back the addresses of attachments that are not listed.
+  package func collect(
+    _ journal: Journal<Step>, valid: [NetworkConfiguration.Attachment]
+  ) throws(CNIError) {
+    guard let driver else { return }
+    try journal.perform(.collectLeases) { permit throws(CNIError) in
+      try driver.collectGarbage(valid: valid, permit)
+    }
+  }
+}

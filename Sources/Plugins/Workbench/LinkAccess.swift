@@ -1,0 +1,96 @@
+import Addresses
+package import CNI
+package import Linux
+package import Netlink
+import PluginKit
+
+/// Questions to one namespace and changes in it, with the call's deadline and with CNI's errors.
+package struct LinkAccess: ~Copyable {
+  /// The sockets of the namespace.
+  package var sockets: NamespaceSockets
+  /// When to give up.
+  package let deadline: Deadline
+
+  /// Opens the daemon's own namespace.
+  package init(deadline: Deadline) throws(CNIError) {
+    sockets = try mapped { () throws(NetlinkError) in try NamespaceSockets.here() }
+    self.deadline = deadline
+  }
+
+  init(
+    in namespace: borrowing NetworkNamespace, listeningTo groups: [NotificationGroup],
+    deadline: Deadline
+  ) throws(CNIError) {
+    sockets = try mapped { () throws(NetlinkError) in
+      try NamespaceSockets.open(in: namespace, listeningTo: groups)
+    }
+    self.deadline = deadline
+  }
+
+  /// The number of the namespace (SO_NETNS_COOKIE).
+  package func cookie() throws(CNIError) -> UInt64 {
+    try mapped { () throws(NetlinkError) in try sockets.socket.namespaceCookie() }
+  }
+
+  /// Asks anything.
+  ///
+  /// - Parameters:
+  ///   - message: what failed, for the error; nil: the kernel's words.
+  ///   - question: gets the socket and the deadline.
+  /// - Returns: the answer.
+  /// - Throws: code 100 or 105.
+  package mutating func ask<Answer>(
+    _ message: @autoclosure () -> String? = nil,
+    _ question: (inout NetlinkSocket, Deadline) throws(NetlinkError) -> Answer
+  ) throws(CNIError) -> Answer {
+    do throws(NetlinkError) {
+      return try question(&sockets.socket, deadline)
+    } catch {
+      throw CNIError(error, doing: message())
+    }
+  }
+
+  /// The link of a name, if there is one.
+  package mutating func link(named name: String) throws(CNIError) -> Link? {
+    try ask { socket, deadline throws(NetlinkError) in
+      try socket.link(named: name, deadline: deadline)
+    }
+  }
+
+  /// A link that was just made, unless somebody has removed it meanwhile.
+  package mutating func made(_ name: String) throws(CNIError) -> Link {
+    if let found = try link(named: name) { return found }
+    throw CNIError(.kernel, "interface \(goQuoted(name)) vanished while it was set up")
+  }
+
+  /// All links.
+  package mutating func links() throws(CNIError) -> [Link] {
+    try ask { socket, deadline throws(NetlinkError) in try socket.links(deadline: deadline) }
+  }
+
+  /// The routes of both families.
+  package mutating func routes() throws(CNIError) -> [Route] {
+    try ask { socket, deadline throws(NetlinkError) in
+      try socket.routes(.v4, deadline: deadline) + socket.routes(.v6, deadline: deadline)
+    }
+  }
+
+  /// Makes changes in order; the first refusal is thrown.
+  package mutating func apply(
+    _ changes: [NetlinkChange], _ permit: borrowing Permit,
+    doing message: @autoclosure () -> String? = nil
+  ) throws(CNIError) {
+    try ask(message()) { socket, deadline throws(NetlinkError) in
+      try socket.apply(changes, permit, deadline: deadline)
+    }
+  }
+
+  /// Changes one link.
+  package mutating func change(
+    _ link: Link, _ settings: LinkSettings, _ permit: borrowing Permit,
+    doing message: @autoclosure () -> String? = nil
+  ) throws(CNIError) {
+    try apply(
+      [.changeLink(index: link.index, name: link.name, settings)], permit, doing: message())
+  }
+}
