@@ -41,10 +41,8 @@ package final class MacvlanPlugin: NetworkPlugin {
   /// The kernel's word for the link.
   static let kind = "macvlan"
 
-  /// Makes the plugin.
   package init() {}
 
-  /// `macvlan`.
   package var name: String { "macvlan" }
 
   /// Whether address management would serve an ADD with this configuration.

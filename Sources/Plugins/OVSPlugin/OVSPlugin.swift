@@ -71,10 +71,8 @@ package final class OVSPlugin: NetworkPlugin {
 
   private let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
 
-  /// Makes the plugin.
   package init() {}
 
-  /// `ovs`.
   package var name: String { "ovs" }
 
   /// `ovn-k8s-cni-overlay`, OVN-Kubernetes' name.

@@ -25,11 +25,9 @@ package struct ContrailCni: Sendable, Equatable {
 
   /// `cluster-name`: the first part of a pod's name at the agent; may be empty.
   package var clusterName = Self.defaultClusterName
-  /// `mode`.
   package var mode = Mode.k8s
   /// `meta-plugin`: the program whose calls are each for one network of a pod.
   package var metaPlugin = Self.defaultMetaPlugin
-  /// `vif-type`.
   package var vifType = VIFType.veth
   /// `parent-interface`: the node's link for the VLANs.
   package var parentInterface = Self.defaultParentInterface
@@ -39,15 +37,11 @@ package struct ContrailCni: Sendable, Equatable {
   package var networkName = ""
   /// `mesos-ip` of the node's Mesos manager.
   package var mesosIP: IPAddress?
-  /// `mesos-port`.
   package var mesosPort: UInt16?
-  /// `log-file`.
   package var logFile = Self.defaultLogFile
   /// `log-level`; read and not used, as ever.
   package var logLevel = Self.defaultLogLevel
-  /// `vrouter-ip`.
   package var server = Self.defaultAgentAddress
-  /// `vrouter-port`.
   package var port = Self.defaultAgentPort
   /// `config-dir`: where the port files are.
   package var directory = Self.defaultPortDirectory
@@ -74,7 +68,6 @@ package struct ContrailCni: Sendable, Equatable {
   /// The uuid of the pod's virtual network.
   package private(set) var containerVN = ""
 
-  /// Every default.
   package init() { addMilliseconds = defaultAddMilliseconds }
 
   /// Notes what is known of the pod; counterpart of `UpdateContainerInfo`.
@@ -105,24 +98,15 @@ extension ContrailCni {
   package static let configurationDirectories = ["/etc/cni/net.d", "/etc/kubernetes/cni/net.d"]
   /// What the file's name ends in.
   package static let configurationFiles = ["contrail.conf", "tf-cni.conf"]
-  /// `cluster-name`.
   package static let defaultClusterName = "k8s"
-  /// `meta-plugin`.
   package static let defaultMetaPlugin = "multus"
-  /// `parent-interface`.
   package static let defaultParentInterface = "eth0"
-  /// `log-file`.
   package static let defaultLogFile = "/var/log/contrail/cni/opencontrail.log"
-  /// `log-level`.
   package static let defaultLogLevel = "4"
-  /// `vrouter-ip`.
   package static let defaultAgentAddress = IPAddress(v4: 0x7F00_0001)
-  /// `vrouter-port`.
   package static let defaultAgentPort: UInt16 = 9091
-  /// `config-dir`.
   package static let defaultPortDirectory = "/var/lib/contrail/ports/vm"
   /// `poll-timeout`, in seconds.
   package static let defaultPollTimeout = 3
-  /// `poll-retries`.
   package static let defaultPollRetries = 20
 }

@@ -58,10 +58,8 @@ package final class VRouterPlugin: NetworkPlugin {
   /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
 
-  /// Makes the plugin.
   package init() {}
 
-  /// `vrouter`.
   package var name: String { "vrouter" }
 
   /// The name of the plugin on disk.

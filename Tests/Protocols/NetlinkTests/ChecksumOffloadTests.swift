@@ -46,8 +46,8 @@ struct ChecksumOffloadTests {
       try await namespace.netlink { socket in _ = try socket.cable() }
     }
     try await node.run {
-      let socket = try NamespaceSockets.open(in: try pod.opened()).socket
-      try socket.setTransmitChecksumOffload(false, of: "uplink", Permit())
+      let inside = try NamespaceSockets.open(in: try pod.opened())
+      try inside.socket.setTransmitChecksumOffload(false, of: "uplink", Permit())
     }
     let seen = [
       try await node.checksums("uplink").module, try await pod.checksums("uplink").module,

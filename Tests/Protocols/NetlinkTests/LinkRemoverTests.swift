@@ -206,10 +206,11 @@ extension NetlinkSocket {
         NewLink(
           name: "eth0", kind: .macvlan(parent: parent, mode: .bridge), mac: mac,
           namespace: namespace.descriptor.rawValue)))
-    var inside = try NamespaceSockets.open(in: namespace).socket
+    var inside = try NamespaceSockets.open(in: namespace)
     var settings = LinkSettings()
     settings.isUp = true
-    try inside.apply(.changeLink(index: try inside.existing("eth0").index, settings))
+    let index = try inside.socket.existing("eth0").index
+    try inside.socket.apply(.changeLink(index: index, settings))
   }
 }
 
@@ -225,7 +226,7 @@ extension TestNamespace {
 
   /// The names of its links, without loopback; blocks.
   fileprivate func names() throws -> [String] {
-    var socket = try NamespaceSockets.open(in: try opened()).socket
-    return try socket.links(deadline: soon).map(\.name).filter { $0 != "lo" }
+    var inside = try NamespaceSockets.open(in: try opened())
+    return try inside.socket.links(deadline: soon).map(\.name).filter { $0 != "lo" }
   }
 }

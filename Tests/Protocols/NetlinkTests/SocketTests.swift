@@ -27,8 +27,8 @@ struct SocketTests {
     try await node.ip("link add br-node type bridge")
     try await pod.ip("link add br-pod type bridge")
     let names = try await node.run {
-      var socket = try NamespaceSockets.open(in: try pod.opened()).socket
-      return try socket.links(deadline: soon).map(\.name)
+      var inside = try NamespaceSockets.open(in: try pod.opened())
+      return try inside.socket.links(deadline: soon).map(\.name)
     }
     #expect(names == ["lo", "br-pod"])
   }
