@@ -45,10 +45,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
 
   /// Chooses by the request's configuration; without `ipam` there are no addresses (L2).
   ///
-  /// - Parameters:
-  ///   - request: the call.
-  ///   - host: says where leases are.
-  ///   - knownArguments: the keys of CNI_ARGS that the plugin itself knows.
+  /// Of CNI_ARGS the plugin itself knows `knownArguments`.
   package init(_ request: PodRequest, _ host: PluginHost, knownArguments: [String] = []) {
     driver = IPAMDriver(
       for: IPAMCall(
@@ -70,14 +67,9 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   /// Checks, before anything is recorded, what can be checked without running a program.
   package func prepare() throws(CNIError) { try driver?.prepare() }
 
-  /// Takes addresses before or after the link is made.
+  /// Takes addresses before or after `makeLink`, which gets those that are known by then.
   ///
-  /// - Parameters:
-  ///   - given: the addresses that there are without address management.
-  ///   - journal: the ADD's.
-  ///   - makeLink: makes the link; gets the addresses that are known by then.
-  /// - Returns: the addresses, and what `makeLink` returned.
-  /// - Throws: code 103 if address management has none.
+  /// Without address management they are the `given` ones. An answer without addresses is code 103.
   package func take<Made>(
     given: CNIResult = CNIResult(), _ journal: Journal<Step>,
     around makeLink: (CNIResult) throws(CNIError) -> Made
@@ -102,10 +94,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
 
   /// Gives addresses back, in the mirror order of ``take(given:_:around:)``.
   ///
-  /// - Parameters:
-  ///   - journal: the call's.
-  ///   - removeLink: removes the link, also when the addresses could not be given back.
-  /// - Throws: what failed first.
+  /// The link is removed also when a program does not take its addresses back.
   package func giveBack(
     _ journal: Journal<Step>, around removeLink: () throws(CNIError) -> Void
   ) throws(CNIError) {

@@ -32,13 +32,7 @@ package struct LinkAccess: ~Copyable {
     try mapped { () throws(NetlinkError) in try sockets.socket.namespaceCookie() }
   }
 
-  /// Asks anything.
-  ///
-  /// - Parameters:
-  ///   - message: what failed, for the error; nil: the kernel's words.
-  ///   - question: gets the socket and the deadline.
-  /// - Returns: the answer.
-  /// - Throws: code 100 or 105.
+  /// Asks anything; an error has the kernel's words, or a message with those in the details.
   package mutating func ask<Answer>(
     _ message: @autoclosure () -> String? = nil,
     _ question: (inout NetlinkSocket, Deadline) throws(NetlinkError) -> Answer

@@ -47,13 +47,8 @@ package struct LinkOwnership: Sendable {
   private let plan: Plan?
   private let unrecorded: Unrecorded
 
-  /// Puts a plugin's knowledge together.
-  ///
-  /// - Parameters:
-  ///   - mark: the attachment's.
-  ///   - kind: the kernel's word for the kind of link.
-  ///   - plan: what the record says; nil without one.
-  ///   - unrecorded: what counts without a record.
+  /// Takes the attachment's mark, the kernel's word for the kind, what the record says (nil without
+  /// one), and what counts without a record.
   package init(mark: OwnerMark, kind: String, plan: Plan?, unrecorded: Unrecorded) {
     self.mark = mark
     self.kind = kind
@@ -76,12 +71,7 @@ package struct LinkOwnership: Sendable {
     self.init(mark: call.request.mark, kind: kind, plan: plan, unrecorded: unrecorded)
   }
 
-  /// Whether a link is the attachment's.
-  ///
-  /// - Parameters:
-  ///   - link: the link.
-  ///   - cookie: the number of its namespace.
-  /// - Returns: whether it may be changed and removed.
+  /// Whether a link, in the namespace of a number, is the attachment's.
   @Sendable package func owns(_ link: Link, _ cookie: UInt64) -> Bool {
     if mark.matches(alias: link.alias) { return true }
     guard link.kind == kind, !OwnerMark.isMark(link.alias) else { return false }
@@ -96,15 +86,6 @@ package struct LinkOwnership: Sendable {
 
 extension PluginHost {
   /// Removes a link of a namespace if it is the right one.
-  ///
-  /// - Parameters:
-  ///   - name: its name.
-  ///   - namespace: where it is.
-  ///   - permit: the proof that the undo was recorded.
-  ///   - deadline: when to give up.
-  ///   - condition: whether it is the right one.
-  /// - Returns: what has become of it.
-  /// - Throws: code 100 or 105.
   package func removeLink(
     _ name: String, in namespace: borrowing NetworkNamespace, _ permit: borrowing Permit,
     _ deadline: Deadline, where condition: @escaping LinkRemover.Condition

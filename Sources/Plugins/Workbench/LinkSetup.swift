@@ -12,13 +12,9 @@ package struct LinkSetup: Sendable {
   fileprivate let routes: [CNIResult.Route]
   private let skipsDAD: Bool
 
-  /// Plans the setup.
+  /// Plans the setup of a link of the pod.
   ///
-  /// - Parameters:
-  ///   - link: the link, in the pod's namespace.
-  ///   - settings: what is changed with the first message, besides announcing addresses.
-  ///   - leased: its addresses and routes.
-  ///   - skipsDAD: whether IPv6 addresses are used at once.
+  /// The settings are changed with the first message. With `skipsDAD` IPv6 addresses are used at once.
   package init(
     _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false
   ) {
@@ -213,15 +209,8 @@ package struct LinkSetup: Sendable {
 }
 
 extension PodSession {
-  /// Gives links of the pod their settings, addresses and routes.
-  ///
-  /// - Parameters:
-  ///   - setups: the links.
-  ///   - configure: the step for settings, addresses and up.
-  ///   - awaitAddresses: the step for duplicate address detection, where there is any.
-  ///   - addRoutes: the step for routes, where there are any.
-  ///   - journal: the ADD's.
-  /// - Throws: code 100 or 105.
+  /// Gives links of the pod their settings and addresses and brings them up, waits for duplicate address
+  /// detection where there is any, and adds routes where there are any; a step each.
   package mutating func configure<Step: PluginStep>(
     _ setups: [LinkSetup], _ configure: Step, _ awaitAddresses: Step, _ addRoutes: Step,
     _ journal: Journal<Step>

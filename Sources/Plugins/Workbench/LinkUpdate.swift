@@ -49,14 +49,9 @@ package struct Reversible {
 extension PodSession {
   /// Makes all changes of an UPDATE or none.
   ///
-  /// The kernel does not take a refused message back as a whole, so every change is put back, also
-  /// the one that failed. The refusal is what the caller is told.
-  ///
-  /// - Parameters:
-  ///   - changes: in order, with their steps; changes of one step that follow each other are one.
-  ///   - restore: the step in which they are put back, in the same order.
-  ///   - journal: the call's.
-  /// - Throws: the first refusal.
+  /// Changes of one step that follow each other are one. The kernel does not take a refused message back
+  /// as a whole, so in the step `restore` every change is put back, also the one that failed. The
+  /// refusal is what the caller is told.
   package mutating func update<Step: PluginStep>(
     _ changes: [(step: Step, change: Reversible)], restore: Step, _ journal: Journal<Step>
   ) throws(CNIError) {

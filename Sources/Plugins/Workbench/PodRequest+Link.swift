@@ -34,13 +34,8 @@ extension PodRequest {
     CNIResult.Interface(name: ifName, mac: mac.description, mtu: mtu, sandbox: netns)
   }
 
-  /// The result of this plugin alone, appended to what the plugins before it returned.
-  ///
-  /// - Parameters:
-  ///   - interfaces: the links that were made, the pod's own last.
-  ///   - leased: the addresses and routes of the pod's.
-  ///   - previous: what the chain has brought.
-  /// - Returns: ADD's result.
+  /// ADD's result: the links that were made, the pod's own last, with its addresses and routes, appended
+  /// to what the plugins before it returned.
   package func result(
     _ interfaces: [CNIResult.Interface], _ leased: CNIResult, after previous: CNIResult?
   ) -> CNIResult {

@@ -48,12 +48,8 @@ package struct PodSession: ~Copyable {
     }
   }
 
-  /// Opens the namespaces for an ADD; changes nothing.
+  /// Opens the namespaces for an ADD, with the daemon's own that the plugin may have asked already.
   ///
-  /// - Parameters:
-  ///   - request: the ADD.
-  ///   - node: the daemon's namespace, which the plugin may have asked already.
-  /// - Returns: the session.
   /// - Throws: code 8 for the node's own namespace, where a link is never a pod's, unless the
   ///   caller insists; code 4 for an interface that is there already, which stays untouched.
   package static func attaching(
@@ -91,14 +87,8 @@ package struct PodSession: ~Copyable {
 
   // MARK: Links
 
-  /// Makes a link.
+  /// Makes a link through the socket of one side; it, or its other end, is `ifName` in the pod.
   ///
-  /// - Parameters:
-  ///   - link: the link, in the words of the namespace that makes it.
-  ///   - side: which namespace makes it.
-  ///   - ifName: the name that it, or its other end, gets in the pod.
-  ///   - message: what failed, for the error.
-  ///   - permit: the proof that the undo was recorded.
   /// - Throws: code 4 if the pod has a link of that name by now; else code 100.
   package mutating func create(
     _ link: NewLink, on side: Side = .node, as ifName: String, doing message: String,
@@ -121,14 +111,7 @@ package struct PodSession: ~Copyable {
 
   /// Marks a link as the attachment's; the kernel takes no mark in the message that makes it.
   ///
-  /// One of the node gets no IPv6 address of its own.
-  ///
-  /// - Parameters:
-  ///   - link: the link.
-  ///   - side: where it is.
-  ///   - isUp: whether it is brought up afterwards.
-  ///   - permit: the proof that the undo was recorded.
-  /// - Throws: code 100 or 105.
+  /// One of the node gets no IPv6 address of its own. With `isUp` it is brought up afterwards.
   package mutating func mark(
     _ link: Link, on side: Side, isUp: Bool = false, _ permit: borrowing Permit
   ) throws(CNIError) {
@@ -160,13 +143,7 @@ package struct PodSession: ~Copyable {
     }
   }
 
-  /// A link of the pod that must be the attachment's.
-  ///
-  /// - Parameters:
-  ///   - name: its name.
-  ///   - isOwn: whether it is the right one, by link and namespace.
-  /// - Returns: the link.
-  /// - Throws: code 4 if it is not there or another's.
+  /// A link of the pod that must be the attachment's; code 4 if it is not there or another's.
   package mutating func ownLink(
     named name: String, where isOwn: LinkRemover.Condition
   ) throws(CNIError) -> Link {
