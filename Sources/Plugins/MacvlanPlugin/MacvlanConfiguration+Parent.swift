@@ -7,8 +7,6 @@ import Workbench
 extension MacvlanConfiguration {
   /// The link on which the pod's link sits: the one that `master` names, else the default route's.
   ///
-  /// - Parameter access: the namespace in which the parent is.
-  /// - Returns: the parent.
   /// - Throws: code 7 `failed to lookup master …` and `no default route interface found`.
   func parent(_ access: inout LinkAccess) throws(CNIError) -> Link {
     if master.isEmpty { return try defaultParent(&access) }

@@ -26,9 +26,6 @@ struct MacvlanConfiguration: Sendable {
 
   /// Reads a configuration.
   ///
-  /// - Parameters:
-  ///   - configuration: the network configuration.
-  ///   - arguments: CNI_ARGS.
   /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for a value that is not valid.
   init(
     _ configuration: NetworkConfiguration, _ arguments: CNIArguments
@@ -74,8 +71,6 @@ struct MacvlanConfiguration: Sendable {
 
   /// The MTU for a link on a parent; nil for the parent's own.
   ///
-  /// - Parameter parent: the parent.
-  /// - Returns: the MTU.
   /// - Throws: code 7 `invalid MTU …`.
   func mtu(on parent: Link) throws(CNIError) -> UInt32? {
     guard let wanted = UInt32(exactly: mtu), wanted <= parent.mtu else {

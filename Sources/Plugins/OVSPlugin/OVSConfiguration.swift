@@ -49,9 +49,6 @@ struct OVSConfiguration: Sendable {
 
   /// Reads a configuration.
   ///
-  /// - Parameters:
-  ///   - configuration: the network configuration, defaults merged.
-  ///   - arguments: CNI_ARGS.
   /// - Throws: code 2 for what is not built, 4 for CNI_ARGS, 6 for a wrong type, 7 for a value that is not valid.
   init(
     _ configuration: NetworkConfiguration, _ arguments: CNIArguments

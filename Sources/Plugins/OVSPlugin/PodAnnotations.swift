@@ -36,10 +36,6 @@ struct PodAnnotations: Sendable {
 
   /// Reads the addresses of one network.
   ///
-  /// - Parameters:
-  ///   - network: its name in the annotation.
-  ///   - pod: what errors call the pod.
-  /// - Returns: the addresses.
   /// - Throws: code 11 if the annotation is not there yet, so that kubelet comes again; 7 if it cannot be read.
   func assignment(network: String, pod: String) throws(CNIError) -> Assignment {
     if let text = texts[Self.networks]?.string {

@@ -35,9 +35,6 @@ struct Shaping: Sendable {
 
   /// Looks whether the limits are in force, and puts token buckets where they are not.
   ///
-  /// - Parameters:
-  ///   - session: the call's.
-  ///   - permit: the proof that the undo was recorded.
   /// - Throws: code 101 if a limit cannot be enforced either way.
   func enforce(_ session: inout PodSession, _ permit: borrowing Permit) throws(CNIError) {
     let request = session.request

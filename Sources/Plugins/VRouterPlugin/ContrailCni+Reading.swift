@@ -14,10 +14,6 @@ extension ContrailCni {
 
   /// Reads a network configuration and the file on the node.
   ///
-  /// - Parameters:
-  ///   - configuration: the network configuration.
-  ///   - file: the file's object; nil if there is none.
-  ///   - strictness: what happens when a value cannot be read.
   /// - Throws: code 6 for a value of a wrong type, 7 for one that is not valid; each names the key.
   package init(
     _ configuration: NetworkConfiguration, _ file: JSONObject?, _ strictness: Strictness

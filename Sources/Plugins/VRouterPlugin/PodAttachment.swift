@@ -18,10 +18,6 @@ struct PodAttachment: Sendable {
   let manager: MesosManager?
 
   /// Reads a record.
-  ///
-  /// - Parameters:
-  ///   - record: the record.
-  ///   - cni: its configuration, for what the plan does not say.
   init(_ record: AttachmentRecord, _ cni: ContrailCni) {
     let agent = record.first(PlannedAgent.self)
     vrouter = (agent?.overriding(cni) ?? cni).vrouter

@@ -30,10 +30,6 @@ struct PodLinks: ~Copyable {
 
   /// Takes the interfaces, and looks whether they can be made.
   ///
-  /// - Parameters:
-  ///   - ports: the interfaces.
-  ///   - files: the pod's port files.
-  ///   - directory: every pod's.
   /// - Throws: code 4 for an interface that the pod has already, 7 for a parent that is missing, 100 for a link of the node that
   ///   is another pod's.
   mutating func take(

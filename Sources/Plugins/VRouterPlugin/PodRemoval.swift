@@ -27,12 +27,6 @@ struct PodRemoval: Sendable {
   let withdrawn: VRouterUUID?
 
   /// Finds out, under the pod's lock, what is the attachment's and what another sandbox has taken over.
-  ///
-  /// - Parameters:
-  ///   - attachment: what the attachment made.
-  ///   - call: the call.
-  ///   - present: the pod's port files.
-  ///   - nodeLinks: the node's links, where record and files do not say everything.
   init(
     _ attachment: PodAttachment, _ call: PluginCall<VRouterPlugin.Step>, _ present: [PortFile],
     _ nodeLinks: [Link]
