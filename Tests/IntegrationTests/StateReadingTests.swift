@@ -17,10 +17,17 @@ private struct TracedStart {
       through: "exec \(strace) \(Program.find("setpriv")) --pdeathsig KILL -- \"$0\" \"$@\"")
   }
 
-  /// The calls so far that name a file of a record.
-  var calls: [Substring] {
+  /// The calls so far that name a file in a directory.
+  func calls(_ directory: String) -> [Substring] {
     let text = String(decoding: (try? Files.read(trace, limit: 64 << 20)) ?? [], as: UTF8.self)
-    return text.split(separator: "\n").filter { $0.contains("/attachments/") }
+    return text.split(separator: "\n").filter { $0.contains("/\(directory)/") }
+  }
+
+  /// Whether a record and a lease were sent to the disk.
+  var hasSent: Bool {
+    ["attachments", "networks/pods"].allSatisfy { directory in
+      calls(directory).contains { $0.contains(" fdatasync(") && $0.hasSuffix("= 0") }
+    }
   }
 }
 
@@ -59,20 +66,25 @@ struct StateReadingTests {
   struct Fault: Sendable, CustomTestStringConvertible {
     let call: String
     let error: String
-    var testDescription: String { "\(call): \(error)" }
+    /// Whether it is the directory that cannot be read.
+    var ofDirectory = false
+    var testDescription: String { "\(call)\(ofDirectory ? " of the directory" : ""): \(error)" }
   }
 
   static let faults = [
     Fault(call: "openat", error: "EMFILE"), Fault(call: "openat", error: "ENFILE"),
     Fault(call: "openat", error: "ENOMEM"), Fault(call: "openat", error: "EINTR"),
     Fault(call: "read", error: "EIO"), Fault(call: "read", error: "EINTR"),
+    Fault(call: "openat", error: "EMFILE", ofDirectory: true),
+    Fault(call: "getdents64", error: "EIO", ofDirectory: true),
   ]
 
   @Test("an error of reading that passes costs no record", arguments: faults)
   func passing(fault: Fault) async throws {
     let (start, paths) = try await prepared(1)
+    let path = fault.ofDirectory ? start.node.stateDirectory + "/attachments" : paths[0]
     _ = try await start.launch(
-      "-P \(paths[0]) -e trace=\(fault.call) -e inject=\(fault.call):error=\(fault.error):when=1..2"
+      "-P \(path) -e trace=\(fault.call) -e inject=\(fault.call):error=\(fault.error):when=1..2"
     )
     try await start.node.waitUntilReady()
     #expect(start.node.log.contains("records=1"))
@@ -101,10 +113,45 @@ struct StateReadingTests {
     _ = try await start.launch("-e trace=openat")
     try await start.node.waitUntilReady(within: 60_000)
     // Recovery and the first look come right after the start.
-    let isRead = try await eventually { start.calls.count >= paths.count }
+    let isRead = try await eventually { start.calls("attachments").count >= paths.count }
     #expect(isRead)
     await onThread { Clock.pause(milliseconds: 1500) }
-    #expect(start.calls.count == paths.count)
+    #expect(start.calls("attachments").count == paths.count)
     try await start.node.stop()
+  }
+}
+
+@Suite(
+  "Records and leases on their way to the disk",
+  .shippedPrograms("strace counts a sanitizer's calls too"))
+struct KeepingTests {
+  private func started() async throws -> TracedStart {
+    let start = TracedStart(node: try await TestNode(TestNode.Options(startsDaemon: false)))
+    _ = try await start.launch("-y -e trace=fsync,fdatasync,sync_file_range")
+    try await start.node.waitUntilReady()
+    return start
+  }
+
+  @Test("they are sent a second after the answer, and then the disk has its peace")
+  func later() async throws {
+    let start = try await started()
+    let pod = try await TestPod()
+    try await start.node.add(pod, start.node.macvlan())
+    let isSent = try await eventually { start.hasSent }
+    #expect(isSent)
+    let count = start.calls("attachments").count
+    await onThread { Clock.pause(milliseconds: 2500) }
+    #expect(start.calls("attachments").count == count)
+    try await start.node.stop()
+  }
+
+  @Test("a daemon that is stopped sends them before it ends")
+  func stopping() async throws {
+    let start = try await started()
+    let pod = try await TestPod()
+    try await start.node.add(pod, start.node.macvlan())
+    try await start.node.stop()
+    let isSent = try await eventually { start.hasSent }
+    #expect(isSent)
   }
 }
