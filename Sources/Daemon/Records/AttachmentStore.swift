@@ -221,6 +221,7 @@ extension AttachmentStore {
     state.withLock { state in
       state.keys(containerID: containerID, ifName: ifName)
         .filter { $0.network == network && state.isRoot($0) }
+        .sorted { $0.plugin < $1.plugin }
     }
   }
 
@@ -229,8 +230,8 @@ extension AttachmentStore {
     summaries.keys.filter { $0.network == network }
   }
 
-  /// The parts of a set, in the order in which they were recorded.
-  package func children(of parent: AttachmentKey) -> [AttachmentKey] {
+  /// The recorded parts of a set; their order stands in the set's plan.
+  package func children(of parent: AttachmentKey) -> Set<AttachmentKey> {
     state.withLock { $0.children(of: parent) }
   }
 

@@ -32,15 +32,15 @@ struct RecordIndex {
   }
 
   private(set) var summaries: [AttachmentKey: AttachmentStore.Summary] = [:]
-  private var interfaces: [Interface: [AttachmentKey]] = [:]
-  private var children: [AttachmentKey: [AttachmentKey]] = [:]
+  private var interfaces: [Interface: Set<AttachmentKey>] = [:]
+  private var children: [AttachmentKey: Set<AttachmentKey>] = [:]
   private var names: [OutsideName: Set<AttachmentKey>] = [:]
 
   mutating func insert(_ key: AttachmentKey, _ summary: AttachmentStore.Summary) {
     remove(key)
     summaries[key] = summary
-    interfaces[Self.interface(key), default: []].append(key)
-    if let parent = summary.parent { children[parent, default: []].append(key) }
+    interfaces[Self.interface(key), default: []].insert(key)
+    if let parent = summary.parent { children[parent, default: []].insert(key) }
     for name in summary.names { names[name, default: []].insert(key) }
   }
 
@@ -48,10 +48,7 @@ struct RecordIndex {
     guard let summary = summaries.removeValue(forKey: key) else { return }
     Self.take(key, outOf: &interfaces[Self.interface(key)])
     if let parent = summary.parent { Self.take(key, outOf: &children[parent]) }
-    for name in summary.names {
-      names[name]?.remove(key)
-      if names[name]?.isEmpty == true { names[name] = nil }
-    }
+    for name in summary.names { Self.take(key, outOf: &names[name]) }
   }
 
   mutating func change(
@@ -66,14 +63,14 @@ struct RecordIndex {
     Interface(containerID: key.containerID, ifName: key.ifName)
   }
 
-  private static func take(_ key: AttachmentKey, outOf list: inout [AttachmentKey]?) {
-    list?.removeAll { $0 == key }
-    if list?.isEmpty == true { list = nil }
+  private static func take(_ key: AttachmentKey, outOf keys: inout Set<AttachmentKey>?) {
+    keys?.remove(key)
+    if keys?.isEmpty == true { keys = nil }
   }
 
   // MARK: Questions
 
-  func keys(containerID: String, ifName: String) -> [AttachmentKey] {
+  func keys(containerID: String, ifName: String) -> Set<AttachmentKey> {
     interfaces[Interface(containerID: containerID, ifName: ifName)] ?? []
   }
 
@@ -82,8 +79,7 @@ struct RecordIndex {
     summaries[key]?.parent.map { summaries[$0] == nil } ?? true
   }
 
-  /// The parts of a set, in the order in which they were recorded.
-  func children(of parent: AttachmentKey) -> [AttachmentKey] { children[parent] ?? [] }
+  func children(of parent: AttachmentKey) -> Set<AttachmentKey> { children[parent] ?? [] }
 
   /// The outermost set that an attachment is a part of; itself if it is in none.
   func root(of key: AttachmentKey) -> AttachmentKey {
