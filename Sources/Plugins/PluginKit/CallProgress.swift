@@ -2,7 +2,7 @@ public import CNI
 public import Linux
 
 /// A running call's place among the others, as whoever runs it keeps it.
-public protocol CallPlace: Sendable {
+package protocol CallPlace: Sendable {
   /// The call begins or ends to wait for somebody outside; others have its place meanwhile.
   func isOutside(_ isWaiting: Bool)
 
@@ -92,7 +92,7 @@ public final class CallProgress: Sendable {
   public var failure: CNIError? { state.withLock { $0.failure } }
 
   /// Says who keeps the call's place; without one it has no others beside it.
-  public func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
+  package func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
 
   /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls have the place meanwhile.
   ///

@@ -181,4 +181,30 @@ struct PostponedTests {
     isBad.withLock { $0 = false }
     #expect(try await becomes { daemon.record() == nil })
   }
+
+  @Test("a spooled DEL is done at once although recovery hangs in all of its places")
+  func spooledBesideHanging() async throws {
+    let left = try Left()
+    for number in 0..<8 { try left.record("half-\(number)", .adding) }
+    try left.record("whole", .attached)
+    let door = Watched()
+    defer { door.open() }
+    let plugin = RecordingPlugin(others: [
+      .delete: { call throws(CNIError) in
+        if call.request.sandboxID != "whole" { door.pass() }
+      }
+    ])
+    let daemon = try TestDaemon([plugin], in: left.directory)
+    #expect(await plugin.hasCalls(.delete, 4))
+    let entry = try #require(
+      SpoolEntry(
+        Request(
+          env: ["CNI_COMMAND": "DEL", "CNI_CONTAINERID": "whole", "CNI_IFNAME": "eth0"],
+          config: Array(CNICall.network.utf8)), requestID: "spooled", stamp: Stamp.now))
+    let spool = left.directory("run/spool")
+    try Files.write("\(spool)/.new", entry.encoded(), mode: [.write, .create])
+    try Files.rename("\(spool)/.new", "\(spool)/\(entry.fileName)")
+    #expect(try await becomes { daemon.record("whole") == nil })
+    #expect(daemon.record("half-7")?.phase != nil)
+  }
 }
