@@ -8,8 +8,8 @@ import Scheduling
 
 /// Does what is asked for one attachment, and keeps its record.
 ///
-/// Whoever asks has found the plugin, read the request and looked up the record. Nothing here knows of
-/// endpoints, clients or verbs' versions.
+/// Whoever asks has found the plugin, read the request and looked up the record. Nothing here knows
+/// of endpoints, clients or verbs' versions.
 struct Attachments: Sendable {
   let host: PluginHost
   let store: AttachmentStore
@@ -131,7 +131,8 @@ struct Attachments: Sendable {
 
   // MARK: What an ADD finds, and what it leaves
 
-  /// What an ADD finds already there: its own result when the same call comes again, or what is left to undo.
+  /// What an ADD finds already there: its own result when the same call comes again, or what is
+  /// left to undo.
   ///
   /// - Returns: the result of the call that is repeated; nil if the old attachment is to be undone.
   /// - Throws: code 4 if the attachment is in use.
@@ -169,7 +170,8 @@ struct Attachments: Sendable {
     }
   }
 
-  /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own time.
+  /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own
+  /// time.
   private func undo(
     _ record: AttachmentRecord, _ progress: CallProgress
   ) throws(CNIError) {

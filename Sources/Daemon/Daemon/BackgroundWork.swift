@@ -70,7 +70,8 @@ final class BackgroundWork: Sendable {
   /// Readable when there is something to do; -1 stands for none.
   var descriptors: [Int32] { [backlog.descriptor, announcementDescriptor] + spool.descriptors }
 
-  /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's call can be there.
+  /// Lists what a daemon that died has left, and hands it to the dispatcher before any client's
+  /// call can be there.
   func recover() {
     for key in store.unfinished() { backlog.add(.finish(key)) }
     lookAround()

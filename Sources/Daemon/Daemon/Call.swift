@@ -6,8 +6,8 @@ import PluginKit
 import Records
 import Scheduling
 
-/// One call from the request that was read to the answer, which is given once: it counts and notes it,
-/// and sees to what has to be undone afterwards.
+/// One call from the request that was read to the answer, which is given once: it counts and notes
+/// it, and sees to what has to be undone afterwards.
 final class Call: DispatchedWork {
   /// What a call works with.
   struct Tools: Sendable {

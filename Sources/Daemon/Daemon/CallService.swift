@@ -61,7 +61,8 @@ final class CallService: Sendable {
   ) {
     do throws(CNIError) {
       var decoded = try decoder.decode(exchange.request, endpoint)
-      // The peer is the shim; who ran that is its parent. On the other endpoints the peer is whoever asks.
+      // The peer is the shim; who ran that is its parent. On the other endpoints the peer is
+      // whoever asks.
       if endpoint == .cni, let shim = exchange.peer?.pid {
         decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
       }

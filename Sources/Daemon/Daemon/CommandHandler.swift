@@ -6,7 +6,8 @@ import Scheduling
 
 /// CNI's verbs: finds the plugin and the record of each request, and hands both to ``Attachments``.
 ///
-/// Counterpart of `HandleCNIRequest` in OVN-Kubernetes' cniserver: what it returns goes out without further processing.
+/// Counterpart of `HandleCNIRequest` in OVN-Kubernetes' cniserver: what it returns goes out without
+/// further processing.
 struct CommandHandler: Sendable {
   let finder: PluginFinder
   let attachments: Attachments
@@ -19,7 +20,8 @@ struct CommandHandler: Sendable {
   /// - Parameters:
   ///   - decoded: the request.
   ///   - progress: hears of the steps.
-  /// - Returns: the result's bytes for ADD and UPDATE, in the configuration's version; nothing for other verbs.
+  /// - Returns: the result's bytes for ADD and UPDATE, in the configuration's version; nothing for
+  ///   other verbs.
   /// - Throws: what the caller is told.
   func handle(_ decoded: DecodedRequest, _ progress: CallProgress) throws(CNIError) -> [UInt8] {
     let request = decoded.request

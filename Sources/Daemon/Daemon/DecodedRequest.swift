@@ -36,7 +36,8 @@ extension CNICommand {
 }
 
 extension Endpoint {
-  /// The endpoints on which calls come; they differ in what a caller must say and in the form of the answer.
+  /// The endpoints on which calls come; they differ in what a caller must say and in the form of
+  /// the answer.
   static let calls: [Endpoint] = [.cni, .delegate, .ovn]
 
   /// The name in records.

@@ -62,7 +62,8 @@ struct Detacher: Sendable {
     return try detach(try finder.plugin(of: record.key), request, record, progress)
   }
 
-  /// A DEL of a recorded attachment as its own runtime would give it, for the programs that the plugin runs too.
+  /// A DEL of a recorded attachment as its own runtime would give it, for the programs that the
+  /// plugin runs too.
   func request(
     for record: AttachmentRecord, _ deadline: Deadline
   ) throws(CNIError) -> PodRequest {

@@ -5,9 +5,9 @@ import JSON
 extension NetworkConfiguration {
   /// What a plugin gets of a `/delegate` request's configuration.
   ///
-  /// A list of one plugin becomes that plugin's configuration, as libcni makes it. The attributes reach the plugin as a runtime would
-  /// pass them: `mac` and `ips` in `runtimeConfig` if the configuration declares those capabilities, `cni-args`
-  /// merged into `args.cni`.
+  /// A list of one plugin becomes that plugin's configuration, as libcni makes it. The attributes
+  /// reach the plugin as a runtime would pass them: `mac` and `ips` in `runtimeConfig` if the
+  /// configuration declares those capabilities, `cni-args` merged into `args.cni`.
   ///
   /// - Parameter attributes: `interfaceAttributes` of the request.
   /// - Returns: the plugin's configuration.

@@ -34,7 +34,8 @@ struct PluginFinder: Sendable {
       .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
   }
 
-  /// The key under which the attachment is recorded; of several plugins' the configuration's choice.
+  /// The key under which the attachment is recorded; of several plugins' the configuration's
+  /// choice.
   private func key(of decoded: DecodedRequest) -> AttachmentKey? {
     let request = decoded.request
     let keys = store.keys(
@@ -52,7 +53,8 @@ struct PluginFinder: Sendable {
     case .garbageCollect: return Claim(aloneIn: [name])
     case .status: return Claim(networks: [name])
     default:
-      // A DEL may not name its pod, and a plugin may ask for another lock by now: the record's counts too.
+      // A DEL may not name its pod, and a plugin may ask for another lock by now: the record's
+      // counts too.
       let locks = [decoded.lock, key(of: decoded).flatMap { store.lock(of: $0) }]
       return Claim(
         attachments: [Claim.attachment(request.sandboxID, request.ifName)],
@@ -69,7 +71,8 @@ struct PluginFinder: Sendable {
 }
 
 extension PluginRegistry {
-  /// What the plugin of a recorded attachment must not do twice at a time; for the store, which remembers it.
+  /// What the plugin of a recorded attachment must not do twice at a time; for the store, which
+  /// remembers it.
   func lock(of record: AttachmentRecord) -> String? {
     guard let plugin = plugin(named: record.key.plugin),
       let request = try? PodRequest(removing: record, .never)

@@ -5,7 +5,8 @@ import JSON
 import Linux
 import PluginKit
 
-/// Turns the body of an HTTP request into a `PodRequest`, with the order and texts of the systems that it is compatible with.
+/// Turns the body of an HTTP request into a `PodRequest`, with the order and texts of the systems
+/// that it is compatible with.
 struct RequestDecoder: Sendable {
   private let settings: ConfigurationHolder
   private let registry: PluginRegistry
@@ -67,7 +68,8 @@ struct RequestDecoder: Sendable {
       endpoint: endpoint, plugin: plugin, choiceError: choiceError)
   }
 
-  /// Whether a variable is for the programs that plugins run: CNI's own, and the context of a trace.
+  /// Whether a variable is for the programs that plugins run: CNI's own, and the context of a
+  /// trace.
   private static func isPassedOn(_ name: String) -> Bool {
     name.utf8.starts(with: "CNI_".utf8)
       || ["TRACEPARENT", "TRACESTATE", "BAGGAGE"].contains(name)
@@ -109,7 +111,8 @@ struct RequestDecoder: Sendable {
     }
   }
 
-  /// The daemon's own limit, or what the caller has left less the time for the way back: two seconds, or half of little.
+  /// The daemon's own limit, or what the caller has left less the time for the way back: two
+  /// seconds, or half of little.
   private func deadline(_ headers: RequestHeaders, _ configuration: Configuration) -> Deadline {
     let own = Deadline.after(seconds: configuration.requestTimeout)
     guard let left = headers.timeLeft else { return own }
@@ -118,7 +121,8 @@ struct RequestDecoder: Sendable {
 }
 
 extension Configuration {
-  /// Where programs of plugins are looked for: the daemon's directories, then the absolute ones of CNI_PATH.
+  /// Where programs of plugins are looked for: the daemon's directories, then the absolute ones of
+  /// CNI_PATH.
   func searchPath(_ env: [String: String]) -> [String] {
     let given = env["CNI_PATH", default: ""].utf8.split(separator: 0x3A).map { String($0) ?? "" }
     return binDirectories + given.filter { $0.utf8.first == 0x2F }

@@ -5,7 +5,8 @@ import Linux
 import Records
 import Scheduling
 
-/// Where requests go: probes and metrics are answered here, on the epoll thread; calls are handed on.
+/// Where requests go: probes and metrics are answered here, on the epoll thread; calls are handed
+/// on.
 final class Routes: Sendable {
   /// What the probes say.
   enum Phase {

@@ -7,7 +7,8 @@ import Scheduling
 
 /// The daemon's parts as one: begins, looks after them, takes a new configuration, and ends.
 ///
-/// Counterpart of `Server` in OVN-Kubernetes' cniserver and of the Multus thick plugin's API server.
+/// Counterpart of `Server` in OVN-Kubernetes' cniserver and of the Multus thick plugin's API
+/// server.
 package final class Server: Sendable {
   private let settings: ConfigurationHolder
   private let registry: PluginRegistry
@@ -68,7 +69,8 @@ package final class Server: Sendable {
     (try? deadline.wait(ended.descriptor.rawValue, for: .read, "wait")) != nil
   }
 
-  /// Begins with what a daemon that died has left, before the first call of a client; returns at once.
+  /// Begins with what a daemon that died has left, before the first call of a client; returns at
+  /// once.
   ///
   /// What is unfinished blocks only its own attachments.
   package func recover() { background.recover() }
@@ -79,7 +81,8 @@ package final class Server: Sendable {
   /// What ``lookAfter()`` waits for between its turns: readable when there is something to do.
   package var descriptors: [Int32] { background.descriptors }
 
-  /// Does what has to be done now and then: late calls are answered, spooled DELs and unfinished work begun.
+  /// Does what has to be done now and then: late calls are answered, spooled DELs and unfinished
+  /// work begun.
   ///
   /// To be called when one of ``descriptors`` is readable, and several times a second.
   package func lookAfter() {

@@ -3,8 +3,8 @@ import Scheduling
 
 /// The DELs that came while long requests were being read.
 ///
-/// A long ADD can be overtaken by the short DEL that was sent after it. Such an ADD must not run any more,
-/// as if it had waited in the dispatcher.
+/// A long ADD can be overtaken by the short DEL that was sent after it. Such an ADD must not run
+/// any more, as if it had waited in the dispatcher.
 final class UnreadCalls: Sendable {
   /// A request that is being read.
   struct Place: Hashable, Sendable { fileprivate let number: UInt64 }

@@ -3,12 +3,14 @@ package import PluginKit
 
 /// Work that no client waits for, and when it is due.
 ///
-/// What a dead daemon left half done, deletions whose backend was down, results that nobody has got, attachments whose
-/// namespace has died, and spooled DELs. What fails is due again later, at first after a second, at last once a minute.
+/// What a dead daemon left half done, deletions whose backend was down, results that nobody has
+/// got, attachments whose namespace has died, and spooled DELs. What fails is due again later, at
+/// first after a second, at last once a minute.
 package final class Backlog: Sendable {
   /// A piece of work; the same piece is listed once.
   package enum Task: Hashable, Sendable {
-    /// What the record says: an ADD that did not end well is undone, a DEL that had begun is brought to its end.
+    /// What the record says: an ADD that did not end well is undone, a DEL that had begun is
+    /// brought to its end.
     case finish(AttachmentKey)
     /// The ADD of this request is undone, because its client did not get the result.
     case undoUnread(AttachmentKey, requestID: String)

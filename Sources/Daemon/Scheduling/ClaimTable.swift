@@ -1,8 +1,9 @@
 /// The claims of the calls that run, and what some of them ask for besides.
 ///
-/// Nobody waits for ever, by three rules. A call that has not begun holds nothing. A running one asks
-/// once for more and gets all of it or nothing; while it waits it holds what it began with, and that is
-/// never what another one asks for. What is asked for goes before calls that have not begun.
+/// Nobody waits for ever, by three rules. A call that has not begun holds nothing. A running one
+/// asks once for more and gets all of it or nothing; while it waits it holds what it began with,
+/// and that is never what another one asks for. What is asked for goes before calls that have not
+/// begun.
 package struct ClaimTable: Sendable {
   /// How a running call asks for more.
   package enum Manner: Sendable {
@@ -65,7 +66,8 @@ package struct ClaimTable: Sendable {
 
   /// A running call asks for more; ``grant()`` says when it has it.
   ///
-  /// - Returns: false if it must not ask: it does not run, waits already, or has asked for good before.
+  /// - Returns: false if it must not ask: it does not run, waits already, or has asked for good
+  ///   before.
   package mutating func want(_ id: UInt64, _ more: Claim, _ manner: Manner = .forGood) -> Bool {
     guard let own = claims[id], !wishes.contains(where: { $0.id == id }) else { return false }
     if manner == .forGood, !haveAsked.insert(id).inserted { return false }
@@ -76,7 +78,8 @@ package struct ClaimTable: Sendable {
   /// A call that asked for more waits no longer for it.
   package mutating func withdraw(_ id: UInt64) { wishes.removeAll { $0.id == id } }
 
-  /// Gives to those who asked what is free by now, all or nothing, and in the order in which they asked.
+  /// Gives to those who asked what is free by now, all or nothing, and in the order in which they
+  /// asked.
   ///
   /// - Returns: the calls that got it.
   package mutating func grant() -> [UInt64] {
@@ -119,8 +122,8 @@ package struct ClaimTable: Sendable {
       && !networks.has(anyOf: claim.aloneIn)
   }
 
-  /// The same for a running call, which does not stand in its own way: one that is in a network may ask
-  /// to be alone there.
+  /// The same for a running call, which does not stand in its own way: one that is in a network may
+  /// ask to be alone there.
   private func isFree(_ claim: Claim, but id: UInt64) -> Bool {
     isFree(claim) || !claims.contains { $0.key != id && $0.value.excludes(claim) }
   }

@@ -4,7 +4,8 @@ package import PluginKit
 
 /// A running call's side of the dispatcher.
 ///
-/// It has the call's number alone: a call that had itself would never be let go of, nor its descriptor.
+/// It has the call's number alone: a call that had itself would never be let go of, nor its
+/// descriptor.
 package struct RunningCall: CallPlace {
   let dispatcher: Dispatcher
   let id: UInt64

@@ -4,10 +4,10 @@ import PluginKit
 
 /// Runs calls on a bounded number of threads, none beside one that its claim excludes.
 ///
-/// The calls of one attachment run in the order of their stamps. A call that waits for somebody outside
-/// leaves its place to others. Calls beyond those that may run wait, and beyond those that may wait are
-/// refused. A worker that does not come back from a call is given up: the call is fenced, its place and
-/// its claim are free, and only a DEL may run beside it.
+/// The calls of one attachment run in the order of their stamps. A call that waits for somebody
+/// outside leaves its place to others. Calls beyond those that may run wait, and beyond those that
+/// may wait are refused. A worker that does not come back from a call is given up: the call is
+/// fenced, its place and its claim are free, and only a DEL may run beside it.
 package final class Dispatcher: Sendable {
   /// How long the dispatcher bears with a call, in milliseconds.
   package struct Patience: Sendable {
@@ -127,7 +127,8 @@ package final class Dispatcher: Sendable {
     }
   }
 
-  /// A worker's life: it takes what may run, sees to it that somebody takes what else may run, and sleeps.
+  /// A worker's life: it takes what may run, sees to it that somebody takes what else may run, and
+  /// sleeps.
   private func work() {
     while true {
       switch state.withLock({ $0.turn(Self.maximumIdle) }) {
@@ -152,7 +153,8 @@ package final class Dispatcher: Sendable {
 // MARK: - Looking after calls
 
 extension Dispatcher {
-  /// Answers the calls whose deadline has passed, and gives up the workers that do not come back; to be called now and then.
+  /// Answers the calls whose deadline has passed, and gives up the workers that do not come back;
+  /// to be called now and then.
   package func lookAfter() {
     for job in removeWaiting(where: { $0.deadline.isOver }) { job.work.refuse(.expired) }
     let now = KernelClock.monotonic
@@ -177,7 +179,8 @@ extension Dispatcher {
     return removed
   }
 
-  /// Ends the ADDs of an attachment that a DEL makes pointless: those that wait never run, those that run are cancelled.
+  /// Ends the ADDs of an attachment that a DEL makes pointless: those that wait never run, those
+  /// that run are cancelled.
   ///
   /// - Parameters:
   ///   - attachment: the DEL's.
@@ -191,7 +194,8 @@ extension Dispatcher {
     for job in running { job.work.cancel() }
   }
 
-  /// Ends a call whose client hung up: one that waits never runs, a running ADD is cancelled; a DEL is done all the same.
+  /// Ends a call whose client hung up: one that waits never runs, a running ADD is cancelled; a DEL
+  /// is done all the same.
   package func clientLeft(_ id: UInt64) {
     for job in removeWaiting(where: { $0.id == id && $0.kind != .delete }) {
       job.work.refuse(.clientGone)

@@ -111,14 +111,16 @@ struct DispatcherState: Sendable {
 
   /// The first call that may run now.
   private func next() -> Int? {
-    // Without a place for those who wait it is not worth a look: there may be thousands after a crash.
+    // Without a place for those who wait it is not worth a look: there may be thousands after a
+    // crash.
     if !lanes.haveWork { return nil }
     var busy: Set<String> = []
     var blockedNetworks: Set<String> = []
     let hanging = hung.values.reduce(into: Set()) { $0.formUnion($1.claim.attachments) }
     for (index, job) in waiting.enumerated() {
       let claim = job.claim
-      // Beside a call that hangs only DEL runs, and what waits for the hanging one keeps no DEL waiting.
+      // Beside a call that hangs only DEL runs, and what waits for the hanging one keeps no DEL
+      // waiting.
       if job.kind != .delete, !claim.attachments.isDisjoint(with: hanging) { continue }
       if lanes.hasPlace(job.kind.lane), claim.attachments.isDisjoint(with: busy),
         claim.networks.isDisjoint(with: blockedNetworks),
@@ -263,7 +265,8 @@ extension DispatcherState {
     return late
   }
 
-  /// Fences the calls whose workers should have come back long ago, and frees their places and all that they claim.
+  /// Fences the calls whose workers should have come back long ago, and frees their places and all
+  /// that they claim.
   mutating func giveUp(_ now: UInt64, _ milliseconds: Int) -> [Job] {
     let lost = running.values.filter { job in
       Self.isPast(job.work.progress.limit, milliseconds, now)

@@ -29,7 +29,8 @@ struct Lanes: Sendable {
   func hasPlace(_ lane: Job.Lane) -> Bool {
     let now = self[lane]
     if now.placesTaken >= places(lane) { return false }
-    // Clients' calls are bounded when they are taken on. Nobody bounds the others, and each has a thread.
+    // Clients' calls are bounded when they are taken on. Nobody bounds the others, and each has a
+    // thread.
     return lane == .clients || now.running < 4 * max(1, maximumConcurrent)
   }
 

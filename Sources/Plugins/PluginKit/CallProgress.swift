@@ -18,7 +18,8 @@ package protocol CallPlace: Sendable {
   func giveBackLock(_ lock: String)
 }
 
-/// What a running call is doing, for deadline errors, metrics and those who watch; and the way to fence it.
+/// What a running call is doing, for deadline errors, metrics and those who watch; and the way to
+/// fence it.
 public final class CallProgress: Sendable {
   /// One step that has ended.
   public struct Step: Equatable, Sendable {
@@ -51,7 +52,8 @@ public final class CallProgress: Sendable {
   /// The steps that have ended, in order.
   public var finished: [Step] { state.withLock { $0.finished } }
 
-  /// CLOCK_MONOTONIC nanoseconds when the work at hand has to be over; who is much later does not come back.
+  /// CLOCK_MONOTONIC nanoseconds when the work at hand has to be over; who is much later does not
+  /// come back.
   public var limit: UInt64 { state.withLock { $0.limit } }
 
   /// Says when the work that begins now has to be over.
@@ -59,7 +61,8 @@ public final class CallProgress: Sendable {
     state.withLock { $0.limit = deadline.nanoseconds }
   }
 
-  /// From now on no further step begins: the call was given up, and others may work on its attachment.
+  /// From now on no further step begins: the call was given up, and others may work on its
+  /// attachment.
   public func fence() { state.withLock { $0.isFenced = true } }
 
   /// Whether the call was given up.
@@ -72,8 +75,8 @@ public final class CallProgress: Sendable {
     if isFenced { throw CNIError(.deadline, "given up after step \(current)") }
   }
 
-  /// Says that an earlier call of the attachment hangs in a step: what is removed now may appear once more, so the record must
-  /// stay until that call has come back.
+  /// Says that an earlier call of the attachment hangs in a step: what is removed now may appear
+  /// once more, so the record must stay until that call has come back.
   public func keepRecord() { state.withLock { $0.mustKeepRecord = true } }
 
   /// Whether the record must stay.
@@ -94,7 +97,8 @@ public final class CallProgress: Sendable {
   /// Says who keeps the call's place; without one it has no others beside it.
   package func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
 
-  /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls have the place meanwhile.
+  /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls
+  /// have the place meanwhile.
   ///
   /// A wait within a wait changes nothing.
   public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {

@@ -27,8 +27,9 @@ public final class AddCall<Step: PluginStep>: Sendable {
 
   /// Writes the record with everything that the ADD is going to make, and opens the journal.
   ///
-  /// If the ADD fails afterwards the daemon calls the plugin's `delete` with this record, so a plan names each resource in
-  /// such a way that `delete` can tell whether what it finds is really the attachment's.
+  /// If the ADD fails afterwards the daemon calls the plugin's `delete` with this record, so a plan
+  /// names each resource in such a way that `delete` can tell whether what it finds is really the
+  /// attachment's.
   ///
   /// - Parameters:
   ///   - plan: what the ADD makes, in order.
@@ -94,10 +95,12 @@ public final class PluginCall<Step: PluginStep>: Sendable {
     try progress.waiting(body)
   }
 
-  /// Runs a body while no other call has a lock, in the sense of ``NetworkPlugin/lock(for:)``; waits for those that have it.
+  /// Runs a body while no other call has a lock, in the sense of ``NetworkPlugin/lock(for:)``;
+  /// waits for those that have it.
   ///
-  /// It is for what concerns no call's own attachment for long, such as pod after pod in GC. The body asks for no other lock,
-  /// so two calls cannot wait for each other. A call that has the lock already just goes on.
+  /// It is for what concerns no call's own attachment for long, such as pod after pod in GC. The
+  /// body asks for no other lock, so two calls cannot wait for each other. A call that has the lock
+  /// already just goes on.
   ///
   /// - Parameters:
   ///   - lock: the lock.
@@ -110,10 +113,12 @@ public final class PluginCall<Step: PluginStep>: Sendable {
     try progress.whileAlone(lock, request.deadline, body)
   }
 
-  /// Says, in a `delete`, that the pod is detached but a backend is down that has to forget something too.
+  /// Says, in a `delete`, that the pod is detached but a backend is down that has to forget
+  /// something too.
   ///
-  /// The DEL then succeeds, the record stays in phase `deleting`, and the daemon calls `delete` again, with back-off, until it
-  /// ends without this. Without a record there is nothing to come back to: throw instead.
+  /// The DEL then succeeds, the record stays in phase `deleting`, and the daemon calls `delete`
+  /// again, with back-off, until it ends without this. Without a record there is nothing to come
+  /// back to: throw instead.
   ///
   /// - Parameter reason: what is missing, for the log: `OVSDB is not reachable`.
   public func postpone(_ reason: String) { self.reason.withLock { $0 = reason } }

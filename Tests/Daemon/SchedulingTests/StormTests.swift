@@ -151,7 +151,7 @@ struct StormTests {
   private static let parts = 4
 
   @Test(
-    "in 20 000 storms of sets, leaves, GCs, hot-plugs and DELs no call is stuck, and none runs beside one it excludes",
+    "in 20 000 storms of sets, leaves, GCs, hot-plugs and DELs no call is stuck or runs beside another",
     arguments: 0..<parts)
   func storm(part: Int) async {
     let first = UInt64.random(in: .min ... .max)
