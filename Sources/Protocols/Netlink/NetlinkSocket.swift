@@ -16,7 +16,9 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// The kernel fills at most 32 KiB of a larger buffer with a dump; single messages can be longer.
   private static let usualRoom = 64 << 10
   private static let largestRoom = 4 << 20
-  private static let attempts = 16
+  /// After so many interrupted dumps in a row, the next ones come with pauses between them.
+  private static let attemptsAtOnce = 4
+  private static let longestPause = 50
   /// A batch is sent in pieces, so that the acknowledgements fit the socket's receive buffer.
   private static let mostAtOnce = 32
 
@@ -123,10 +125,10 @@ public struct NetlinkSocket: ~Copyable, Sendable {
 
   /// Asks for all objects of a kind.
   ///
-  /// A dump during which the kernel's tables changed (`NLM_F_DUMP_INTR`) is asked for again, up to 16 times.
+  /// A dump during which the kernel's tables changed (`NLM_F_DUMP_INTR`) is repeated until the deadline.
   ///
   /// - Parameters: as for `get`; the request needs no `NLM_F_DUMP`.
-  /// - Throws: `Errno.again` if the tables never stood still.
+  /// - Throws: `timedOut` with the number of dumps if the tables never stood still.
   public mutating func dump<Value>(
     _ request: MessageBuilder, _ operation: String, _ object: String, deadline: Deadline,
     parse: (NetlinkMessage) throws(WireError) -> Value?
@@ -139,34 +141,70 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     isDump: Bool, _ parse: (NetlinkMessage) throws(WireError) -> Value?
   ) throws(NetlinkError) -> [Value] {
     if request.isTooLong { throw NetlinkError(operation, object, .messageSize) }
-    for _ in 0..<NetlinkSocket.attempts {
-      let question = request.finished(
-        sequence: nextSequence(), acknowledged: false, flags: isDump ? NLM_F_DUMP : 0)
-      try send(question, operation, object, deadline)
-      let wanted = sequence
-      var answer = Answer<Value>(isDump: isDump)
-      while !answer.isComplete {
-        switch try receiveOrCut(operation, object, deadline) {
-        case .nothing: continue
-        case .cut(let length):
-          room = min(max(room, length), NetlinkSocket.largestRoom)
-          answer.isSpoilt = true
-          // The rest of a dump must be read before the kernel begins another.
-          if !isDump { answer.isComplete = true }
-        case .datagram(let datagram):
-          try NetlinkSocket.read(datagram, operation, object) { message throws(WireError) in
-            if message.sequence == wanted { try answer.take(message, parse) }
-          }
+    var interruptions = 0
+    while true {
+      do throws(NetlinkError) {
+        let answer: Answer<Value> = try askOnce(
+          request, operation, object, deadline, isDump: isDump, parse)
+        if !answer.isSpoilt { return answer.values }
+        interruptions += 1
+        try rest(after: interruptions, operation, object, deadline)
+      } catch {
+        guard interruptions > 0, error.errno == .timedOut else { throw error }
+        throw NetlinkError(
+          operation, object, .timedOut, kernelMessage: "interrupted \(interruptions) times")
+      }
+    }
+  }
+
+  /// Asks, and reads one answer to its end; whether it is of use is for the caller to see.
+  private mutating func askOnce<Value>(
+    _ request: MessageBuilder, _ operation: String, _ object: String, _ deadline: Deadline,
+    isDump: Bool, _ parse: (NetlinkMessage) throws(WireError) -> Value?
+  ) throws(NetlinkError) -> Answer<Value> {
+    let question = request.finished(
+      sequence: nextSequence(), acknowledged: false, flags: isDump ? NLM_F_DUMP : 0)
+    try send(question, operation, object, deadline)
+    let wanted = sequence
+    var answer = Answer<Value>(isDump: isDump)
+    while !answer.isComplete {
+      switch try receiveOrCut(operation, object, deadline) {
+      case .nothing: continue
+      case .cut(let length):
+        guard room < NetlinkSocket.largestRoom else {
+          throw NetlinkError(
+            operation, object, .messageSize, kernelMessage: "an answer of \(length) bytes")
+        }
+        room = min(max(room, length), NetlinkSocket.largestRoom)
+        answer.isSpoilt = true
+        // The rest of a dump must be read before the kernel begins another.
+        if !isDump { answer.isComplete = true }
+      case .datagram(let datagram):
+        try NetlinkSocket.read(datagram, operation, object) { message throws(WireError) in
+          if message.sequence == wanted { try answer.take(message, parse) }
         }
       }
-      if let refusal = answer.refusal {
-        throw NetlinkError(
-          operation, object, Errno(rawValue: refusal.errorNumber), kernelMessage: refusal.message)
-      }
-      if !answer.isSpoilt { return answer.values }
     }
-    throw NetlinkError(
-      operation, object, .again, kernelMessage: "interrupted \(NetlinkSocket.attempts) times")
+    if let refusal = answer.refusal {
+      throw NetlinkError(
+        operation, object, Errno(rawValue: refusal.errorNumber), kernelMessage: refusal.message)
+    }
+    return answer
+  }
+
+  /// Leaves the kernel's tables time to stand still, longer after each interrupted dump.
+  private func rest(
+    after interruptions: Int, _ operation: String, _ object: String, _ deadline: Deadline
+  ) throws(NetlinkError) {
+    let excess = interruptions - NetlinkSocket.attemptsAtOnce
+    guard excess > 0 else { return }
+    let pause = min(excess, NetlinkSocket.longestPause)
+    var nothing: [PollEntry] = []
+    do throws(SystemError) {
+      try deadline.capped(milliseconds: pause).wait(&nothing, operation, object)
+    } catch {
+      if error.errno != .timedOut { throw NetlinkError(operation, object, error) }
+    }
   }
 
   // MARK: Datagrams
