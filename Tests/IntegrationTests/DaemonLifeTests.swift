@@ -5,7 +5,7 @@ import Testing
 
 /// The daemon's start and end, its directories, its settings and its command line.
 @Suite(.daemonLog) struct DaemonLifeTests {
-  @Test("T48: the socket is private, and so is its directory")
+  @Test("The socket is private, and so is its directory")
   func modes() async throws {
     try await withTestNode { node in
       let socket = try Files.status(node.socket)
@@ -16,7 +16,7 @@ import Testing
     }
   }
 
-  @Test("T49: a socket directory that others may enter is refused and left alone")
+  @Test("A socket directory that others may enter is refused and left alone")
   func openDirectory() async throws {
     try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
       try Files.makeDirectory(node.socketDirectory, permissions: 0o755)
@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  @Test("T49: a socket directory of another owner is refused")
+  @Test("A socket directory of another owner is refused")
   func foreignDirectory() async throws {
     try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
       try Files.makeDirectory(node.socketDirectory)
@@ -39,7 +39,7 @@ import Testing
     }
   }
 
-  @Test("T49: a socket directory that is a mount point is used if it is private, else refused")
+  @Test("A socket directory that is a mount point is used if it is private, else refused")
   func mountPoint() async throws {
     for (permissions, serves) in [(0o755, false), (0o700, true)] as [(UInt32, Bool)] {
       try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
@@ -60,7 +60,7 @@ import Testing
     }
   }
 
-  @Test("T50: an old socket that nobody serves is replaced")
+  @Test("An old socket that nobody serves is replaced")
   func staleSocket() async throws {
     try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
       try Files.makeDirectory(node.socketDirectory)
@@ -70,7 +70,7 @@ import Testing
     }
   }
 
-  @Test("T50: after kill -9 the next daemon serves at the same place")
+  @Test("After kill -9 the next daemon serves at the same place")
   func killed() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -116,8 +116,11 @@ import Testing
     try await withTestNode { node in
       let pod = try await TestPod()
       _ = try await node.stop()
+      let absent = Locked<FakeDaemon?>(try FakeDaemon(node.socket, [], probes: 1000))
       async let called = node.shim("ADD", pod, node.macvlan())
-      await onThread { Clock.pause(milliseconds: 500) }
+      let waits = try await eventually { absent.value?.probes.isEmpty == false }
+      #expect(waits)
+      absent.withLock { $0 = nil }
       try await node.start()
       let run = try await called
       #expect(run.succeeded, "\(run)")

@@ -27,12 +27,16 @@ import Testing
     try await eventually(within: 20_000) { (try? Files.status(path)) != nil }
   }
 
+  private func isStopping(_ node: TestNode) async throws -> Bool {
+    try await eventually { (try? RawHTTP.get("/readyz", node.socket, within: 1000).status) == 500 }
+  }
+
   private func letGo(_ directory: TemporaryDirectory) throws {
     try Files.write(directory("go"), [], mode: [.write, .create])
   }
 
   @Test(
-    "T56: the running ADD ends well, DEL is served meanwhile, /readyz says 500, and the exit is 0")
+    "The running ADD ends well, DEL is served meanwhile, /readyz says 500, and the exit is 0")
   func running() async throws {
     let directory = try TemporaryDirectory()
     try await withTestNode(try options(directory)) { node in
@@ -43,10 +47,7 @@ import Testing
       #expect(try await exists(directory("runs")))
       let process = try #require(node.daemon)
       process.signal(.terminate)
-      let isStopping = try await eventually {
-        (try? RawHTTP.get("/readyz", node.socket, within: 1000).status) == 500
-      }
-      #expect(isStopping)
+      #expect(try await isStopping(node))
       #expect(try await node.http("GET", "/healthz").status == 200)
       try await node.delete(old, node.macvlan())
       #expect(try await old.network.links() == [])
@@ -70,10 +71,14 @@ import Testing
       async let adding = node.shim("ADD", pod, slow)
       #expect(try await exists(directory("runs")))
       async let waiting = node.shim("ADD", next, node.macvlan())
-      await onThread { Clock.pause(milliseconds: 300) }
+      let isWaiting = try await eventually {
+        try RawHTTP.get("/metrics", node.socket, within: 5000).text
+          .contains("\ncnid_requests_queued 1\n")
+      }
+      #expect(isWaiting)
       let process = try #require(node.daemon)
       process.signal(.terminate)
-      await onThread { Clock.pause(milliseconds: 300) }
+      #expect(try await isStopping(node))
       try letGo(directory)
       #expect(try await process.ended() == .exited(0))
       try await node.start()

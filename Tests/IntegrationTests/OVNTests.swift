@@ -110,7 +110,7 @@ struct OVNTests {
       let pod = try await TestPod()
       let before = try await cloud.state([pod])
       let network = cloud.network(0).setting(
-        "daemonTimeout", .number(JSONNumber(Program.patience == 1 ? 5 : 20)))
+        "daemonTimeout", .number(JSONNumber(min(60, 5 * Program.patience))))
       let run = try await cloud.here.node.shim("ADD", pod, network)
       #expect(run.code == 105 && run.message == "deadline passed in step ovs.awaitFlows", "\(run)")
       #expect(run.details?.contains("default_\(pod.containerID)") == true, "\(run)")

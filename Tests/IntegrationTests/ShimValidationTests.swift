@@ -6,7 +6,7 @@ import Testing
 /// What the shim refuses by itself: the checks of the CNI skeleton, their order, codes and texts.
 @Suite struct ShimValidationTests {
   @Test(
-    "T1: a missing variable is named, code 4",
+    "A missing variable is named, code 4",
     arguments: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"])
   func missingVariable(name: String) async throws {
     let result = try await ShimCall("ADD", [name: nil]).run()
@@ -15,14 +15,14 @@ import Testing
     #expect(result.message == "required env variables [\(name)] missing")
   }
 
-  @Test("T1: an empty variable is a missing one")
+  @Test("An empty variable is a missing one")
   func emptyVariable() async throws {
     let result = try await ShimCall("ADD", ["CNI_IFNAME": ""]).run()
     #expect(result.code == 4)
     #expect(result.message == "required env variables [CNI_IFNAME] missing")
   }
 
-  @Test("T2: all missing variables are named at once")
+  @Test("All missing variables are named at once")
   func missingVariables() async throws {
     let result = try await ShimCall(
       "ADD", ["CNI_NETNS": nil, "CNI_IFNAME": nil, "CNI_PATH": nil]
@@ -31,7 +31,7 @@ import Testing
     #expect(result.message == "required env variables [CNI_NETNS,CNI_IFNAME,CNI_PATH] missing")
   }
 
-  @Test("T3: CNI_ARGS may be missing")
+  @Test("CNI_ARGS may be missing")
   func noArguments() async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.response(200, Array(#"{"Result":{}}"#.utf8))])
@@ -40,7 +40,7 @@ import Testing
     #expect(fake.requests.first?.json?.at("env", "CNI_ARGS") == nil)
   }
 
-  @Test("T4: DEL may come without CNI_NETNS")
+  @Test("DEL may come without CNI_NETNS")
   func deleteWithoutNamespace() async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.response(200, [])])
@@ -49,7 +49,7 @@ import Testing
     #expect(fake.requests.count == 1)
   }
 
-  @Test("T5: a container id with other characters is refused, also before what else is missing")
+  @Test("A container id with other characters is refused, also before what else is missing")
   func containerID() async throws {
     let result = try await ShimCall(
       "ADD", ["CNI_CONTAINERID": "some-%%container-id", "CNI_PATH": nil]
@@ -59,7 +59,7 @@ import Testing
     #expect(result.details == "some-%%container-id")
   }
 
-  @Test("T6: an interface name of 16 bytes is too long")
+  @Test("An interface name of 16 bytes is too long")
   func longInterfaceName() async throws {
     let result = try await ShimCall("ADD", ["CNI_IFNAME": "1234567890123456"]).run()
     #expect(result.code == 4)
@@ -67,7 +67,7 @@ import Testing
     #expect(result.details == "interface name should be less than 16 characters")
   }
 
-  @Test("T7: an interface is not called . or ..", arguments: [".", ".."])
+  @Test("An interface is not called . or ..", arguments: [".", ".."])
   func dots(name: String) async throws {
     let result = try await ShimCall("ADD", ["CNI_IFNAME": name]).run()
     #expect(result.code == 4)
@@ -75,7 +75,7 @@ import Testing
   }
 
   @Test(
-    "T8: an interface name holds no slash, colon or white space",
+    "An interface name holds no slash, colon or white space",
     arguments: ["test/test", "test:test", "test test", "test\ttest", "te\u{A0}st", "te\u{3000}st"])
   func separators(name: String) async throws {
     let result = try await ShimCall("ADD", ["CNI_IFNAME": name]).run()
@@ -83,7 +83,7 @@ import Testing
     #expect(result.message == "interface name contains / or : or whitespace characters")
   }
 
-  @Test("T11: an unknown version is refused with the list of known ones")
+  @Test("An unknown version is refused with the list of known ones")
   func unknownVersion() async throws {
     let result = try await ShimCall().with("cniVersion", "9.8.7").run()
     #expect(result.code == 1)
@@ -93,7 +93,7 @@ import Testing
   }
 
   @Test(
-    "T12, T13: a version that does not know the verb is refused",
+    "A version that does not know the verb is refused",
     arguments: [("CHECK", "0.3.0"), ("GC", "0.3.0"), ("STATUS", "1.0.0")])
   func oldVersion(command: String, version: String) async throws {
     let result = try await ShimCall(command).with("cniVersion", .string(version)).run()
@@ -101,13 +101,13 @@ import Testing
     #expect(result.message == "config version does not allow \(command)")
   }
 
-  @Test("T14: a version that is none is a decoding error")
+  @Test("A version that is none is a decoding error")
   func garbledVersion() async throws {
     let result = try await ShimCall("CHECK").with("cniVersion", "adsfsadf").run()
     #expect(result.code == 6)
   }
 
-  @Test("T15: a network name with other characters is refused")
+  @Test("A network name with other characters is refused")
   func networkName() async throws {
     let result = try await ShimCall().with("name", "te%%st").run()
     #expect(result.code == 7)
@@ -115,20 +115,20 @@ import Testing
     #expect(result.details == "te%%st")
   }
 
-  @Test("T16: a network has a name")
+  @Test("A network has a name")
   func noNetworkName() async throws {
     let result = try await ShimCall().with("name", nil).run()
     #expect(result.code == 7)
     #expect(result.message == "missing network name")
   }
 
-  @Test("T16: the name is looked at even for a command that nobody knows")
+  @Test("The name is looked at even for a command that nobody knows")
   func nameBeforeCommand() async throws {
     let result = try await ShimCall("NOPE").with("name", nil).run()
     #expect(result.message == "missing network name")
   }
 
-  @Test("T17: a command that nobody knows is named")
+  @Test("A command that nobody knows is named")
   func unknownCommand() async throws {
     let result = try await ShimCall("NOPE").run()
     #expect(result.status == .exited(1))
@@ -137,7 +137,7 @@ import Testing
   }
 
   @Test(
-    "T19: VERSION answers at once whatever standard input is",
+    "VERSION answers at once whatever standard input is",
     arguments: ["<&-", "< <(sleep 20)", "</dev/null"])
   func version(redirection: String) async throws {
     var call = ShimCall("VERSION")
@@ -146,10 +146,10 @@ import Testing
     #expect(result.succeeded, "\(result)")
     let versions = #"["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]"#
     #expect(result.text == #"{"cniVersion":"1.1.0","supportedVersions":"# + versions + "}\n")
-    #expect(result.milliseconds < 3000)
+    #expect(result.milliseconds < 3000 * Program.patience)
   }
 
-  @Test("T20: without a command it says what it is, on standard error, and succeeds")
+  @Test("Without a command it says what it is, on standard error, and succeeds")
   func about() async throws {
     var call = ShimCall()
     call.environment = [:]
@@ -162,7 +162,7 @@ import Testing
   }
 
   @Test(
-    "T21: standard input that cannot be read is an I/O error", arguments: ["< /", "<&-"])
+    "Standard input that cannot be read is an I/O error", arguments: ["< /", "<&-"])
   func unreadableInput(redirection: String) async throws {
     let result = try await ShimCall().run(redirected: redirection)
     #expect(result.status == .exited(1))
@@ -171,7 +171,7 @@ import Testing
   }
 
   @Test(
-    "T21: standard input that is no configuration is a decoding error", arguments: ["", "{", "[]"])
+    "Standard input that is no configuration is a decoding error", arguments: ["", "{", "[]"])
   func garbledInput(text: String) async throws {
     let environment = ShimCall().environment
     let result = try await Program.run(
@@ -182,7 +182,7 @@ import Testing
   }
 
   @Test(
-    "T24: GC and STATUS need no container, namespace and interface", arguments: ["GC", "STATUS"])
+    "GC and STATUS need no container, namespace and interface", arguments: ["GC", "STATUS"])
   func fewVariables(command: String) async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.response(200, [])])

@@ -3,7 +3,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// Namespaces, records and state directories that are not as they were left (design: attachments survive everything).
+/// Namespaces, records and state directories that are not as they were left.
 @Suite(.daemonLog) struct SurvivalTests {
   @Test("After a reboot the leases of the old boot's attachments go, and nobody else's thing does")
   func reboot() async throws {

@@ -37,6 +37,12 @@ extension JSONValue {
     return .object(object)
   }
 
+  /// A copy of an object with several members set; nil removes one.
+  public func setting(_ changes: [String: JSONValue?]) -> JSONValue {
+    // In the order of the keys, so that the bytes are the same each time.
+    changes.keys.sorted().reduce(self) { $0.setting($1, changes[$1] ?? nil) }
+  }
+
   /// Its compact bytes.
   public var bytes: [UInt8] { encoded(.compact) }
 

@@ -18,6 +18,12 @@ public struct Mutator: Sendable {
     self.tokens = tokens.isEmpty ? [[0], [0xFF]] : tokens
   }
 
+  /// Texts instead of bytes.
+  public init(seed: UInt64, texts: [String], words: [String]) {
+    self.init(
+      seed: seed, corpus: texts.map { Array($0.utf8) }, tokens: words.map { Array($0.utf8) })
+  }
+
   /// The next number, by SplitMix64.
   public mutating func number() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15

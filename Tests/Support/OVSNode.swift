@@ -18,16 +18,13 @@ public struct OVSNode: Sendable {
 
   /// A network configuration for the shim: bridge `br0`, host-local 10.1.2.0/24; members are set or, for nil, removed.
   public func network(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
-    var configuration: JSONValue = [
+    let configuration: JSONValue = [
       "cniVersion": "1.1.0", "name": "pods", "type": "cni-shim", "plugin": "ovs", "bridge": "br0",
       "daemonSocketDir": .string(node.socketDirectory), "daemonTimeout": 30,
       "socket_file": .string(ovs.address),
       "ipam": ["type": "host-local", "subnet": "10.1.2.0/24"],
     ]
-    for key in changes.keys.sorted() {
-      configuration = configuration.setting(key, changes[key] ?? nil)
-    }
-    return configuration
+    return configuration.setting(changes)
   }
 
   /// A network without addresses.
@@ -68,14 +65,12 @@ public struct OVSNode: Sendable {
   public func leftovers(
     since before: State, _ pods: [TestPod] = [], within milliseconds: Int = 5000
   ) async throws -> [String] {
-    let deadline = Deadline.after(milliseconds: milliseconds * Program.patience)
-    while true {
+    try await settled(within: milliseconds) {
       let now = try await state(pods)
       var left = Snapshot.difference(before.snapshot, now.snapshot, process: false)
       if now.ports != before.ports { left.append("ports: \(before.ports) -> \(now.ports)") }
       if now.queues != before.queues { left.append("queues: \(before.queues) -> \(now.queues)") }
-      if left.isEmpty || deadline.isOver { return left }
-      await onThread { Clock.pause(milliseconds: 50) }
+      return left
     }
   }
 

@@ -76,14 +76,16 @@ public enum Program {
   /// that Open vSwitch wants of one.
   public static let hasFullKernel = environment["CNI_KERNEL"] == "1"
 
-  /// How many times slower the machine is than others (`$CNI_TEST_SLOWNESS`): an emulated one is.
-  private static let slowness = environment["CNI_TEST_SLOWNESS"].flatMap { Int($0) } ?? 1
+  /// How many times slower everything is here than elsewhere, always: under a sanitizer, or on an emulated machine
+  /// (`$CNI_TEST_SLOWNESS`).
+  public static let slowness =
+    (sanitizer == nil ? 1 : 5) * max(environment["CNI_TEST_SLOWNESS"].flatMap { Int($0) } ?? 1, 1)
 
-  /// How many times longer than usual something may take.
-  public static let patience = (sanitizer == nil ? 1 : 5) * max(slowness, 1)
+  /// How many times longer than usual something may take, on this machine as busy as it is now.
+  public static var patience: Int { slowness * Slowness.factor }
 
   /// So many rounds, or a tenth where everything is slow.
-  public static func rounds(_ count: Int) -> Int { patience == 1 ? count : count / 10 }
+  public static func rounds(_ count: Int) -> Int { slowness == 1 ? count : count / 10 }
 
   /// What a program that is built with a sanitizer must have in its environment, so that its reports are found.
   static let sanitizerEnvironment = environment.filter {

@@ -124,11 +124,8 @@ extension TestNode {
     since before: Snapshot, _ pods: [TestPod] = [], process: Bool = false,
     within milliseconds: Int = 5000
   ) async throws -> [String] {
-    let deadline = Deadline.after(milliseconds: milliseconds)
-    while true {
-      let left = Snapshot.difference(before, try await snapshot(pods), process: process)
-      if left.isEmpty || deadline.isOver { return left }
-      await onThread { Clock.pause(milliseconds: 50) }
+    try await settled(within: milliseconds) {
+      Snapshot.difference(before, try await snapshot(pods), process: process)
     }
   }
 }

@@ -17,6 +17,8 @@ public final class TestNode: Sendable {
     public var environment: [String: String] = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]
     /// A shell command that runs before every `cnid` in its mount namespace; nil for none.
     public var preparation: String?
+    /// The daemon's file.
+    public var program = Program.daemon
     /// Whether `cnid` is started and waited for.
     public var startsDaemon: Bool
 
@@ -100,16 +102,17 @@ public final class TestNode: Sendable {
   /// - Parameters:
   ///   - arguments: further arguments.
   ///   - preparation: a shell command that runs after that of the options; nil for none.
-  ///   - program: its file.
+  ///   - program: its file; nil for that of the options.
   ///   - listener: a listening socket that it is handed as systemd does; nil for none.
   /// - Returns: the running daemon.
   /// - Throws: when it could not be started.
   @discardableResult
   public func launch(
     _ arguments: [String] = [], through preparation: String? = nil,
-    program: String = Program.daemon, listener: Int32? = nil
+    program: String? = nil, listener: Int32? = nil
   ) async throws -> RunningProcess {
-    var command = [program, "--config", settingsFile] + options.arguments + arguments
+    var command =
+      [program ?? options.program, "--config", settingsFile] + options.arguments + arguments
     var preparations = [options.preparation, preparation].compactMap { $0 }
     if listener != nil {
       preparations.append("exec 3<&0 </dev/null && export LISTEN_FDS=1 LISTEN_PID=$$")
@@ -157,15 +160,14 @@ extension TestNode {
   /// - Parameter changes: members that are set; nil removes one.
   /// - Returns: `cniVersion` 1.1.0, name `pods`, master `uplink`, host-local 10.1.2.0/24.
   public func macvlan(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
-    var configuration: JSONValue = [
+    let timeout = JSONNumber(min(20 * Program.patience, 300))
+    let configuration: JSONValue = [
       "cniVersion": "1.1.0", "name": "pods", "type": "cni-shim", "plugin": "macvlan",
-      "daemonSocketDir": .string(socketDirectory), "daemonTimeout": 20, "master": "uplink",
+      "daemonSocketDir": .string(socketDirectory), "daemonTimeout": .number(timeout),
+      "master": "uplink",
       "ipam": ["type": "host-local", "subnet": "10.1.2.0/24"],
     ]
-    for key in changes.keys.sorted() {
-      configuration = configuration.setting(key, changes[key] ?? nil)
-    }
-    return configuration
+    return configuration.setting(changes)
   }
 
   /// Calls the real shim as a container runtime does.
@@ -186,6 +188,22 @@ extension TestNode {
     try await network.run(
       [Program.shim], environment: pod.environment(command, ifname: ifname, changes),
       input: configuration.bytes, within: milliseconds)
+  }
+
+  /// Calls the real shim and does not wait for its end.
+  public func startShim(
+    _ command: String, _ pod: TestPod, _ configuration: JSONValue, _ changes: [String: String?]
+  ) async throws -> RunningProcess {
+    let input = directory("input-\(try Unique.word())")
+    try Files.write(input, configuration.bytes, mode: [.write, .create])
+    var environment = pod.environment(command, changes)
+    environment["PATH"] = "/usr/bin:/bin"
+    let (variables, log, network) = (environment, directory("shim.log"), network)
+    return try await onThread {
+      try RunningProcess(
+        ["/bin/sh", "-c", "exec \(Program.shim) < \(input)"], environment: variables, log: log,
+        in: network)
+    }
   }
 
   /// ADD that must succeed.

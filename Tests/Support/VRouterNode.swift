@@ -33,7 +33,7 @@ public struct VRouterNode: Sendable {
 
   // MARK: Configuration
 
-  /// The configuration of the specification's section 6.1.
+  /// A network's configuration with the agent's address and directories.
   ///
   /// - Parameters:
   ///   - contrail: members of `contrail` that are set or, for nil, removed.
@@ -155,8 +155,7 @@ public struct VRouterNode: Sendable {
   public func leftovers(
     since before: State, _ pods: [TestPod] = [], within milliseconds: Int = 5000
   ) async throws -> [String] {
-    let deadline = Deadline.after(milliseconds: milliseconds * Program.patience)
-    while true {
+    try await settled(within: milliseconds) {
       let now = try await state(pods)
       var left = Snapshot.difference(before.snapshot, now.snapshot, process: false)
       let lists = [
@@ -165,8 +164,7 @@ public struct VRouterNode: Sendable {
       ]
       for (what, old, new) in lists where old != new { left.append("\(what): \(old) -> \(new)") }
       left += agent.violations
-      if left.isEmpty || deadline.isOver { return left }
-      await onThread { Clock.pause(milliseconds: 50) }
+      return left
     }
   }
 

@@ -75,9 +75,8 @@ package final class ServiceManager: Sendable {
   /// Feeds the watchdog if half of its time has passed since the last time.
   ///
   /// To be called often, and only while the daemon makes progress.
-  package func feedWatchdog() {
+  package func feedWatchdog(_ now: UInt64 = KernelClock.monotonic) {
     guard let watchdogTime else { return }
-    let now = KernelClock.monotonic
     let isDue = state.withLock { state in
       guard now &- state.lastFed >= watchdogTime / 2 else { return false }
       state.lastFed = now

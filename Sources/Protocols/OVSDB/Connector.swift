@@ -11,37 +11,29 @@ struct Connector {
 
   private let session: Session
 
-  /// For connecting, reading the schema and copying the tables.
-  private static let tryMilliseconds = 10_000
-  /// The silence after which the server is asked, and the time it has for an answer.
-  private static let silence: UInt64 = 5_000_000_000
-  private static let shortestPause = 100
-  private static let longestPause = 5000
-
   init(_ session: Session) { self.session = session }
 
   /// Runs until nobody needs a connection.
   func run() {
-    var pause = Self.shortestPause
+    var pauses = RetryPauses(session.time)
     repeat {
       _ = session.takeWantedTry()
       do throws(Broken) {
         var line = try connect()
-        pause = Self.shortestPause
+        pauses.reset()
         session.lost(cause: serve(&line).cause)
       } catch {
         session.failed(cause: error.cause)
       }
-    } while session.goesOn() && rest(&pause)
+    } while session.goesOn() && rest(&pauses)
   }
 
   /// Waits before the next try, unless somebody wants it now.
   ///
   /// - Returns: whether there is to be one.
-  private func rest(_ pause: inout Int) -> Bool {
+  private func rest(_ pauses: inout RetryPauses) -> Bool {
+    let pause = pauses.next(isOutageShort: session.isOutageShort)
     let end = Deadline.after(milliseconds: pause, cancellation: session.closing)
-    // In a short outage callers wait for its end.
-    if !session.isOutageShort { pause = min(pause * 2, Self.longestPause) }
     while true {
       if session.takeWantedTry() { return true }
       do throws(SystemError) {
@@ -58,7 +50,7 @@ struct Connector {
 
   private func connect() throws(Broken) -> Line {
     let deadline = Deadline.after(
-      milliseconds: Self.tryMilliseconds, cancellation: session.closing)
+      milliseconds: session.time.tryMilliseconds, cancellation: session.closing)
     let socket: FileDescriptor
     do throws(SystemError) {
       switch session.address {
@@ -119,28 +111,26 @@ struct Connector {
 
   /// Reads what comes and writes what waits, until the connection is of no use any more.
   private func serve(_ line: inout Line) -> Broken {
-    var heard = KernelClock.monotonic
-    var asked: UInt64?
+    var silence = Silence(limit: session.time.silence, now: KernelClock.monotonic)
     do throws(Broken) {
       // What came together with the last answer of `connect`.
       try handle(line.takeMessages())
       while true {
         if let cause = session.breakingCause { throw Broken(cause) }
-        let silent = asked ?? heard
-        let end = Deadline(
-          nanoseconds: silent.addingReportingOverflow(Self.silence).partialValue,
-          cancellation: session.closing)
+        let end = Deadline(nanoseconds: silence.end, cancellation: session.closing)
         let seen = try wait(line.descriptor, end)
         if seen.contains(.write) || seen.isEmpty { session.flush() }
-        if seen.isEmpty, end.remainingMilliseconds == 0 {
-          if asked != nil { throw Broken("no answer for \(Self.silence / 1_000_000_000) s") }
-          asked = KernelClock.monotonic
-          session.post(Message.request("echo", [], id: 0))
+        if seen.isEmpty {
+          switch silence.due(now: KernelClock.monotonic) {
+          case .nothing: break
+          case .ask: session.post(Message.request("echo", [], id: 0))
+          case .giveUp:
+            throw Broken("no answer for \(session.time.silence / 1_000_000_000) s")
+          }
         }
         guard !seen.subtracting(.write).isEmpty else { continue }
         try line.read()
-        heard = KernelClock.monotonic
-        asked = nil
+        silence.broken(now: KernelClock.monotonic)
         try handle(line.takeMessages())
       }
     } catch {

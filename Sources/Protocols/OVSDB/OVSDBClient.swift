@@ -31,15 +31,23 @@ public final class OVSDBClient: Sendable {
   ///   - monitoring: by table, the columns to keep a copy of; what the server's schema lacks is left out.
   ///   - log: told of a connection made or lost, on the thread that notices; must not call the client.
   /// - Throws: `failed` when there are no descriptors left.
-  public init(
+  public convenience init(
     _ address: OVSDBAddress, database: String, monitoring: [String: [String]] = [:],
     log: @escaping @Sendable (OVSDBEvent) -> Void = { _ in }
+  ) throws(OVSDBError) {
+    try self.init(
+      address, database: database, monitoring: monitoring, time: ConnectionTime(), log: log)
+  }
+
+  init(
+    _ address: OVSDBAddress, database: String, monitoring: [String: [String]],
+    time: ConnectionTime, log: @escaping @Sendable (OVSDBEvent) -> Void
   ) throws(OVSDBError) {
     self.address = address
     self.database = database
     do throws(SystemError) {
       session = try Session(
-        address: address, database: database, monitoring: monitoring, log: log)
+        address: address, database: database, monitoring: monitoring, time: time, log: log)
     } catch {
       throw .failed(error)
     }

@@ -7,7 +7,8 @@ final class Session: Sendable {
   let database: String
   let monitoring: [String: [String]]
   let log: @Sendable (OVSDBEvent) -> Void
-  let state = Mutex(State())
+  let time: ConnectionTime
+  let state: Mutex<State>
   /// The copy; none without a connection; its lock and the other one are never held together.
   let replica = Mutex<OVSDBReplica?>(nil)
   /// Ends the waits of the connection's thread for good.
@@ -15,17 +16,16 @@ final class Session: Sendable {
   /// Wakes the connection's thread: there is output, a try is wanted, or nobody waits any more.
   let work: EventDescriptor
 
-  /// How long an outage may be for a call to wait until it is over.
-  static let patience: UInt64 = 2_000_000_000
-
   init(
-    address: OVSDBAddress, database: String, monitoring: [String: [String]],
+    address: OVSDBAddress, database: String, monitoring: [String: [String]], time: ConnectionTime,
     log: @escaping @Sendable (OVSDBEvent) -> Void
   ) throws(SystemError) {
     self.address = address
     self.database = database
     self.monitoring = monitoring
+    self.time = time
     self.log = log
+    state = Mutex(State(patience: time.patience))
     closing = try Cancellation()
     work = try EventDescriptor()
   }
@@ -61,7 +61,8 @@ final class Session: Sendable {
     let waiter = try makeWaiter()
     let failures = try enrol(waiter, wantsTry: true)
     defer { dismiss(waiter) }
-    let end = waitsOut ? deadline : deadline.capped(milliseconds: Int(Self.patience / 1_000_000))
+    let patience = Int(clamping: time.patience / 1_000_000)
+    let end = waitsOut ? deadline : deadline.capped(milliseconds: patience)
     while true {
       waiter.reset()
       let (phase, cause, isHopeless) = state.withLock { state in

@@ -31,6 +31,7 @@ extension Session {
   enum Phase { case down, up, breaking, closed }
 
   struct State: ~Copyable {
+    let patience: UInt64
     var phase = Phase.down
     /// Open while up or breaking.
     var socket: FileDescriptor?
@@ -49,6 +50,8 @@ extension Session {
     var cause = ""
     /// CLOCK_MONOTONIC when the connection was lost, or the first try failed.
     var downSince: UInt64?
+
+    init(patience: UInt64) { self.patience = patience }
   }
 }
 
@@ -56,7 +59,7 @@ extension Session.State {
   /// Whether it is too early to tell callers that there is no connection.
   var isOutageShort: Bool {
     guard let downSince else { return true }
-    return KernelClock.monotonic &- downSince < Session.patience
+    return KernelClock.monotonic &- downSince < patience
   }
 
   /// Writes what waited and then a message, as much as the socket takes; the rest waits.

@@ -121,15 +121,11 @@ extension VRouter {
     milliseconds: Int, _ deadline: Deadline, _ operation: String
   ) throws(VRouterError) -> Bool {
     guard deadline.remainingMilliseconds > milliseconds else { return false }
-    var nothing: [PollEntry] = []
     do throws(SystemError) {
-      try deadline.capped(milliseconds: milliseconds).wait(&nothing, "pause")
+      try time.pause(milliseconds, deadline)
     } catch {
-      switch error.errno {
-      case .timedOut: return true
-      case .cancelled: throw VRouterError(.cancelled, operation: operation)
-      default: throw VRouterError(.failed(error), operation: operation)
-      }
+      let isCancelled = error.errno == .cancelled
+      throw VRouterError(isCancelled ? .cancelled : .failed(error), operation: operation)
     }
     return true
   }

@@ -11,6 +11,8 @@ public struct VRouter: Sendable {
   public let files: PortFiles
   let pollMilliseconds: Int
   let pollRetries: Int
+  /// What lasts; only tests change it.
+  var time = AgentTime()
   private let client: HTTPClient
   private let requests: RequestLog
 
@@ -80,10 +82,23 @@ public struct VRouter: Sendable {
   }
 }
 
-extension VRouter {
-  /// How long one request may take with its answer, in milliseconds, however late the deadline is.
-  static let requestMilliseconds = 5000
+/// How long the client waits, and how.
+struct AgentTime: Sendable {
+  /// How long one request may take with its answer, however late the deadline is.
+  var requestMilliseconds = 5000
+  /// Pauses; throws `cancelled` if the deadline's cancellation was used meanwhile.
+  var pause: @Sendable (_ milliseconds: Int, Deadline) throws(SystemError) -> Void = {
+    milliseconds, deadline throws(SystemError) in
+    var nothing: [PollEntry] = []
+    do throws(SystemError) {
+      try deadline.capped(milliseconds: milliseconds).wait(&nothing, "pause")
+    } catch {
+      if error.errno != .timedOut { throw error }
+    }
+  }
+}
 
+extension VRouter {
   /// Sends a request and waits for its answer, whatever its status.
   func exchange(
     _ method: String, _ path: String, body: [UInt8] = [], _ deadline: Deadline
@@ -104,7 +119,7 @@ extension VRouter {
     let start = KernelClock.monotonic
     do throws(HTTPClientError) {
       let response = try client.send(
-        request, deadline: deadline.capped(milliseconds: Self.requestMilliseconds))
+        request, deadline: deadline.capped(milliseconds: time.requestMilliseconds))
       requests.write(request, "\(response.status)", since: start, answer: response.body)
       return response
     } catch {

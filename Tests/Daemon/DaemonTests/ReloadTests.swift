@@ -64,6 +64,8 @@ struct ReloadTests {
     let daemon = try TestDaemon([RecordingPlugin()])
     try daemon.reload { $0.logLevel = .error }
     #expect(try await daemon.send(CNICall("ADD", container: "quiet")).status == 200)
+    // The answer comes before the call's line in the log.
+    #expect(try await becomes { daemon.server.load.running == 0 })
     try daemon.reload { $0.logLevel = .info }
     #expect(try await daemon.send(CNICall("ADD", container: "loud")).status == 200)
     #expect(try await becomes { daemon.log.contains("loud") })

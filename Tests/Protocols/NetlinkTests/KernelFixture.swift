@@ -3,9 +3,6 @@ import Addresses
 import Netlink
 import TestSupport
 
-/// A deadline that only a broken test reaches.
-var soon: Deadline { .after(seconds: 20 * Program.patience) }
-
 extension TestNamespace {
   /// Runs a body with a socket of the namespace.
   func netlink<Value: Sendable>(

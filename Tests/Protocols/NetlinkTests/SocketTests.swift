@@ -82,7 +82,7 @@ struct SocketTests {
         try socket.apply(.deleteLink(index: try socket.existing("move").index))
         turns += 1
         // With a sanitizer or on a slow machine no dump would ever end between two changes.
-        if Program.patience > 1 { Clock.pause(milliseconds: 10 * Program.patience) }
+        if Program.slowness > 1 { Clock.pause(milliseconds: 10 * Program.slowness) }
       }
       return turns
     }

@@ -1,7 +1,8 @@
 import JSON
 import Linux
-import OVSDB
 import TestSupport
+
+@testable import OVSDB
 
 /// A server of a test's own, for what the real one never does with its bytes.
 ///
@@ -50,11 +51,11 @@ final class FakeServer: Sendable {
   deinit { stop.cancel() }
 
   func client(
-    log: @escaping @Sendable (OVSDBEvent) -> Void = { _ in }
+    time: ConnectionTime = .patient, log: @escaping @Sendable (OVSDBEvent) -> Void = { _ in }
   ) throws -> OVSDBClient {
     try OVSDBClient(
       .unix(path: directory("s")), database: "Example", monitoring: ["T": ["name", "tag"]],
-      log: log)
+      time: time, log: log)
   }
 
   /// An answer that is as it should be.

@@ -68,6 +68,7 @@ struct FramingTests {
       ])
     }
     let client = try server.client()
+    _ = try await onThread { try client.schema(deadline: soon) }
     let given = await transact(client, within: 100).error
     #expect(given == .timedOut("wait for the answer to transact"))
     #expect(try await transact(client).get().first?.count == 2)

@@ -1,6 +1,7 @@
 import Linux
-import OVSDB
 import TestSupport
+
+@testable import OVSDB
 
 /// A real ovsdb-server with one row in `Open_vSwitch`, and clients of it.
 final class ServerFixture: Sendable {
@@ -30,11 +31,12 @@ final class ServerFixture: Sendable {
   }
 
   func client(
-    _ address: String? = nil, log: @escaping @Sendable (OVSDBEvent) -> Void = { _ in }
+    _ address: String? = nil, time: ConnectionTime = .patient,
+    log: @escaping @Sendable (OVSDBEvent) -> Void = { _ in }
   ) throws -> OVSDBClient {
     try OVSDBClient(
       OVSDBAddress(parsing: address ?? server.address), database: "Open_vSwitch",
-      monitoring: Self.watched, log: log)
+      monitoring: Self.watched, time: time, log: log)
   }
 
   /// Adds a bridge with as many ports as there are names.
@@ -59,23 +61,20 @@ final class ServerFixture: Sendable {
   }
 }
 
-/// Ten seconds, longer with a sanitizer.
-var soon: Deadline { .after(seconds: 10 * Program.patience) }
-
-/// What a call gave, for an expectation.
-func outcome<Value: Sendable>(
-  _ body: @escaping @Sendable () throws(OVSDBError) -> Value
-) async -> Result<Value, OVSDBError> {
-  await onThread {
-    do throws(OVSDBError) {
-      return .success(try body())
-    } catch {
-      return .failure(error)
-    }
+extension ConnectionTime {
+  /// For a busy machine: nothing is given up because the machine is slow.
+  static var patient: ConnectionTime {
+    var time = ConnectionTime()
+    time.silence *= UInt64(Program.patience)
+    time.patience *= UInt64(Program.patience)
+    time.tryMilliseconds *= Program.patience
+    return time
   }
-}
 
-extension Result where Failure == OVSDBError {
-  var error: OVSDBError? { if case .failure(let error) = self { error } else { nil } }
-  var value: Success? { try? get() }
+  /// A silence, in milliseconds, instead of the usual one.
+  static func silence(milliseconds: Int) -> ConnectionTime {
+    var time = patient
+    time.silence = UInt64(milliseconds) * 1_000_000
+    return time
+  }
 }

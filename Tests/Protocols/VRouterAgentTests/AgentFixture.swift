@@ -14,33 +14,45 @@ struct AgentFixture {
   let directory: TemporaryDirectory
   /// The lines of the client's log.
   let log = Locked<[String]>([])
+  /// The pauses that the client has made, in milliseconds.
+  let pauses = Locked<[Int]>([])
 
   /// Starts both.
   ///
   /// - Parameters:
   ///   - pause: between two questions, in milliseconds.
   ///   - retries: how often the client asks.
+  ///   - requestTime: how long the client waits for an answer, in milliseconds.
   ///   - isRunning: whether the agent listens.
+  ///   - onPause: what the client does instead of pausing; it pauses in fact if nil.
   /// - Throws: when the agent cannot listen.
-  init(pause: Int = 50, retries: Int = 3, isRunning: Bool = true) throws {
+  init(
+    pause: Int = 50, retries: Int = 3, requestTime: Int? = nil, isRunning: Bool = true,
+    onPause: (@Sendable (Int) -> Void)? = { _ in }
+  ) throws {
     directory = try TemporaryDirectory()
     // The agent takes no port whose file it cannot write.
     try Files.makeDirectories(directory("ports/vm"))
     agent = FakeAgent(port: 0, portFiles: directory("ports/vm"))
     try agent.start()
     if !isRunning { agent.stop() }
-    let log = log
-    client = VRouter(
+    let (log, pauses) = (log, pauses)
+    var client = VRouter(
       server: IPAddress(v4: 0x7F00_0001), port: agent.port,
       files: PortFiles(directory: directory("ports/vm")), pollMilliseconds: pause,
       pollRetries: retries
     ) { line in log.withLock { $0.append(line) } }
-  }
-
-  /// The time between the arrivals of consecutive requests, in milliseconds.
-  var gaps: [Int] {
-    let times = agent.requests.map { Int($0.arrived) }
-    return zip(times, times.dropFirst()).map { $1 - $0 }
+    if let requestTime { client.time.requestMilliseconds = requestTime }
+    let kernelPause = client.time.pause
+    client.time.pause = { milliseconds, deadline throws(SystemError) in
+      pauses.withLock { $0.append(milliseconds) }
+      if let onPause {
+        onPause(milliseconds)
+      } else {
+        try kernelPause(milliseconds, deadline)
+      }
+    }
+    self.client = client
   }
 
   func pollConfig(
@@ -60,16 +72,6 @@ struct AgentFixture {
       try client.pollVM(Fixture.pod, interfaces: interfaces, deadline: deadline ?? soon)
     }
   }
-}
-
-/// Ten seconds, longer where everything is slow.
-var soon: Deadline { .after(seconds: 10 * Program.patience) }
-
-/// How long something takes, in milliseconds.
-func timed<Value>(_ body: () async -> Value) async -> (Value, Int) {
-  let start = KernelClock.monotonic
-  let value = await body()
-  return (value, Int((KernelClock.monotonic - start) / 1_000_000))
 }
 
 extension Result where Failure == VRouterError {

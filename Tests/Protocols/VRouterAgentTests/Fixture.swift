@@ -50,22 +50,8 @@ enum Fixture {
   }
 }
 
-/// What a call gave, for an expectation.
-func outcome<Value: Sendable>(
-  _ body: @escaping @Sendable () throws(VRouterError) -> Value
-) async -> Result<Value, VRouterError> {
-  await onThread {
-    do throws(VRouterError) {
-      return .success(try body())
-    } catch {
-      return .failure(error)
-    }
-  }
-}
-
 extension Result where Failure == VRouterError {
   var reason: VRouterError.Reason? {
     if case .failure(let error) = self { error.reason } else { nil }
   }
-  var value: Success? { try? get() }
 }

@@ -82,7 +82,7 @@ struct PortTests {
     let here = try AgentFixture()
     here.agent.script("POST", "/vm", [.close, .garbage, .memory])
     #expect(await announce(here).value != nil)
-    #expect(here.agent.requests.count == 3 && here.gaps.allSatisfy { $0 >= 50 })
+    #expect(here.agent.requests.count == 3 && here.pauses.value == [50, 50])
     here.agent.script("POST", "/vm", [.close])
     let text = await announce(here).lack ?? ""
     #expect(text.hasSuffix("the connection ended before an answer came"), "\(text)")
@@ -91,11 +91,14 @@ struct PortTests {
 
   @Test("An agent that comes up meanwhile hears of the port")
   func comesUp() async throws {
-    let here = try AgentFixture(pause: 200, retries: 50, isRunning: false)
-    async let announced = announce(here)
-    await onThread { Clock.pause(milliseconds: 300) }
-    try await onThread { try here.agent.start() }
-    #expect(await announced.value != nil)
+    let started = Locked(0)
+    let agent = Locked<FakeAgent?>(nil)
+    let here = try AgentFixture(pause: 200, retries: 3, isRunning: false) { _ in
+      started.withLock { $0 += 1 }
+      if started.value == 2 { try? agent.value?.start() }
+    }
+    agent.withLock { $0 = here.agent }
+    #expect(await announce(here).value != nil)
     #expect(here.agent.subscriptions.count == 1)
   }
 
@@ -117,7 +120,7 @@ struct PortTests {
     let here = try AgentFixture(pause: 60_000)
     here.agent.script("DELETE", "/vm", [.error(500, "{ busy }"), .close, .memory])
     #expect(await withdraw(here).value != nil)
-    #expect(here.agent.requests.count == 3 && here.gaps.allSatisfy { $0 >= 200 })
+    #expect(here.agent.requests.count == 3 && here.pauses.value == [200, 200])
     here.agent.script("DELETE", "/vm", [.error(500, "{ busy }")])
     #expect(await withdraw(here).reason == .refused(status: 500, "busy"))
     #expect(here.agent.requests.count == 6)
@@ -129,12 +132,11 @@ struct PortTests {
     here.agent.script("DELETE", "/vm", [.unknownRequest])
     #expect(await withdraw(here).reason == .refused(status: 404, "Unknown Request"))
     here.agent.script("DELETE", "/vm", [.hang])
-    let (result, milliseconds) = await timed { await withdraw(here, .after(milliseconds: 300)) }
+    let result = await withdraw(here, .after(milliseconds: 300))
     guard case .unreachable(_, refused: false)? = result.reason else {
       Issue.record("\(result)")
       return
     }
-    #expect(milliseconds >= 300 && milliseconds < 4000 * Program.patience)
     #expect(here.agent.requests.count == 2)
     await onThread { here.agent.stop() }
     guard case .unreachable(_, refused: true)? = await withdraw(here).reason else {
