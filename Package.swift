@@ -97,6 +97,19 @@ let ordinary: [Target] = [
       "FakeVRouter", "JSON", "Linux", "Netlink", "Addresses", "CLinux",
     ],
     path: "Tests/Support", exclude: ["FakeAgent"]),
+  // What a plugin's integration, kill and fault tests are made of.
+  .target(
+    name: "PluginBench", dependencies: ["TestSupport", "PluginKit", "JSON", "Linux"],
+    path: "Tests/PluginBench"),
+  // The plugin of PluginKit's documentation, and a daemon that has it.
+  .target(
+    name: "ExamplePlugin",
+    dependencies: ["Workbench", "PluginKit", "CNI", "Netlink", "Addresses"],
+    path: "Tests/Plugins/ExamplePlugin"),
+  .executableTarget(
+    name: "cnid-example",
+    dependencies: ["Daemon", "DaemonAPI", "ExamplePlugin", "PluginKit", "Linux"],
+    path: "Tests/ExampleDaemon"),
   .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
 
   tests(.system, "AddressesTests", ["Addresses"]),
@@ -115,10 +128,13 @@ let ordinary: [Target] = [
   tests(.shim, "ShimCoreTests", ["ShimCore", "DaemonAPI", "CNI", "JSON", "Linux", "CLinux"]),
   tests(
     .plugins, "PluginKitTests",
-    ["Workbench", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+    [
+      "ExamplePlugin", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses",
+    ]),
   tests(
     .plugins, "WorkbenchTests",
     ["Workbench", "PluginKit", "CNI", "Netlink", "JSON", "Linux", "Addresses"]),
+  tests(.plugins, "PluginBenchTests", ["PluginBench", "ExamplePlugin", "JSON"]),
   tests(
     .plugins, "MacvlanPluginTests",
     [
@@ -143,8 +159,8 @@ let ordinary: [Target] = [
   tests(
     nil, "IntegrationTests",
     [
-      "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "Records", "PluginKit", "DaemonAPI", "CNI",
-      "HTTP", "JSON", "Linux", "Netlink", "Addresses", "FakeVRouter",
+      "PluginBench", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "Records", "PluginKit",
+      "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "FakeVRouter",
     ]),
 ]
 

@@ -36,7 +36,7 @@ import Testing
     return try await node.http("POST", path, body)
   }
 
-  @Test("T35: DEL of something that never was is 200 with an empty body", arguments: ["/cni", "/"])
+  @Test("DEL of something that never was is 200 with an empty body", arguments: ["/cni", "/"])
   func deleteUnknown(path: String) async throws {
     try await withTestNode { node in
       let answer = try await call(node, path, ["CNI_COMMAND": "DEL"])
@@ -45,7 +45,7 @@ import Testing
     }
   }
 
-  @Test("T34: the result stands in an envelope on /cni and alone on /")
+  @Test("The result stands in an envelope on /cni and alone on /")
   func envelope() async throws {
     try await withTestNode { node in
       for (path, expected) in [("/cni", true), ("/", false)] {
@@ -59,7 +59,7 @@ import Testing
     }
   }
 
-  @Test("T37: / and /delegate need the pod's identity", arguments: ["/", "/delegate"])
+  @Test("/ and /delegate need the pod's identity", arguments: ["/", "/delegate"])
   func noArguments(path: String) async throws {
     try await withTestNode { node in
       let answer = try await call(node, path, ["CNI_ARGS": nil])
@@ -68,7 +68,7 @@ import Testing
     }
   }
 
-  @Test("T37: /cni takes an absent or empty CNI_ARGS as no arguments", arguments: [nil, ""])
+  @Test("/cni takes an absent or empty CNI_ARGS as no arguments", arguments: [nil, ""])
   func withoutIdentity(value: String?) async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -81,7 +81,7 @@ import Testing
   }
 
   @Test(
-    "T38, T39, T40: a request that lacks something says what",
+    "A request that lacks something says what",
     arguments: [
       ("CNI_NETNS", nil, "missing CNI_NETNS"),
       ("CNI_COMMAND", nil, "unexpected or missing CNI_COMMAND"),
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  @Test("T40: a malformed CNI_ARGS does not stop a DEL")
+  @Test("A malformed CNI_ARGS does not stop a DEL")
   func deleteWithBadArguments() async throws {
     try await withTestNode { node in
       let answer = try await call(
@@ -109,7 +109,7 @@ import Testing
   }
 
   @Test(
-    "T41: a body that is no request is refused and the daemon lives on",
+    "A body that is no request is refused and the daemon lives on",
     arguments: ["not json", "", "null", "[]", "{", #"{"env":1}"#, #"{"config":"%%%"}"#])
   func garbage(text: String) async throws {
     try await withTestNode { node in
@@ -121,7 +121,7 @@ import Testing
   }
 
   @Test(
-    "T42: another method is 405",
+    "Another method is 405",
     arguments: [("GET", "/cni"), ("PUT", "/delegate"), ("GET", "/"), ("DELETE", "/healthz")])
   func method(method: String, path: String) async throws {
     try await withTestNode { node in
@@ -131,7 +131,7 @@ import Testing
     }
   }
 
-  @Test("T43: health and readiness answer GET and POST with an empty 200")
+  @Test("Health and readiness answer GET and POST with an empty 200")
   func health() async throws {
     try await withTestNode { node in
       for path in ["/healthz", "/readyz"] {
@@ -143,7 +143,7 @@ import Testing
     }
   }
 
-  @Test("T44: an unknown path is 404")
+  @Test("An unknown path is 404")
   func unknownPath() async throws {
     try await withTestNode { node in
       for method in ["GET", "POST"] {
@@ -154,7 +154,7 @@ import Testing
   }
 
   @Test(
-    "T46: STATUS and GC need no CNI_ARGS", arguments: ["STATUS", "GC"], [nil, ""] as [String?])
+    "STATUS and GC need no CNI_ARGS", arguments: ["STATUS", "GC"], [nil, ""] as [String?])
   func nodeWide(command: String, arguments: String?) async throws {
     try await withTestNode { node in
       let changes = [
@@ -227,7 +227,7 @@ import Testing
     }
   }
 
-  @Test("T54: what /delegate is told of the interface reaches the plugin")
+  @Test("What /delegate is told of the interface reaches the plugin")
   func delegate() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -249,7 +249,7 @@ import Testing
     }
   }
 
-  @Test("T36: UPDATE of a plugin that has none is refused")
+  @Test("UPDATE of a plugin that has none is refused")
   func updateRefused() async throws {
     try await withTestNode { node in
       let configuration = node.macvlan(["plugin": "kubernetes.io/no-op"])
@@ -275,7 +275,7 @@ import Testing
     }
   }
 
-  @Test("T55: a DEL that fails is reported on /delegate")
+  @Test("A DEL that fails is reported on /delegate")
   func delegateDeleteFails() async throws {
     try await withTestNode { node in
       let plugins = try TemporaryDirectory()

@@ -6,7 +6,7 @@ import Testing
 /// GC keeps what is listed and removes the rest of its network.
 @Suite(.daemonLog) struct GarbageCollectionTests {
   @Test(
-    "T92: GC removes the link, address and record of what is not listed, and nothing else",
+    "GC removes the link, address and record of what is not listed, and nothing else",
     arguments: ["cni.dev/valid-attachments", "cni.dev/attachments"])
   func collects(key: String) async throws {
     try await withTestNode { node in
@@ -29,7 +29,7 @@ import Testing
     }
   }
 
-  @Test("T92: GC without a list removes nothing and is refused")
+  @Test("GC without a list removes nothing and is refused")
   func noList() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  @Test("T92: of both keys the newer one counts")
+  @Test("Of both keys the newer one counts")
   func bothKeys() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test("T92: an empty list removes everything of the network, leases without a record too")
+  @Test("An empty list removes everything of the network, leases without a record too")
   func emptyList() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()

@@ -5,7 +5,7 @@ import Testing
 
 /// host-local and static inside the daemon, seen from outside: results, files and texts.
 @Suite(.daemonLog) struct HostLocalTests {
-  @Test("T74: two range sets give an address each, in the reference plugin's files")
+  @Test("Two range sets give an address each, in the reference plugin's files")
   func twoSets() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  @Test("T77: the address of CNI_ARGS is the one given out, and a taken one is refused")
+  @Test("The address of CNI_ARGS is the one given out, and a taken one is refused")
   func requested() async throws {
     try await withTestNode { node in
       let (one, two) = (try await TestPod(), try await TestPod())
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  @Test("T77: addresses outside of all ranges are named, and nothing is left behind")
+  @Test("Addresses outside of all ranges are named, and nothing is left behind")
   func requestedOutside() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -111,7 +111,7 @@ import Testing
   }
 
   @Test(
-    "T79: ranges that cannot work are refused with the reference plugin's texts",
+    "Ranges that cannot work are refused with the reference plugin's texts",
     arguments: [
       (["subnet": "10.1.2.0/31"], "Network 10.1.2.0/31 too small to allocate from"),
       (
@@ -137,7 +137,7 @@ import Testing
     }
   }
 
-  @Test("T80: static takes the configuration's addresses and adds those of CNI_ARGS")
+  @Test("Static takes the configuration's addresses and adds those of CNI_ARGS")
   func staticAddresses() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -151,7 +151,7 @@ import Testing
     }
   }
 
-  @Test("T80: addresses of the runtime replace all others")
+  @Test("Addresses of the runtime replace all others")
   func staticRuntimeAddresses() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -167,7 +167,7 @@ import Testing
     "type": "static", "addresses": [["address": "10.10.0.1/24", "gateway": "10.10.0.254"]],
   ]
 
-  @Test("T80: an address that is not in CIDR notation is refused wherever it stands")
+  @Test("An address that is not in CIDR notation is refused wherever it stands")
   func staticTexts() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -198,7 +198,7 @@ import Testing
     }
   }
 
-  @Test("T26: a key of CNI_ARGS that nobody knows is an error unless it is to be ignored")
+  @Test("A key of CNI_ARGS that nobody knows is an error unless it is to be ignored")
   func unknownArguments() async throws {
     try await withTestNode { node in
       for (arguments, text) in [
@@ -220,7 +220,7 @@ import Testing
     }
   }
 
-  @Test("T27: of an address with a prefix host-local takes the address, and nonsense is refused")
+  @Test("Of an address with a prefix host-local takes the address, and nonsense is refused")
   func argumentsWithPrefix() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()

@@ -93,7 +93,7 @@ import Testing
     }
   }
 
-  @Test("T75: one attachment gets one address, whoever gave it")
+  @Test("One attachment gets one address, whoever gave it")
   func duplicate() async throws {
     try await withTestNode { node in
       let configuration = shared(node)
@@ -176,7 +176,7 @@ import Testing
     }
   }
 
-  @Test("T46: any other IPAM plugin is executed as libcni would, once for every verb")
+  @Test("Any other IPAM plugin is executed as libcni would, once for every verb")
   func executed() async throws {
     try await withTestNode { node in
       let plugins = try TemporaryDirectory()
@@ -226,7 +226,7 @@ import Testing
     }
   }
 
-  @Test("T51: the daemon's overrides lie over each configuration, and not over those of /delegate")
+  @Test("The daemon's overrides lie over each configuration, and not over those of /delegate")
   func overrides() async throws {
     let options = TestNode.Options(settings: ["overrides": ["b": 3, "c": 4]])
     try await withTestNode(options) { node in

@@ -5,7 +5,7 @@ import Testing
 
 /// The main job: runtime, shim, daemon, macvlan, kernel, and all of it back again.
 @Suite(.daemonLog) struct MacvlanTests {
-  @Test("T65: ADD makes the link that was asked for, and DEL removes link and lease")
+  @Test("ADD makes the link that was asked for, and DEL removes link and lease")
   func addAndDelete() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -63,7 +63,7 @@ import Testing
     }
   }
 
-  @Test("T66: DEL of what never was, of what is gone and of what is gone twice succeeds")
+  @Test("DEL of what never was, of what is gone and of what is gone twice succeeds")
   func deleteTwice() async throws {
     try await withTestNode { node in
       let (pod, other) = (try await TestPod(), try await TestPod())
@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  @Test("T66: DEL succeeds when the namespace's path has gone, and gives the address back")
+  @Test("DEL succeeds when the namespace's path has gone, and gives the address back")
   func deleteWithoutPath() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  @Test("T66: DEL succeeds after somebody else removed the link, or the node lost its master")
+  @Test("DEL succeeds after somebody else removed the link, or the node lost its master")
   func deleteWithoutLink() async throws {
     try await withTestNode { node in
       let (one, two) = (try await TestPod(), try await TestPod())
@@ -113,7 +113,7 @@ import Testing
     }
   }
 
-  @Test("T67: without an ipam type the link is up and has no address")
+  @Test("Without an ipam type the link is up and has no address")
   func layer2() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test(
-    "T68: a configuration that cannot work is refused before anything is made",
+    "A configuration that cannot work is refused before anything is made",
     arguments: [
       (["mode": "foo"], #"unknown macvlan mode: "foo""#),
       (["mtu": 9999], "invalid MTU 9999, must be [0, master MTU(1500)]"),
@@ -160,7 +160,7 @@ import Testing
     }
   }
 
-  @Test("T69: without a master the default route's interface is it")
+  @Test("Without a master the default route's interface is it")
   func defaultMaster() async throws {
     try await withTestNode { node in
       try await node.network.ip(
@@ -173,7 +173,7 @@ import Testing
     }
   }
 
-  @Test("T69: without a master and a default route ADD says so")
+  @Test("Without a master and a default route ADD says so")
   func noDefaultRoute() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -202,7 +202,7 @@ import Testing
   }
 
   @Test(
-    "T70: of three MAC addresses runtimeConfig's wins, then CNI_ARGS', then the configuration's")
+    "Of three MAC addresses runtimeConfig's wins, then CNI_ARGS', then the configuration's")
   func macAddress() async throws {
     try await withTestNode { node in
       let runtime = node.macvlan([
@@ -223,7 +223,7 @@ import Testing
     }
   }
 
-  @Test("T72: an interface that exists is refused and left as it is")
+  @Test("An interface that exists is refused and left as it is")
   func existingInterface() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -242,7 +242,7 @@ import Testing
     }
   }
 
-  @Test("T73: CHECK passes after ADD and fails when the address is gone")
+  @Test("CHECK passes after ADD and fails when the address is gone")
   func check() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -262,7 +262,7 @@ import Testing
     }
   }
 
-  @Test("T73: CHECK notices a link that is gone, has another MAC or never was")
+  @Test("CHECK notices a link that is gone, has another MAC or never was")
   func checkLink() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -278,7 +278,7 @@ import Testing
     }
   }
 
-  @Test("T91: what a plugin before it made stays in the result")
+  @Test("What a plugin before it made stays in the result")
   func chained() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()

@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test(
-    "T28: 0.3 and 0.4 have the family with each address", arguments: ["0.3.0", "0.3.1", "0.4.0"])
+    "0.3 and 0.4 have the family with each address", arguments: ["0.3.0", "0.3.1", "0.4.0"])
   func middle(version: String) async throws {
     try await withTestNode { node in
       let result = try await result(.string(version), node)
@@ -43,7 +43,7 @@ import Testing
   }
 
   @Test(
-    "T10, T29: 0.1 and 0.2, also unsaid, have one address of each family",
+    "0.1 and 0.2, also unsaid, have one address of each family",
     arguments: ["0.1.0", "0.2.0", nil])
   func old(version: String?) async throws {
     try await withTestNode { node in
@@ -63,7 +63,7 @@ import Testing
     }
   }
 
-  @Test("T33: 1.x prints interface 0 and no family", arguments: ["1.0.0", "1.1.0"])
+  @Test("1.x prints interface 0 and no family", arguments: ["1.0.0", "1.1.0"])
   func new(version: String) async throws {
     try await withTestNode { node in
       let result = try await result(.string(version), node)
@@ -73,7 +73,7 @@ import Testing
     }
   }
 
-  @Test("T30: a result without addresses has no form in 0.2.0, and nothing is left of the ADD")
+  @Test("A result without addresses has no form in 0.2.0, and nothing is left of the ADD")
   func noAddress() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()

@@ -11,7 +11,7 @@ import Testing
     TemporaryDirectory.files(below: directory("spool"))
   }
 
-  @Test("T57: DEL without a socket, or without its directory, succeeds at once and says nothing")
+  @Test("DEL without a socket, or without its directory, succeeds at once and says nothing")
   func noSocket() async throws {
     for name in ["", "/missing/deep"] {
       let directory = try TemporaryDirectory()

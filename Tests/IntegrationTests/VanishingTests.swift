@@ -1,5 +1,6 @@
 import JSON
 import Linux
+import PluginBench
 import TestSupport
 import Testing
 

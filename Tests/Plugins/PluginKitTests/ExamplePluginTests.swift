@@ -1,5 +1,6 @@
 import Addresses
 import CNI
+import ExamplePlugin
 import JSON
 import Linux
 import PluginKit
@@ -73,7 +74,7 @@ struct ExamplePluginTests {
   @Test("the documentation shows the code of the plugin that is tested here")
   func sameCode() throws {
     let package = Program.packageDirectory
-    let code = try Files.read("\(package)/Tests/Plugins/PluginKitTests/ExamplePlugin.swift")
+    let code = try Files.read("\(package)/Tests/Plugins/ExamplePlugin/ExamplePlugin.swift")
     let page = try Files.read("\(package)/Sources/Plugins/PluginKit/PluginKit.docc/PluginKit.md")
     #expect(
       String(decoding: page, as: UTF8.self).contains(
@@ -82,7 +83,7 @@ struct ExamplePluginTests {
 
   @Test("a plugin takes less than 60 lines")
   func length() throws {
-    let path = "\(Program.packageDirectory)/Tests/Plugins/PluginKitTests/ExamplePlugin.swift"
+    let path = "\(Program.packageDirectory)/Tests/Plugins/ExamplePlugin/ExamplePlugin.swift"
     #expect(try Files.read(path).count { $0 == 0x0A } < 60)
   }
 

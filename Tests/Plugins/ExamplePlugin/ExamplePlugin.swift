@@ -1,19 +1,21 @@
 import Addresses
-import CNI
+package import CNI
 import Netlink
-import PluginKit
-import Workbench
+package import PluginKit
+package import Workbench
 
 /// Joins a pod to its node with a cable: `{"type": "cable", "ipam": {"type": "host-local", …}}`.
-final class CablePlugin: NetworkPlugin {
-  enum Step: String, AddressingStep {
+package final class CablePlugin: NetworkPlugin {
+  package enum Step: String, AddressingStep {
     case takeLease, createLink, runIPAM, configureLink, awaitAddresses, addRoutes
     case runIPAMDelete, deleteLink, releaseLease, collectLeases
   }
 
-  let name = "cable"
+  package let name = "cable"
 
-  func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
+  package init() {}
+
+  package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let (request, addresses) = (call.request, Addressing<Step>(call.request, call.host))
     let previous = try request.configuration.prevResult()
     var session = try PodSession.attaching(request)
@@ -38,7 +40,7 @@ final class CablePlugin: NetworkPlugin {
     return request.result([request.interface(mac)], leased, after: previous)
   }
 
-  func delete(_ call: PluginCall<Step>) throws(CNIError) {
+  package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let ownership = LinkOwnership(of: call, kind: "veth", unrecorded: .others)
     try Addressing(call.request, call.host).giveBack(call.journal) { () throws(CNIError) in
       try call.journal.perform(.deleteLink) { permit throws(CNIError) in
@@ -47,7 +49,7 @@ final class CablePlugin: NetworkPlugin {
     }
   }
 
-  func check(_ call: PluginCall<Step>) throws(CNIError) {
+  package func check(_ call: PluginCall<Step>) throws(CNIError) {
     try Addressing<Step>(call.request, call.host).check()
     let expected = try ExpectedLink(call.request.requiredResult(), call.request)
     var session = try PodSession(call.request)
