@@ -1,5 +1,6 @@
 import Addresses
 import CNI
+import TestSupport
 import Testing
 
 @Suite("CNI_ARGS")
@@ -22,7 +23,7 @@ struct CNIArgumentsTests {
   }
 
   @Test(
-    "T40: an item without exactly one = is named, by the daemon's text and by the library's",
+    "An item without exactly one = is named, by the daemon's text and by the library's",
     arguments: [
       ("K8S_POD_NAME=a;b", "b", #""b""#), ("a=b;", "", #""""#), (";", "", #""""#),
       ("a=b=c", "a=b=c", #""a=b=c""#),
@@ -53,7 +54,7 @@ struct CNIArgumentsTests {
   }
 
   @Test(
-    "T26: unknown keys are refused by whole pairs unless the runtime allows them",
+    "Unknown keys are refused by whole pairs unless the runtime allows them",
     arguments: [
       ("Unk=nown", #"ARGS: unknown args ["Unk=nown"]"#),
       ("IgnoreUnknown=1;Unk=nown", nil), ("IgnoreUnknown=True;Unk=nown", nil),
@@ -73,7 +74,7 @@ struct CNIArgumentsTests {
     #expect(error == message.map { CNIError(.invalidEnvironment, $0) })
   }
 
-  @Test("T27: an address argument is an address without a prefix, or nothing")
+  @Test("An address argument is an address without a prefix, or nothing")
   func addresses() throws {
     #expect(try CNIArguments("IP=10.1.2.88").ip(for: "IP") == IPAddress("10.1.2.88"))
     #expect(try CNIArguments("IP=2001:db8::1").ip(for: "IP") == IPAddress("2001:db8::1"))

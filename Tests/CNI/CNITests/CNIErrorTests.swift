@@ -68,13 +68,3 @@ func parse(_ text: String) throws -> JSONValue {
 func text(_ json: JSONValue) -> String {
   String(decoding: json.encoded(), as: UTF8.self)
 }
-
-/// The error that a call throws; nil if it succeeds.
-func failure<Value>(of call: () throws(CNIError) -> Value) -> CNIError? {
-  do throws(CNIError) {
-    _ = try call()
-    return nil
-  } catch {
-    return error
-  }
-}

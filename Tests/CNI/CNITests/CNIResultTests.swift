@@ -1,11 +1,12 @@
 import Addresses
 import CNI
 import JSON
+import TestSupport
 import Testing
 
 @Suite("Results of all versions")
 struct CNIResultTests {
-  /// The result of T28: a link, an address and a route of each family.
+  /// A result with a link, an address and a route of each family.
   static let example = #"""
     {"cniVersion":"1.1.0",
      "interfaces":[{"name":"eth0","mac":"c2:11:22:33:44:55","mtu":1500,"sandbox":"/ns/a"}],
@@ -18,7 +19,7 @@ struct CNIResultTests {
     """#
 
   @Test(
-    "T28, T29, T33: one result is printed in the form of each version, interface 0 included",
+    "One result is printed in the form of each version, interface 0 included",
     arguments: [
       (.v110, "sorted"), (.v100, "sorted"), (.v040, "lists"), (.v031, "lists"), (.v030, "lists"),
       (.v020, "families"), (.v010, "families"),
@@ -36,7 +37,7 @@ struct CNIResultTests {
   }
 
   @Test(
-    "T30: a result without addresses has no form before 0.3.0",
+    "A result without addresses has no form before 0.3.0",
     arguments: [.v010, .v020] as [CNIVersion])
   func noAddresses(version: CNIVersion) {
     let result = CNIResult(interfaces: [CNIResult.Interface(name: "eth0")])
@@ -52,7 +53,7 @@ struct CNIResultTests {
   }
 
   @Test(
-    "T32: a result of any version is printed as it was read",
+    "A result of any version is printed as it was read",
     arguments: [
       #"{"cniVersion":"0.2.0","ip4":{"ip":"1.2.3.30/24","gateway":"1.2.3.1","routes":[{"dst":"15.5.6.0/24","gw":"15.5.6.8"},{"dst":"16.0.0.0/8"}]},"ip6":{"ip":"abcd:1234:ffff::cdde/64","gateway":"abcd:1234:ffff::1","routes":[{"dst":"1111:dddd::/80"}]},"dns":{"nameservers":["1.2.3.4","1::cafe"],"domain":"acompany.com","search":["somedomain.com"],"options":["foo"]}}"#,
       #"{"cniVersion":"0.1.0","ip6":{"ip":"::1/128"},"dns":{}}"#,
@@ -68,7 +69,7 @@ struct CNIResultTests {
     #expect(text(try result.json(as: version)) == json)
   }
 
-  @Test("T31: addresses and routes of 0.2.0 become lists without interfaces, IPv4's routes first")
+  @Test("Addresses and routes of 0.2.0 become lists without interfaces, IPv4's routes first")
   func upConversion() throws {
     let json = #"""
       {"ip6":{"ip":"abcd::1/64","routes":[{"dst":"::/0","gw":"abcd::2"}]},
@@ -183,7 +184,7 @@ struct CNIResultTests {
 
 @Suite("Chained results")
 struct ChainedResultTests {
-  @Test("T91: the previous entries come first and the own interface indexes move behind them")
+  @Test("The previous entries come first and the own interface indexes move behind them")
   func appending() throws {
     let previous = try CNIResult(
       parse(

@@ -1,4 +1,5 @@
 import CNI
+import TestSupport
 import Testing
 
 @Suite("Names")
@@ -14,7 +15,7 @@ struct CNIValidationTests {
   }
 
   @Test(
-    "T5, T15: other ids and network names are refused, the value in the details",
+    "Other ids and network names are refused, the value in the details",
     arguments: [
       "some-%%container-id", "te%%st", "-a", ".a", "_a", "a b", "a/b", "a\n", "\na", "é", "a٣",
       "a\0",
@@ -30,7 +31,7 @@ struct CNIValidationTests {
           .invalidConfiguration, "invalid characters found in network name", details: name))
   }
 
-  @Test("T16: empty names have texts of their own, and never code 3")
+  @Test("Empty names have texts of their own, and never code 3")
   func emptyNames() {
     #expect(
       failure { () throws(CNIError) in try CNIValidation.containerID("") }
@@ -51,7 +52,7 @@ struct CNIValidationTests {
   }
 
   @Test(
-    "T6–T8: other interface names are refused with the reason",
+    "Other interface names are refused with the reason",
     arguments: [
       (
         "1234567890123456", "interface name is too long",

@@ -1,4 +1,5 @@
 import CNI
+import TestSupport
 import Testing
 
 @Suite("Versions and verbs")
@@ -15,7 +16,7 @@ struct CNIVersionTests {
     }
   }
 
-  @Test("T19: the answer to VERSION is the library's")
+  @Test("The answer to VERSION is the library's")
   func report() {
     #expect(
       text(CNIVersion.report)
@@ -35,7 +36,7 @@ struct CNIVersionTests {
   }
 
   @Test(
-    "T11–T14: other versions are refused with the library's code and texts",
+    "Other versions are refused with the library's code and texts",
     arguments: [
       (
         "9.8.7", .add, 1, "incompatible CNI versions",

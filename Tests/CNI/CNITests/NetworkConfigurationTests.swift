@@ -1,6 +1,7 @@
 import Addresses
 import CNI
 import JSON
+import TestSupport
 import Testing
 
 @Suite("Network configurations")
@@ -35,7 +36,7 @@ struct NetworkConfigurationTests {
   }
 
   @Test(
-    "T10: what is absent, null or empty has its default",
+    "What is absent, null or empty has its default",
     arguments: [
       #"{"name":"a"}"#,
       #"{"name":"a","cniVersion":"","type":"","ipam":null,"args":null,"dns":null,"prevResult":null}"#,
@@ -61,7 +62,7 @@ struct NetworkConfigurationTests {
   }
 
   @Test(
-    "T15, T16: what is wrong has the skeleton's code and text, the name's first",
+    "What is wrong has the skeleton's code and text, the name's first",
     arguments: [
       (#"{"cniVersion":"1.1.0","type":"x"}"#, 7, "missing network name"),
       (#"{"name":""}"#, 7, "missing network name"),
@@ -156,7 +157,7 @@ struct NetworkConfigurationTests {
 @Suite("Valid attachments")
 struct ValidAttachmentsTests {
   @Test(
-    "T92: both keys are accepted and the newer one wins",
+    "Both keys are accepted and the newer one wins",
     arguments: [
       (#""cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]"#, ["c/eth0"]),
       (#""cni.dev/attachments":[{"containerID":"c","ifname":"eth0","x":1}]"#, ["c/eth0"]),

@@ -1,5 +1,6 @@
 import CNI
 import JSON
+import TestSupport
 import Testing
 
 @Suite("Rebuilding a configuration")
@@ -15,14 +16,14 @@ struct RebuildingTests {
     return String(decoding: try configuration(original).overridden(by: object).bytes, as: UTF8.self)
   }
 
-  @Test("T51: no overrides leave the bytes unchanged")
+  @Test("No overrides leave the bytes unchanged")
   func unchanged() throws {
     #expect(try overridden(by: "{}") == original)
     #expect(try configuration(original).replacing([]).bytes == Array(original.utf8))
   }
 
   @Test(
-    "T51: overrides win key by key, null drops, other values keep their bytes",
+    "Overrides win key by key, null drops, other values keep their bytes",
     arguments: [
       (#"{"a":3,"c":4}"#, #"{"name":"n","a":3,"b":{ "x": "\u0041" , "x":2 },"c":4}"#),
       (#"{"a":null}"#, #"{"name":"n","b":{ "x": "\u0041" , "x":2 }}"#),

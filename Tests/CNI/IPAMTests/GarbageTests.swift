@@ -18,7 +18,7 @@ struct GarbageTests {
       valid: valid.map { Attachment(containerID: $0.0, ifName: $0.1) }, Permit())
   }
 
-  @Test("T92: what is not listed goes, in both families, and what is listed stays untouched")
+  @Test("What is not listed goes, in both families, and what is listed stays untouched")
   func collect() throws {
     for id in ["a", "b"] {
       for name in ["eth0", "net1"] { _ = try leases.add(Self.subnet, id, name) }

@@ -35,7 +35,7 @@ struct BadConfiguration: Sendable, CustomTestStringConvertible {
 struct HostLocalConfigurationTests {
   private static func set(_ ranges: String) -> String { #"{"ranges":[[\#(ranges)]]}"# }
 
-  /// T79 and the rest of the reference's texts.
+  /// The reference's texts.
   static let bad: [BadConfiguration] = [
     BadConfiguration("{}", "no IP ranges specified"),
     BadConfiguration(#"{"ranges":[]}"#, "no IP ranges specified"),
@@ -152,7 +152,7 @@ struct HostLocalConfigurationTests {
       "open /no/such: No such file or directory (ENOENT)", code: .ioFailure),
   ]
 
-  @Test("T79: what is wrong is told in the reference's words", arguments: bad)
+  @Test("What is wrong is told in the reference's words", arguments: bad)
   func texts(bad: BadConfiguration) throws {
     let leases = try Leases()
     let error = try leases.failure(

@@ -13,7 +13,7 @@ struct HostLocalTests {
 
   init() throws { leases = try Leases() }
 
-  @Test("T74: two sets give an address each, in the reference's files, and DEL takes them back")
+  @Test("Two sets give an address each, in the reference's files, and DEL takes them back")
   func twoSets() throws {
     let resolv = leases.directory("resolv.conf")
     try Files.write(resolv, Array("nameserver 192.0.2.3\n".utf8), mode: [.write, .create])
@@ -53,7 +53,7 @@ struct HostLocalTests {
         == ["10.1.2.2", "last_reserved_ip.0", "lock"])
   }
 
-  @Test("T75: the same attachment twice is refused, another interface or container is not")
+  @Test("The same attachment twice is refused, another interface or container is not")
   func duplicate() throws {
     #expect(try leases.addresses(Self.subnet, "a") == ["10.1.2.2/24"])
     let error = try leases.failure(Self.subnet, "a")
@@ -87,7 +87,7 @@ struct HostLocalTests {
     #expect(leases.leases == ["10.2.2.2"])
   }
 
-  @Test("T76: DEL of an unknown container succeeds, makes nothing, and can be repeated")
+  @Test("DEL of an unknown container succeeds, makes nothing, and can be repeated")
   func unknown() throws {
     try leases.delete(Self.subnet)
     #expect(TemporaryDirectory.files(below: leases.directory.path) == [])
@@ -134,7 +134,7 @@ struct HostLocalTests {
     #expect(leases.leases == [])
   }
 
-  @Test("T77: a requested address in CNI_ARGS is given, with the range's prefix length")
+  @Test("A requested address in CNI_ARGS is given, with the range's prefix length")
   func customAddress() throws {
     #expect(try leases.addresses(Self.subnet, "a", arguments: "IP=10.1.2.88") == ["10.1.2.88/24"])
     #expect(
@@ -143,7 +143,7 @@ struct HostLocalTests {
     #expect(leases.content("last_reserved_ip.0") == "10.1.2.89")
   }
 
-  @Test("T77: a request outside all ranges fails and leaves no address")
+  @Test("A request outside all ranges fails and leaves no address")
   func requestOutside() throws {
     let error = try leases.failure(
       Self.subnet, more: #"{"runtimeConfig":{"ips":["10.1.2.5/24","10.9.9.9/8"]}}"#,

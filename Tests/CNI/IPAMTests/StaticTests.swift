@@ -75,7 +75,7 @@ struct StaticTests {
         == ["10.0.0.2/24 via 10.0.0.9"])
   }
 
-  @Test("T80: args.cni.ips replaces configuration and CNI_ARGS, runtimeConfig.ips replaces all")
+  @Test("args.cni.ips replaces configuration and CNI_ARGS, runtimeConfig.ips replaces all")
   func replacing() throws {
     let arguments = "IP=10.0.0.9/24;GATEWAY=10.0.0.1"
     let structured = #"{"args":{"cni":{"ips":["10.1.0.2/16","fd00::3/64"]}}}"#
@@ -132,7 +132,7 @@ struct StaticTests {
       code: .decodingFailure),
   ]
 
-  @Test("T80: what is wrong is told in the reference's words", arguments: bad)
+  @Test("What is wrong is told in the reference's words", arguments: bad)
   func texts(bad: BadConfiguration) throws {
     let call = try Self.call(
       bad.ipam, more: bad.more, arguments: bad.arguments, version: bad.version)

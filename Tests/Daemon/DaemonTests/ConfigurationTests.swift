@@ -195,14 +195,7 @@ struct ConfigurationFuzzTests {
   @Test("100 000 damaged files do not trap, and what is accepted keeps the rules")
   func damaged() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("configuration fuzz seed \(seed)")
-      let read = await onThread(stackSize: 512 << 10) {
-        fuzz(seed: seed, rounds: Program.rounds(100_000))
-      }
-      print("\(read) files were accepted")
-      precondition(
-        read > Program.rounds(1_000), "too few inputs are accepted for the test to mean anything")
+      await Fuzz(100_000, texts: corpus, words: tokens, accepting: 1_000).run(isRead)
     }
   }
 }
@@ -220,26 +213,21 @@ private let tokens = [
   "\"error\"", "99999999999999999999", "[::1]:80", "/33", "é", " ",
 ]
 
-/// Feeds damaged files to the parser; gives back how many of them were accepted.
-private func fuzz(seed: UInt64, rounds: Int) -> Int {
-  var mutator = Mutator(
-    seed: seed, corpus: corpus.map { Array($0.utf8) }, tokens: tokens.map { Array($0.utf8) })
-  var read = 0
-  for _ in 0..<rounds {
-    let input = mutator.next()
-    do throws(ConfigurationError) {
-      let configuration = try Configuration(parsing: input)
-      read += 1
-      precondition(1...256 ~= configuration.maximumConcurrent)
-      precondition(0...65_536 ~= configuration.maximumQueued)
-      precondition(1...3600 ~= configuration.requestTimeout)
-      let paths =
-        [configuration.socketDirectory, configuration.stateDirectory, configuration.dataDirectory]
-        + configuration.sockets + configuration.binDirectories
-      precondition(paths.allSatisfy { $0.utf8.first == 0x2F && !$0.utf8.contains(0) })
-    } catch {
-      precondition(!error.description.isEmpty)
-    }
+/// Whether a damaged file is accepted.
+private func isRead(_ mutator: inout Mutator) -> Bool {
+  let input = mutator.next()
+  do throws(ConfigurationError) {
+    let configuration = try Configuration(parsing: input)
+    precondition(1...256 ~= configuration.maximumConcurrent)
+    precondition(0...65_536 ~= configuration.maximumQueued)
+    precondition(1...3600 ~= configuration.requestTimeout)
+    let paths =
+      [configuration.socketDirectory, configuration.stateDirectory, configuration.dataDirectory]
+      + configuration.sockets + configuration.binDirectories
+    precondition(paths.allSatisfy { $0.utf8.first == 0x2F && !$0.utf8.contains(0) })
+    return true
+  } catch {
+    precondition(!error.description.isEmpty)
+    return false
   }
-  return read
 }

@@ -12,7 +12,7 @@ import Testing
 @Suite("macvlan ADD")
 struct AddTests {
   @Test(
-    "A link of each mode appears with parent, address and lease, and DEL removes all (T65)",
+    "A link of each mode appears with parent, address and lease, and DEL removes all",
     arguments: [
       ("", "bridge"), ("bridge", "bridge"), ("private", "private"), ("vepa", "vepa"),
       ("passthru", "passthru"),
@@ -44,7 +44,7 @@ struct AddTests {
   }
 
   @Test(
-    "Without address management the link is up and has no address (T67)", arguments: [true, false])
+    "Without address management the link is up and has no address", arguments: [true, false])
   func layer2(isEmpty: Bool) async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()
@@ -57,7 +57,7 @@ struct AddTests {
   }
 
   @Test(
-    "A configuration that cannot be has the reference's text, and nothing is made (T68)",
+    "A configuration that cannot be has the reference's text, and nothing is made",
     arguments: [
       ("mode", .string("foo"), "unknown macvlan mode: \"foo\""),
       ("mode", .string("source"), "unknown macvlan mode: \"source\""),
@@ -110,7 +110,7 @@ struct AddTests {
   }
 
   @Test(
-    "Without master the default route's link is the parent; without one there is an error (T69)")
+    "Without master the default route's link is the parent; without one there is an error")
   func defaultMaster() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()
@@ -150,7 +150,7 @@ struct AddTests {
   }
 
   @Test(
-    "The hardware address: runtimeConfig before CNI_ARGS before mac (T70)",
+    "The hardware address: runtimeConfig before CNI_ARGS before mac",
     arguments: [
       (nil, nil, "c2:11:22:33:44:03", "c2:11:22:33:44:03"),
       (nil, "c2:11:22:33:44:55", "c2:11:22:33:44:03", "c2:11:22:33:44:55"),
@@ -203,7 +203,7 @@ struct AddTests {
     #expect(try await node.network.link("uplink")?["address"]?.string == before)
   }
 
-  @Test("An interface that exists is an error and stays as it is (T72)")
+  @Test("An interface that exists is an error and stays as it is")
   func existing() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()
@@ -246,7 +246,7 @@ struct AddTests {
     #expect(try await node.network.links() == ["eth0", "uplink", "wire"])
   }
 
-  @Test("The result continues prevResult (T91); name servers are the configuration's, else IPAM's")
+  @Test("The result continues prevResult; name servers are the configuration's, else IPAM's")
   func chained() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()

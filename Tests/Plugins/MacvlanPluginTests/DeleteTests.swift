@@ -10,7 +10,7 @@ import Testing
 
 @Suite("macvlan DEL")
 struct DeleteTests {
-  @Test("A pod that was never attached, a namespace that has gone, an empty path: success (T66)")
+  @Test("A pod that was never attached, a namespace that has gone, an empty path: success")
   func nothingThere() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()

@@ -51,12 +51,11 @@ final class MacvlanNode: Sendable {
 
   /// A network configuration: macvlan on `uplink`, host-local 10.1.2.0/24; nil removes a key.
   func configuration(_ changes: [String: JSONValue?] = [:]) throws -> NetworkConfiguration {
-    var json: JSONValue = [
+    let json: JSONValue = [
       "cniVersion": "1.1.0", "name": "pods", "type": "macvlan", "master": "uplink",
       "ipam": ["type": "host-local", "subnet": "10.1.2.0/24"],
     ]
-    for key in changes.keys.sorted() { json = json.setting(key, changes[key] ?? nil) }
-    return try NetworkConfiguration(json.bytes)
+    return try NetworkConfiguration(json.setting(changes).bytes)
   }
 
   /// An IPAM plugin on disk: a shell script of that name.

@@ -66,7 +66,7 @@ struct CheckTests {
   }
 
   @Test(
-    "What is missing or different is told in the reference's words (T73)",
+    "What is missing or different is told in the reference's words",
     arguments: [
       ("address flush dev eth0", "Failed to match addr 10.1.2.2/24 on interface eth0"),
       (
@@ -161,7 +161,7 @@ struct NodeVerbTests {
     #expect(tired == CNIError(.notAvailable, "not now"))
   }
 
-  @Test("GC gives back the leases of pods that are not listed (T92)")
+  @Test("GC gives back the leases of pods that are not listed")
   func collect() async throws {
     let node = try await MacvlanNode()
     let (kept, lost) = (try await TestPod(), try await TestPod())

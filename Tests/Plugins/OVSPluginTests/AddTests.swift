@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  @Test("T86: the requested hardware address and OVN port are taken, the runtime's first")
+  @Test("The requested hardware address and OVN port are taken, the runtime's first")
   func requested() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
@@ -95,7 +95,7 @@ import Testing
     }
   }
 
-  @Test("T87: the OpenFlow port and the MTU of both ends are as asked for")
+  @Test("The OpenFlow port and the MTU of both ends are as asked for")
   func numbers() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  @Test("T91: a chained call gives the results of the plugins before it, then its own")
+  @Test("A chained call gives the results of the plugins before it, then its own")
   func chained() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
@@ -204,7 +204,7 @@ import Testing
     }
 
     static let all = [
-      Refusal("T83: a VLAN that there is not", ["vlan": 9999], 7, "invalid vlan 9999"),
+      Refusal("A VLAN that there is not", ["vlan": 9999], 7, "invalid vlan 9999"),
       Refusal("vlan and trunk", ["vlan": 1, "trunk": [["id": 2]]], 7, "exclude each other"),
       Refusal("an empty trunk", ["trunk": []], 7, "trunk parameter is misconfigured"),
       Refusal(
@@ -218,10 +218,10 @@ import Testing
       Refusal("no address of a server", ["socket_file": "ssl:127.0.0.1:6640"], 7, "ssl:"),
       Refusal("no server", ["socket_file": "unix:/nowhere/db.sock"], 101, "not reachable"),
       Refusal(
-        "T90: too little", ["runtimeConfig": ["bandwidth": ["ingressRate": 500]]], 7,
+        "Too little", ["runtimeConfig": ["bandwidth": ["ingressRate": 500]]], 7,
         "resource is unreasonably small (< 1kbit)"),
       Refusal(
-        "T90: too much", ["runtimeConfig": ["bandwidth": ["egressRate": 2_000_000_000_000_000]]], 7,
+        "Too much", ["runtimeConfig": ["bandwidth": ["egressRate": 2_000_000_000_000_000]]], 7,
         "resoruce is unreasonably large (> 1Pbit)"),
       Refusal(
         "addresses that are all taken",
@@ -242,7 +242,7 @@ import Testing
     }
   }
 
-  @Test("T83: a plugin on disk that gives no address: no port, no pair, no address stays")
+  @Test("A plugin on disk that gives no address: no port, no pair, no address stays")
   func noAddress() async throws {
     try await withOVSNode { here in
       try Files.makeDirectories(here.node.directory("bin"))

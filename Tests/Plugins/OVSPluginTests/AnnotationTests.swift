@@ -92,7 +92,7 @@ import Testing
       ], 7, "is no quantity"
     ),
     (
-      "T90: too small a limit",
+      "Too small a limit",
       [
         "ovn":
           #"{"ip_address": "10.7.0.9/24", "mac_address": "0a:58:0a:07:00:09", "gateway_ip": "10.7.0.1"}"#,

@@ -17,7 +17,7 @@ import Testing
   }
 
   @Test(
-    "T84: DEL succeeds, also twice, whatever has gone, and leaves nothing", arguments: Gone.allCases
+    "DEL succeeds, also twice, whatever has gone, and leaves nothing", arguments: Gone.allCases
   )
   func gone(what: Gone) async throws {
     try await withOVSNode { here in
@@ -74,7 +74,7 @@ import Testing
     }
   }
 
-  @Test("T85: without a path and a record only what is broken of ovs-cni's ports goes")
+  @Test("Without a path and a record only what is broken of ovs-cni's ports goes")
   func broken() async throws {
     try await withOVSNode { here in
       let (pod, healthy, faulty) = (

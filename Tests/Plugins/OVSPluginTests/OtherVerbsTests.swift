@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  @Test("T92: GC takes away what is not listed, with and without a record, and nothing of others")
+  @Test("GC takes away what is not listed, with and without a record, and nothing of others")
   func collect() async throws {
     try await withOVSNode { here in
       let (kept, gone, lost) = (

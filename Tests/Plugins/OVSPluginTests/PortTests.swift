@@ -6,7 +6,7 @@ import Testing
 
 /// VLANs, and what passes between pods.
 @Suite(.daemonLog, .openVSwitch) struct PortTests {
-  @Test("T81: an access port has its tag")
+  @Test("An access port has its tag")
   func access() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
@@ -16,7 +16,7 @@ import Testing
     }
   }
 
-  @Test("T82: a trunk's VLANs are sorted and each is there once")
+  @Test("A trunk's VLANs are sorted and each is there once")
   func trunk() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()

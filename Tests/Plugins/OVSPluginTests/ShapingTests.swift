@@ -5,7 +5,7 @@ import Testing
 
 /// Who enforces a limit, and what becomes of it.
 @Suite(.daemonLog, .openVSwitch) struct ShapingTests {
-  @Test("T89: limits are a queue and policing in the database, and DEL takes them away")
+  @Test("Limits are a queue and policing in the database, and DEL takes them away")
   func database() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()

@@ -2,6 +2,7 @@ import CNI
 import Linux
 import Netlink
 import PluginKit
+import TestSupport
 import Testing
 
 @Suite("Errors of the lower modules as CNI errors")

@@ -102,13 +102,3 @@ func addCall<Step: PluginStep>(
     host: try host(), request: request, draft: draft(request, plugin: plugin), store: store,
     progress: progress)
 }
-
-/// The CNI error that a body throws, nil if it throws none.
-func failure<T>(of body: () throws(CNIError) -> T) -> CNIError? {
-  do throws(CNIError) {
-    _ = try body()
-    return nil
-  } catch {
-    return error
-  }
-}

@@ -1,5 +1,6 @@
 import CNI
 import PluginKit
+import TestSupport
 import Testing
 
 @Suite("PluginRegistry: which plugin an ADD gets")

@@ -3,6 +3,7 @@ import CNI
 import JSON
 import Linux
 import PluginKit
+import TestSupport
 import Testing
 
 @Suite("NetworkPlugin: what a plugin gets for nothing")

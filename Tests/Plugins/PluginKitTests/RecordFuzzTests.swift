@@ -7,16 +7,9 @@ struct RecordFuzzTests {
   @Test("100 000 damaged files do not trap, and what is read is written so that it reads the same")
   func damaged() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("record fuzz seed \(seed)")
-      // The daemon's workers have stacks of 512 KiB.
-      let read = await onThread(stackSize: 512 << 10) {
-        fuzz(seed: seed, rounds: Program.rounds(100_000))
-      }
-      print("\(read) files were records")
-      precondition(
-        read > Program.rounds(1_000),
-        "too few inputs are still records for the test to mean anything")
+      await Fuzz(
+        100_000, texts: corpus, words: tokens, accepting: 1_000
+      ).run(isRead)
     }
   }
 }
@@ -49,23 +42,17 @@ private let tokens = [
   "\"readableFrom\":", "\"names\":", "[{}]",
 ]
 
-/// Feeds damaged files to the parser; gives back how many of them were records.
-private func fuzz(seed: UInt64, rounds: Int) -> Int {
-  var mutator = Mutator(
-    seed: seed, corpus: corpus.map { Array($0.utf8) }, tokens: tokens.map { Array($0.utf8) })
-  var read = 0
-  for _ in 0..<rounds {
-    let input = mutator.next()
-    let record: AttachmentRecord
-    do throws(RecordError) {
-      record = try AttachmentRecord(parsing: input)
-    } catch {
-      precondition(!error.description.isEmpty)
-      continue
-    }
-    read += 1
-    let written = record.encoded()
-    precondition((try? AttachmentRecord(parsing: written)) == record)
+/// Whether a damaged text is read.
+private func isRead(_ mutator: inout Mutator) -> Bool {
+  let input = mutator.next()
+  let record: AttachmentRecord
+  do throws(RecordError) {
+    record = try AttachmentRecord(parsing: input)
+  } catch {
+    precondition(!error.description.isEmpty)
+    return false
   }
-  return read
+  let written = record.encoded()
+  precondition((try? AttachmentRecord(parsing: written)) == record)
+  return true
 }

@@ -4,7 +4,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// ADD with an agent that is away, slow or odd: the specification's section 6.4.
+/// ADD with an agent that is away, slow or odd.
 @Suite(.daemonLog) struct AgentFaultTests {
   /// A node, a pod and what there was before.
   private func withPod(
@@ -28,7 +28,7 @@ import Testing
     #expect(here.agent.violations == [])
   }
 
-  @Test("T17: without an agent ADD gives up after its polls, with code 11")
+  @Test("Without an agent ADD gives up after its polls, with code 11")
   func agentDown() async throws {
     try await withPod { here, pod, before in
       here.agent.stop()
@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  @Test("T18: ADD waits for an agent that starts")
+  @Test("ADD waits for an agent that starts")
   func agentComesUp() async throws {
     try await withPod { here, pod, _ in
       here.agent.stop()
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  @Test("T20: a list that is not whole yet is asked for again after a while")
+  @Test("A list that is not whole yet is asked for again after a while")
   func partialThenComplete() async throws {
     try await withPod(Fixture.two) { here, pod, _ in
       here.agent.script("GET", "/vm-cfg", [.list([Fixture.cfg(Fixture.vmi0, 0, of: 2)]), .memory])
@@ -67,7 +67,7 @@ import Testing
     }
   }
 
-  @Test("T21: a list that never gets whole is asked for as often as configured, not more quickly")
+  @Test("A list that never gets whole is asked for as often as configured, not more quickly")
   func partialForEver() async throws {
     try await withPod(Fixture.two) { here, pod, before in
       here.agent.script("GET", "/vm-cfg", [.list([Fixture.cfg(Fixture.vmi0, 0, of: 2)])])
@@ -80,7 +80,7 @@ import Testing
     }
   }
 
-  @Test("T22: an empty list is no answer yet")
+  @Test("An empty list is no answer yet")
   func emptyList() async throws {
     try await withPod { here, pod, _ in
       here.agent.script("GET", "/vm-cfg", [.list([]), .memory])
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  @Test("T24: annotations that no one understands do no harm")
+  @Test("Annotations that no one understands do no harm")
   func oddAnnotations() async throws {
     try await withPod { here, pod, _ in
       here.agent.change { memory in
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  @Test("T25: what the agent refuses fails with its own words, and is taken back")
+  @Test("What the agent refuses fails with its own words, and is taken back")
   func refused() async throws {
     try await withPod { here, pod, before in
       let text = "{ Invalid Json string ==>  }"
@@ -131,7 +131,7 @@ import Testing
     }
   }
 
-  @Test("T26: an answer that lacks the port is no answer yet")
+  @Test("An answer that lacks the port is no answer yet")
   func portMissing() async throws {
     try await withPod { here, pod, _ in
       here.agent.script("GET", "/vm/", [.list([Fixture.vm(Fixture.vmi1)]), .memory])
@@ -150,7 +150,7 @@ import Testing
     return interface
   }
 
-  @Test("T27: an IPv4 address that comes after the IPv6 one is waited for")
+  @Test("An IPv4 address that comes after the IPv6 one is waited for")
   func addressLater() async throws {
     try await withPod { here, pod, _ in
       here.agent.script(
@@ -163,7 +163,7 @@ import Testing
     }
   }
 
-  @Test("T27: a pod that has IPv6 only gets that")
+  @Test("A pod that has IPv6 only gets that")
   func onlyIPv6Address() async throws {
     try await withPod { here, pod, before in
       here.agent.change { $0.interfaces[Fixture.vmi0] = onlyIPv6 }
@@ -180,7 +180,7 @@ import Testing
     }
   }
 
-  @Test("T28: a port without a hardware address, or of another pod, is no answer yet")
+  @Test("A port without a hardware address, or of another pod, is no answer yet")
   func zeroMAC() async throws {
     try await withPod { here, pod, _ in
       let good = Fixture.vm(Fixture.vmi0)
@@ -196,7 +196,7 @@ import Testing
     }
   }
 
-  @Test("T29: no request goes through a proxy")
+  @Test("No request goes through a proxy")
   func proxy() async throws {
     var options = TestNode.Options()
     let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]

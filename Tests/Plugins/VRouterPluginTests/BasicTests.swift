@@ -4,9 +4,9 @@ import Linux
 import TestSupport
 import Testing
 
-/// ADD, DEL and VERSION with an agent that works: the specification's section 6.2.
+/// ADD, DEL and VERSION with an agent that works.
 @Suite(.daemonLog) struct BasicTests {
-  @Test("T01: ADD makes a veth pair, tells the agent, and gives the pod what the agent says")
+  @Test("ADD makes a veth pair, tells the agent, and gives the pod what the agent says")
   func add() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  @Test("T02: an agent that is not ready yet is asked again, a poll-timeout after its answer")
+  @Test("An agent that is not ready yet is asked again, a poll-timeout after its answer")
   func notReadyYet() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -70,7 +70,7 @@ import Testing
     }
   }
 
-  @Test("T03: DEL takes everything away and tells the agent once")
+  @Test("DEL takes everything away and tells the agent once")
   func delete() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -89,7 +89,7 @@ import Testing
     }
   }
 
-  @Test("T04: DEL of a pod that nobody knows does nothing", arguments: ["", "/run/netns/gone"])
+  @Test("DEL of a pod that nobody knows does nothing", arguments: ["", "/run/netns/gone"])
   func deleteUnknown(netns: String) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -100,7 +100,7 @@ import Testing
     }
   }
 
-  @Test("T05: VERSION asks nobody")
+  @Test("VERSION asks nobody")
   func version() async throws {
     try await withVRouterNode { here in
       let run = try await here.node.network.run(
@@ -114,7 +114,7 @@ import Testing
     }
   }
 
-  @Test("T06: a pod gets all of its interfaces, and the result is about the first")
+  @Test("A pod gets all of its interfaces, and the result is about the first")
   func several() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -157,7 +157,7 @@ import Testing
     }
   }
 
-  @Test("T07: an interface has the name that its annotation asks for")
+  @Test("An interface has the name that its annotation asks for")
   func named() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -178,7 +178,7 @@ import Testing
     }
   }
 
-  @Test("T08: the version on stdin alone decides the result's form", arguments: ["0.2.0", nil])
+  @Test("The version on stdin alone decides the result's form", arguments: ["0.2.0", nil])
   func oldVersion(version: String?) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -194,7 +194,7 @@ import Testing
     }
   }
 
-  @Test("T09: the pod's name is asked for byte for byte, also without a cluster")
+  @Test("The pod's name is asked for byte for byte, also without a cluster")
   func names() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)

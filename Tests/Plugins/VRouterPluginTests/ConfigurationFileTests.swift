@@ -4,7 +4,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// What stands on the node's disk, and what on stdin: T10, T11 and T41.
+/// What stands on the node's disk, and what on stdin.
 @Suite(.daemonLog) struct ConfigurationFileTests {
   /// A configuration of which `contrail` holds next to nothing.
   private func bare(_ here: VRouterNode, _ contrail: JSONValue) -> JSONValue {
@@ -16,7 +16,7 @@ import Testing
     bare(here, ["poll-timeout": JSONValue(text: "0.02")])
   }
 
-  @Test("T10: stdin goes over the file on disk, key by key")
+  @Test("stdin goes over the file on disk, key by key")
   func merged() async throws {
     try await withVRouterNode { here in
       // Only the file knows where this one listens.
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test(
-    "T10: of the directory the first name that ends in contrail.conf or tf-cni.conf counts",
+    "Of the directory the first name that ends in contrail.conf or tf-cni.conf counts",
     arguments: [
       (["10-contrail.conf"], true), (["05-tf-cni.conf"], true), (["contrail.conf"], true),
       (["10-contrail.conflist"], false), (["10-contrail.conf.bak"], false), ([], false),
@@ -61,7 +61,7 @@ import Testing
     }
   }
 
-  @Test("T10: of two files the first in the order of their names is read")
+  @Test("Of two files the first in the order of their names is read")
   func firstFile() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -73,7 +73,7 @@ import Testing
     }
   }
 
-  @Test("T11: the log goes where log-file says, and one that cannot be written stops nothing")
+  @Test("The log goes where log-file says, and one that cannot be written stops nothing")
   func logFile() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -91,7 +91,7 @@ import Testing
   }
 
   @Test(
-    "T41: DEL works from stdin alone, and with a file on disk that has a slip",
+    "DEL works from stdin alone, and with a file on disk that has a slip",
     arguments: [nil, "{\"contrail\":{\"mtu\":\"1500\",\"vrouter-port\":true}}", "{", "[]", ""])
   func deleteWithoutFile(text: String?) async throws {
     try await withVRouterNode { here in
@@ -108,7 +108,7 @@ import Testing
     }
   }
 
-  @Test("T41: the same without a record of the attachment", arguments: [nil, "{"])
+  @Test("The same without a record of the attachment", arguments: [nil, "{"])
   func deleteWithoutRecord(text: String?) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)

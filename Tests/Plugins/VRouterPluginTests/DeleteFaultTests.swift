@@ -4,10 +4,10 @@ import Linux
 import TestSupport
 import Testing
 
-/// DEL with an agent that fails: T30 and T32.
+/// DEL with an agent that fails.
 @Suite(.daemonLog) struct DeleteFaultTests {
   @Test(
-    "T30: DEL succeeds while the agent fails or hangs, and the agent hears of it later",
+    "DEL succeeds while the agent fails or hangs, and the agent hears of it later",
     arguments: ["500", "hang", "drip", "huge", "close", "cut", "garbage"])
   func agentFails(how: String) async throws {
     try await withVRouterNode { here in
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  @Test("T30: what is owed is not paid once the pod was added again")
+  @Test("What is owed is not paid once the pod was added again")
   func addedAgain() async throws {
     try await withVRouterNode { here in
       let (pod, next) = (
@@ -88,7 +88,7 @@ import Testing
     }
   }
 
-  @Test("T32: an agent that is away has forgotten everything: nothing is owed to it")
+  @Test("An agent that is away has forgotten everything: nothing is owed to it")
   func agentDown() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -107,7 +107,7 @@ import Testing
     }
   }
 
-  @Test("T32: without a record the same")
+  @Test("Without a record the same")
   func agentDownWithoutRecord() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)

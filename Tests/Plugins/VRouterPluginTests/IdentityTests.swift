@@ -4,10 +4,10 @@ import Linux
 import TestSupport
 import Testing
 
-/// Whose a port is when sandboxes come and go, and files are damaged: the rest of section 6.5.
+/// Whose a port is when sandboxes come and go, and files are damaged.
 @Suite(.daemonLog) struct IdentityTests {
   @Test(
-    "T36: a late DEL of an old sandbox does not touch the new one's port",
+    "A late DEL of an old sandbox does not touch the new one's port",
     arguments: [false, true])
   func lateDelete(isForgotten: Bool) async throws {
     try await withVRouterNode { here in
@@ -41,7 +41,7 @@ import Testing
   }
 
   @Test(
-    "T37: a new sandbox takes the port over from one that still lives",
+    "A new sandbox takes the port over from one that still lives",
     arguments: [false, true])
   func takeOver(isForgotten: Bool) async throws {
     try await withVRouterNode { here in
@@ -77,7 +77,7 @@ import Testing
 
   enum Damage: CaseIterable { case empty, bare, lock, missing }
 
-  @Test("T38: damaged files keep no DEL from its work", arguments: Damage.allCases, [false, true])
+  @Test("Damaged files keep no DEL from its work", arguments: Damage.allCases, [false, true])
   func damaged(damage: Damage, isForgotten: Bool) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  @Test("T38: a damaged file of another container's port is left alone")
+  @Test("A damaged file of another container's port is left alone")
   func othersDamaged() async throws {
     try await withVRouterNode { here in
       let (pod, other) = (
@@ -121,7 +121,7 @@ import Testing
     }
   }
 
-  @Test("T39: a second ADD of the same attachment changes nothing")
+  @Test("A second ADD of the same attachment changes nothing")
   func repeated() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  @Test("T40: a namespace that has vanished fails ADD before the agent is asked")
+  @Test("A namespace that has vanished fails ADD before the agent is asked")
   func vanishedNamespace() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -152,7 +152,7 @@ import Testing
   }
 
   @Test(
-    "T42: long interface names of two pods give different links",
+    "Long interface names of two pods give different links",
     arguments: ["mynetworkif", "eth0"])
   func longNames(ifname: String) async throws {
     try await withVRouterNode { here in
@@ -226,7 +226,7 @@ import Testing
     }
   }
 
-  @Test("T42: the same of a second interface, which the user has named")
+  @Test("The same of a second interface, which the user has named")
   func longSecondName() async throws {
     try await withVRouterNode { here in
       let (pod, next) = (
@@ -262,7 +262,7 @@ import Testing
     }
   }
 
-  @Test("T43: DEL cleans up what the original plugin has made")
+  @Test("DEL cleans up what the original plugin has made")
   func originalFiles() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -287,7 +287,7 @@ import Testing
     }
   }
 
-  @Test("T43: port files have the original's layout, so that it could delete them")
+  @Test("Port files have the original's layout, so that it could delete them")
   func layout() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -301,7 +301,7 @@ import Testing
     }
   }
 
-  @Test("T44: an empty container id is refused")
+  @Test("An empty container id is refused")
   func emptyContainerID() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)

@@ -4,7 +4,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// A meta-plugin calls once for each network of a pod: the specification's section 6.3.
+/// A meta-plugin calls once for each network of a pod.
 @Suite(.daemonLog) struct MetaTests {
   /// How the plugin learns that a meta-plugin calls.
   enum Way: CaseIterable {
@@ -31,7 +31,7 @@ import Testing
     ]
   }
 
-  @Test("T12: each call attaches the interface of its network", arguments: Way.allCases)
+  @Test("Each call attaches the interface of its network", arguments: Way.allCases)
   func pair(way: Way) async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -60,7 +60,7 @@ import Testing
   }
 
   @Test(
-    "T13: DEL of one network leaves the others, and the agent hears of the last",
+    "DEL of one network leaves the others, and the agent hears of the last",
     arguments: Way.allCases, [false, true])
   func deletePair(way: Way, isForgotten: Bool) async throws {
     try await withVRouterNode { here in
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  @Test("T13: in the other order too")
+  @Test("In the other order too")
   func deleteDefaultFirst() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -126,7 +126,7 @@ import Testing
     }
   }
 
-  @Test("T14: a network that the agent has no interface for is named in the error")
+  @Test("A network that the agent has no interface for is named in the error")
   func unknownNetwork() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
@@ -142,7 +142,7 @@ import Testing
     }
   }
 
-  @Test("T16: two attachments to the same network get one interface each")
+  @Test("Two attachments to the same network get one interface each")
   func sameNetworkTwice() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)

@@ -4,8 +4,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// A nested cluster: the agent gives each interface a VLAN of the virtual machine's card; the specification's
-/// section 6.6.
+/// A nested cluster: the agent gives each interface a VLAN of the virtual machine's card.
 @Suite(.daemonLog) struct VLANTests {
   private static let vlan = "vlaneth0-5f0c7a"
   private static let alias = "contrail-k8s-cni-vlan-101"
@@ -32,7 +31,7 @@ import Testing
   }
 
   @Test(
-    "T45: ADD puts a macvlan link on a VLAN of the parent into the pod and posts no port",
+    "ADD puts a macvlan link on a VLAN of the parent into the pod and posts no port",
     .fullKernel("8021q"))
   func add() async throws {
     try await withNode { here, network in
@@ -69,7 +68,7 @@ import Testing
     }
   }
 
-  @Test("T45: CHECK finds all of it, and UPDATE brings in another address", .fullKernel("8021q"))
+  @Test("CHECK finds all of it, and UPDATE brings in another address", .fullKernel("8021q"))
   func checkAndUpdate() async throws {
     try await withNode { here, network in
       let pod = try await TestPod()
@@ -92,7 +91,7 @@ import Testing
   }
 
   @Test(
-    "T46: DEL removes the VLAN link, the pod's link with it and the file, and asks the agent nothing",
+    "DEL removes the VLAN link, the pod's link with it and the file, and asks the agent nothing",
     .fullKernel("8021q"), arguments: [true, false])
   func delete(hasRecord: Bool) async throws {
     try await withNode { here, network in
@@ -115,7 +114,7 @@ import Testing
   }
 
   @Test(
-    "T47: a VLAN that a missed DEL has left is taken away first, whoever made it",
+    "A VLAN that a missed DEL has left is taken away first, whoever made it",
     .fullKernel("8021q"), arguments: [true, false])
   func missed(isOwn: Bool) async throws {
     try await withNode { here, network in
@@ -149,7 +148,7 @@ import Testing
   }
 
   @Test(
-    "T47: a VLAN that is none is refused by its number, and no link is left",
+    "A VLAN that is none is refused by its number, and no link is left",
     arguments: [65535, 0, 5000])
   func noVLAN(vlan: Int) async throws {
     try await withNode(vlan: vlan) { here, network in

@@ -12,17 +12,15 @@ struct ParserFuzzTests {
   @Test("100 000 damaged requests are read or refused, alike whole and in two pieces")
   func requests() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("HTTP request fuzz seed \(seed)")
       let corpus = (goodRequests + badRequests).map { Array($0.wire.utf8.prefix(300)) }
-      var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<Program.rounds(100_000) {
+      await Fuzz(100_000, corpus: corpus, tokens: tokens).run { mutator in
         let input = mutator.next()
         let cut = mutator.number(below: input.count + 1)
         let whole = parseRequest([input[...]], limits: tight, ends: true)
         let pieces = parseRequest([input[..<cut], input[cut...]], limits: tight, ends: true)
         precondition(whole == pieces)
         if case .complete(let request) = whole { precondition(request.body.count <= tight.body) }
+        return true
       }
     }
   }
@@ -30,17 +28,15 @@ struct ParserFuzzTests {
   @Test("100 000 damaged answers are read or refused, alike whole and in two pieces")
   func responses() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("HTTP response fuzz seed \(seed)")
       let corpus = (goodResponses + badResponses).map { Array($0.wire.utf8.prefix(300)) }
-      var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<Program.rounds(100_000) {
+      await Fuzz(100_000, corpus: corpus, tokens: tokens).run { mutator in
         let input = mutator.next()
         let cut = mutator.number(below: input.count + 1)
         let whole = parseResponse([input[...]], limits: tight, ends: true)
         let pieces = parseResponse([input[..<cut], input[cut...]], limits: tight, ends: true)
         precondition(whole == pieces)
         if case .complete(let response) = whole { precondition(response.body.count <= tight.body) }
+        return true
       }
     }
   }

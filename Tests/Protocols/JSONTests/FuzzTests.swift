@@ -7,15 +7,9 @@ struct FuzzTests {
   @Test("120 000 damaged texts do not trap, and what is read is printed so that it reads the same")
   func damaged() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("JSON fuzz seed \(seed)")
-      // The daemon's workers have stacks of 512 KiB.
-      let read = await onThread(stackSize: 512 << 10) {
-        fuzz(seed: seed, rounds: Program.rounds(120_000))
-      }
-      print("\(read) texts were read")
-      precondition(
-        read > Program.rounds(1_000), "too few inputs are still JSON for the test to mean anything")
+      await Fuzz(
+        120_000, texts: corpus, words: tokens, accepting: 1_000
+      ).run(isRead)
     }
   }
 }
@@ -33,28 +27,22 @@ private let tokens = [
   "null", "\u{0}", "\u{FEFF}", "{\"a\":", "[[[[[[[[", "]]]]]]]]",
 ]
 
-/// Feeds damaged texts to the parser; gives back how many of them were JSON.
-private func fuzz(seed: UInt64, rounds: Int) -> Int {
-  var mutator = Mutator(
-    seed: seed, corpus: corpus.map { Array($0.utf8) }, tokens: tokens.map { Array($0.utf8) })
-  var read = 0
-  for _ in 0..<rounds {
-    let input = mutator.next()
-    let value: JSONValue
-    do throws(JSONError) {
-      value = try JSONValue.parse(input)
-    } catch {
-      precondition(0...input.count ~= error.offset && !error.description.isEmpty)
-      continue
-    }
-    read += 1
-    precondition((try? JSONValue.parse(value.encoded())) == value)
-    precondition((try? JSONValue.parse(value.encoded(.indented()))) == value)
-    let sorted = value.encoded(.indented(2, sorted: true))
-    precondition((try? JSONValue.parse(sorted))?.encoded(JSONStyle(indent: 2)) == sorted)
-    for member in value.object?.members ?? [] {
-      precondition((try? JSONValue.parse(Array(input[member.range]))) == member.value)
-    }
+/// Whether a damaged text is read.
+private func isRead(_ mutator: inout Mutator) -> Bool {
+  let input = mutator.next()
+  let value: JSONValue
+  do throws(JSONError) {
+    value = try JSONValue.parse(input)
+  } catch {
+    precondition(0...input.count ~= error.offset && !error.description.isEmpty)
+    return false
   }
-  return read
+  precondition((try? JSONValue.parse(value.encoded())) == value)
+  precondition((try? JSONValue.parse(value.encoded(.indented()))) == value)
+  let sorted = value.encoded(.indented(2, sorted: true))
+  precondition((try? JSONValue.parse(sorted))?.encoded(JSONStyle(indent: 2)) == sorted)
+  for member in value.object?.members ?? [] {
+    precondition((try? JSONValue.parse(Array(input[member.range]))) == member.value)
+  }
+  return true
 }

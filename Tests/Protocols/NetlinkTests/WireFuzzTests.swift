@@ -42,10 +42,8 @@ struct WireFuzzTests {
   @Test("No bytes trap or loop, whatever reads them")
   func datagrams() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("seed \(seed)")
-      var mutator = Mutator(seed: seed, corpus: WireFuzzTests.corpus, tokens: WireFuzzTests.tokens)
-      for _ in 0..<Program.rounds(120_000) {
+      let (corpus, tokens) = (WireFuzzTests.corpus, WireFuzzTests.tokens)
+      await Fuzz(120_000, corpus: corpus, tokens: tokens).run { mutator in
         let bytes = mutator.next()
         var reader = MessageReader(bytes[...])
         // No message is shorter than its header, which bounds the loop.
@@ -60,6 +58,7 @@ struct WireFuzzTests {
           _ = attribute.text
         }
         if (try? attributes.next()) != nil { preconditionFailure("endless attributes") }
+        return true
       }
     }
   }
@@ -67,45 +66,42 @@ struct WireFuzzTests {
   @Test("No payload traps or loops in a reader of objects")
   func objects() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("seed \(seed)")
-      var mutator = Mutator(
-        seed: seed, corpus: WireFuzzTests.corpus.map { Array($0.dropFirst(16)) },
-        tokens: WireFuzzTests.tokens)
-      var read = 0
-      for _ in 0..<Program.rounds(120_000) {
+      let corpus = WireFuzzTests.corpus.map { Array($0.dropFirst(16)) }
+      await Fuzz(
+        120_000, corpus: corpus, tokens: WireFuzzTests.tokens, accepting: 60_000
+      ).run { mutator in
         let payload = mutator.next()[...]
         let flags = Int32(mutator.number(below: 0x400))
         let message = NetlinkMessage(
           type: Int(NLMSG_ERROR), flags: flags, sequence: 1, portID: 0, payload: payload)
-        if (try? Link(message)) != nil { read += 1 }
-        if (try? InterfaceAddress(message)) != nil { read += 1 }
-        if (try? Route(message)) != nil { read += 1 }
-        if (try? Acknowledgement(message)) != nil { read += 1 }
+        return [
+          (try? Link(message)) != nil, (try? InterfaceAddress(message)) != nil,
+          (try? Route(message)) != nil, (try? Acknowledgement(message)) != nil,
+        ].contains(true)
       }
-      precondition(read > Program.rounds(75_000), "the damage left too little to read: \(read)")
     }
   }
 
   @Test("No payload traps or loops in a reader of traffic control")
   func trafficControl() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("seed \(seed)")
-      var mutator = Mutator(
-        seed: seed, corpus: WireFuzzTests.traffic.map { Array($0.dropFirst(16)) },
-        tokens: WireFuzzTests.tokens)
-      var (buckets, classes, policers) = (0, 0, 0)
-      for _ in 0..<Program.rounds(120_000) {
+      let corpus = WireFuzzTests.traffic.map { Array($0.dropFirst(16)) }
+      let read = Locked([0, 0, 0])
+      await Fuzz(120_000, corpus: corpus, tokens: WireFuzzTests.tokens).run { mutator in
         let message = NetlinkMessage(
           type: Int(RTM_NEWQDISC), flags: 0, sequence: 1, portID: 0, payload: mutator.next()[...])
-        if (try? QueueDiscipline(message))?.tokenBucket != nil { buckets += 1 }
-        if (try? TrafficClass(message))?.hierarchical != nil { classes += 1 }
-        let filter = try? TrafficFilter(message)
-        if let filter, filter.actions.contains(where: { $0.police != nil }) { policers += 1 }
+        let found = [
+          (try? QueueDiscipline(message))?.tokenBucket != nil,
+          (try? TrafficClass(message))?.hierarchical != nil,
+          (try? TrafficFilter(message))?.actions.contains { $0.police != nil } == true,
+        ]
+        read.withLock { read in
+          for (kind, isRead) in found.enumerated() where isRead { read[kind] += 1 }
+        }
+        return found.contains(true)
       }
-      let least = min(buckets, classes, policers)
-      precondition(least > Program.rounds(500), "\((buckets, classes, policers)) were readable")
+      let least = read.value.min() ?? 0
+      precondition(least > Program.rounds(500), "\(read.value) were readable")
     }
   }
 }

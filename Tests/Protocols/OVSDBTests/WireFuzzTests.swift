@@ -36,10 +36,7 @@ struct WireFuzzTests {
     "100 000 damaged streams are cut alike whole and in two pieces, their messages read or refused")
   func streams() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("OVSDB stream fuzz seed \(seed)")
-      var mutator = Mutator(seed: seed, corpus: messages, tokens: tokens)
-      for _ in 0..<Program.rounds(100_000) {
+      await Fuzz(100_000, corpus: messages, tokens: tokens).run { mutator in
         let input = mutator.next()
         let cut = mutator.number(below: input.count + 1)
         let whole = read([input[...]])
@@ -49,6 +46,7 @@ struct WireFuzzTests {
           guard case .answer(_, .result(let json))? = try? Message(message) else { continue }
           _ = try? OVSDBResult.outcome(json, operations: 3)
         }
+        return true
       }
     }
   }
@@ -56,17 +54,16 @@ struct WireFuzzTests {
   @Test("100 000 damaged updates are taken over or refused")
   func replicas() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("OVSDB update fuzz seed \(seed)")
       let columns = ["name", "count", "tag", "ports", "some", "ids"]
       guard let schema = try? OVSDBSchema(exampleSchema) else { preconditionFailure("no schema") }
-      var mutator = Mutator(seed: seed, corpus: updates, tokens: tokens)
-      var replica = OVSDBReplica(schema: schema, watching: ["T": columns])
-      for round in 0..<Program.rounds(100_000) {
-        if round % 16 == 0 { replica = OVSDBReplica(schema: schema, watching: ["T": columns]) }
-        guard let json = try? JSONValue.parse(mutator.next()) else { continue }
-        try? replica.apply(json, round % 4 == 0 ? .rows : .differences)
-        for (_, row) in replica.rows("T") { precondition(row.count <= columns.count) }
+      let replica = OVSDBReplica(schema: schema, watching: ["T": columns])
+      await Fuzz(100_000, corpus: updates, tokens: tokens).run((replica, 0)) { mutator, state in
+        state.1 += 1
+        if state.1 % 16 == 0 { state.0 = replica }
+        guard let json = try? JSONValue.parse(mutator.next()) else { return false }
+        try? state.0.apply(json, state.1 % 4 == 0 ? .rows : .differences)
+        for (_, row) in state.0.rows("T") { precondition(row.count <= columns.count) }
+        return true
       }
     }
   }
@@ -74,15 +71,13 @@ struct WireFuzzTests {
   @Test("20 000 damaged schemas are read or refused")
   func schemas() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("OVSDB schema fuzz seed \(seed)")
-      var mutator = Mutator(seed: seed, corpus: [exampleSchema.bytes], tokens: tokens)
-      for _ in 0..<Program.rounds(20_000) {
+      await Fuzz(20_000, corpus: [exampleSchema.bytes], tokens: tokens).run { mutator in
         guard let json = try? JSONValue.parse(mutator.next()),
           let schema = try? OVSDBSchema(json)
-        else { continue }
+        else { return false }
         let replica = OVSDBReplica(schema: schema, watching: ["T": ["name", "tag"]])
         precondition(replica.rows("T").isEmpty)
+        return true
       }
     }
   }

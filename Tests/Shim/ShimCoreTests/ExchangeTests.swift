@@ -32,7 +32,7 @@ struct ExchangeTests {
     #expect(body.interfaceAttributes == nil)
   }
 
-  @Test("T63: only the call's own variables travel")
+  @Test("Only the call's own variables travel")
   func environment() async throws {
     let node = try FakeNode([added(simple)])
     let trace = ["TRACEPARENT": "00-1-2-01", "TRACESTATE": "a=b", "BAGGAGE": "c=d"]
@@ -78,7 +78,7 @@ struct ExchangeTests {
     #expect(node.daemon.requests.count == 1)
   }
 
-  @Test("T64: a result of 2 MB is passed through")
+  @Test("A result of 2 MB is passed through")
   func large() async throws {
     let text = String(repeating: "x", count: 2 << 20)
     let result = "{\"cniVersion\":\"1.1.0\",\"x\":\"\(text)\"}"
@@ -102,7 +102,7 @@ struct ExchangeTests {
   // MARK: Errors
 
   @Test(
-    "T22: the daemon's code, message and details are printed",
+    "The daemon's code, message and details are printed",
     arguments: [
       "ADD", "DEL", "CHECK", "GC", "STATUS", "UPDATE",
     ])
@@ -114,7 +114,7 @@ struct ExchangeTests {
         == ["cniVersion": "1.1.0", "code": 1234, "msg": "potato", "details": "batata"])
   }
 
-  @Test("T23: plain text is code 999 and keeps the text")
+  @Test("Plain text is code 999 and keeps the text")
   func plainText() async throws {
     let answer = FakeDaemon.Answer.response(400, Array("potato\n".utf8), type: "text/plain")
     let outcome = try await FakeNode([answer]).run(ShimCall())
@@ -149,7 +149,7 @@ struct ExchangeTests {
     #expect(outcome.error?.code == .decodingFailure)
   }
 
-  // MARK: T62
+  // MARK: Cut answers
 
   @Test("A chunked answer is an answer")
   func chunked() async throws {

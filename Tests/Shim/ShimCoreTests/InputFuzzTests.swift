@@ -21,16 +21,14 @@ struct InputFuzzTests {
   @Test("100 000 damaged configurations end in an answer", arguments: ["CHECK", "NOPE"])
   func damaged(verb: String) async {
     await #expect(processExitsWith: .success) { [verb = verb as String] in
-      let seed = UInt64.random(in: 0...UInt64.max)
-      print("shim stdin fuzz seed \(seed) for \(verb)")
+      print(verb)
       let directory = try TemporaryDirectory()
       let file = directory("stdin")
       let environment = [
         ("CNI_COMMAND", verb), ("CNI_CONTAINERID", "c"), ("CNI_NETNS", "/nowhere"),
         ("CNI_IFNAME", "eth0"), ("CNI_PATH", "/nowhere"),
       ].map { (name: $0.0, value: $0.1) }
-      var mutator = Mutator(seed: seed, corpus: corpus, tokens: tokens)
-      for _ in 0..<Program.rounds(50_000) {
+      try await Fuzz(50_000, corpus: corpus, tokens: tokens).run { mutator in
         // No daemon is asked: CHECK ends at the version, which is never a supported one.
         let input = mutator.next().map { $0 == UInt8(ascii: "0") ? UInt8(ascii: "7") : $0 }
         try Files.write(file, input, mode: [.write, .create, .truncate])
@@ -42,6 +40,7 @@ struct InputFuzzTests {
           preconditionFailure("no JSON")
         }
         precondition(error["code"]?.int != nil && error["msg"]?.string != nil)
+        return true
       }
     }
   }

@@ -29,16 +29,16 @@ private let allVersions =
 
 private func missing(_ list: String) -> String { "required env variables [\(list)] missing" }
 
-/// T1–T24 as far as they need no daemon.
+/// What is refused without a daemon.
 private let refusals: [Refusal] = [
   Refusal(
-    "T1 no container id", ShimCall("ADD", ["CNI_CONTAINERID": nil]), 4, missing("CNI_CONTAINERID")),
-  Refusal("T1 no netns", ShimCall("ADD", ["CNI_NETNS": nil]), 4, missing("CNI_NETNS")),
-  Refusal("T1 no ifname", ShimCall("ADD", ["CNI_IFNAME": nil]), 4, missing("CNI_IFNAME")),
-  Refusal("T1 no path", ShimCall("ADD", ["CNI_PATH": nil]), 4, missing("CNI_PATH")),
+    "No container id", ShimCall("ADD", ["CNI_CONTAINERID": nil]), 4, missing("CNI_CONTAINERID")),
+  Refusal("No netns", ShimCall("ADD", ["CNI_NETNS": nil]), 4, missing("CNI_NETNS")),
+  Refusal("No ifname", ShimCall("ADD", ["CNI_IFNAME": nil]), 4, missing("CNI_IFNAME")),
+  Refusal("No path", ShimCall("ADD", ["CNI_PATH": nil]), 4, missing("CNI_PATH")),
   Refusal("empty is missing", ShimCall("ADD", ["CNI_NETNS": ""]), 4, missing("CNI_NETNS")),
   Refusal(
-    "T2 three are missing",
+    "Three are missing",
     ShimCall("ADD", ["CNI_NETNS": nil, "CNI_IFNAME": nil, "CNI_PATH": nil]), 4,
     missing("CNI_NETNS,CNI_IFNAME,CNI_PATH")),
   Refusal(
@@ -50,54 +50,54 @@ private let refusals: [Refusal] = [
   Refusal(
     "UPDATE needs what ADD needs", ShimCall("UPDATE", unset), 4,
     missing("CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH")),
-  Refusal("T24 GC needs the path", ShimCall("GC", unset), 4, missing("CNI_PATH")),
+  Refusal("GC needs the path", ShimCall("GC", unset), 4, missing("CNI_PATH")),
   Refusal("STATUS needs the path", ShimCall("STATUS", unset), 4, missing("CNI_PATH")),
   Refusal(
     "a bad id wins over later missing ones",
     ShimCall("ADD", ["CNI_CONTAINERID": "a b", "CNI_NETNS": nil, "CNI_PATH": nil]), 4,
     "invalid characters in containerID", "a b"),
   Refusal(
-    "T5 a bad id", ShimCall("ADD", ["CNI_CONTAINERID": "some-%%container-id"]), 4,
+    "A bad id", ShimCall("ADD", ["CNI_CONTAINERID": "some-%%container-id"]), 4,
     "invalid characters in containerID", "some-%%container-id"),
   Refusal(
     "a bad id, DEL", ShimCall("DEL", ["CNI_CONTAINERID": "../x"]), 4,
     "invalid characters in containerID", "../x"),
   Refusal(
-    "T6 a long name", ShimCall("ADD", ["CNI_IFNAME": "1234567890123456"]), 4,
+    "A long name", ShimCall("ADD", ["CNI_IFNAME": "1234567890123456"]), 4,
     "interface name is too long", "interface name should be less than 16 characters"),
-  Refusal("T7 .", ShimCall("ADD", ["CNI_IFNAME": "."]), 4, "interface name is . or .."),
-  Refusal("T7 ..", ShimCall("ADD", ["CNI_IFNAME": ".."]), 4, "interface name is . or .."),
-  Refusal("T8 /", ShimCall("ADD", ["CNI_IFNAME": "test/test"]), 4, badName),
-  Refusal("T8 :", ShimCall("ADD", ["CNI_IFNAME": "test:test"]), 4, badName),
-  Refusal("T8 white space", ShimCall("ADD", ["CNI_IFNAME": "test test"]), 4, badName),
-  Refusal("T8 a no-break space", ShimCall("ADD", ["CNI_IFNAME": "test\u{A0}"]), 4, badName),
+  Refusal(".", ShimCall("ADD", ["CNI_IFNAME": "."]), 4, "interface name is . or .."),
+  Refusal("..", ShimCall("ADD", ["CNI_IFNAME": ".."]), 4, "interface name is . or .."),
+  Refusal("/", ShimCall("ADD", ["CNI_IFNAME": "test/test"]), 4, badName),
+  Refusal(":", ShimCall("ADD", ["CNI_IFNAME": "test:test"]), 4, badName),
+  Refusal("White space", ShimCall("ADD", ["CNI_IFNAME": "test test"]), 4, badName),
+  Refusal("A no-break space", ShimCall("ADD", ["CNI_IFNAME": "test\u{A0}"]), 4, badName),
   Refusal(
-    "T11 an unknown version", ShimCall("ADD", [:], ["cniVersion": "9.8.7"]), 1,
+    "An unknown version", ShimCall("ADD", [:], ["cniVersion": "9.8.7"]), 1,
     "incompatible CNI versions", "config is \"9.8.7\", plugin supports \(allVersions)"),
   Refusal(
     "a version that is no version, ADD", ShimCall("ADD", [:], ["cniVersion": "adsfsadf"]), 1,
     "incompatible CNI versions", "config is \"adsfsadf\", plugin supports \(allVersions)"),
   Refusal(
-    "T12 CHECK before 0.4.0", ShimCall("CHECK", [:], ["cniVersion": "0.3.0"]), 1,
+    "CHECK before 0.4.0", ShimCall("CHECK", [:], ["cniVersion": "0.3.0"]), 1,
     "config version does not allow CHECK"),
   Refusal(
     "CHECK without a version", ShimCall("CHECK", [:], ["cniVersion": nil]), 1,
     "config version does not allow CHECK"),
   Refusal(
-    "T13 GC before 1.1.0", ShimCall("GC", [:], ["cniVersion": "0.3.0"]), 1,
+    "GC before 1.1.0", ShimCall("GC", [:], ["cniVersion": "0.3.0"]), 1,
     "config version does not allow GC"),
   Refusal(
-    "T13 STATUS before 1.1.0", ShimCall("STATUS", [:], ["cniVersion": "1.0.0"]), 1,
+    "STATUS before 1.1.0", ShimCall("STATUS", [:], ["cniVersion": "1.0.0"]), 1,
     "config version does not allow STATUS"),
   Refusal(
     "CHECK beyond what is supported", ShimCall("CHECK", [:], ["cniVersion": "9.8.7"]), 1,
     "plugin version does not allow CHECK"),
   Refusal(
-    "T15 a bad network name", ShimCall("ADD", [:], ["name": "te%%st"]), 7,
+    "A bad network name", ShimCall("ADD", [:], ["name": "te%%st"]), 7,
     "invalid characters found in network name", "te%%st"),
-  Refusal("T16 no name", ShimCall("ADD", [:], ["name": nil]), 7, "missing network name"),
+  Refusal("No name", ShimCall("ADD", [:], ["name": nil]), 7, "missing network name"),
   Refusal("an empty name", ShimCall("ADD", [:], ["name": ""]), 7, "missing network name"),
-  Refusal("T17 an unknown verb", ShimCall("NOPE"), 4, "unknown CNI_COMMAND: NOPE"),
+  Refusal("An unknown verb", ShimCall("NOPE"), 4, "unknown CNI_COMMAND: NOPE"),
   Refusal("verbs are upper case", ShimCall("add"), 4, "unknown CNI_COMMAND: add"),
   Refusal(
     "the name is checked before the verb", ShimCall("NOPE", unset, ["name": nil]), 7,
@@ -125,7 +125,7 @@ struct InputTests {
   }
 
   @Test(
-    "T14: a version that cannot be read is code 6 for CHECK, GC and STATUS",
+    "A version that cannot be read is code 6 for CHECK, GC and STATUS",
     arguments: [
       "CHECK", "GC", "STATUS",
     ])
@@ -152,7 +152,7 @@ struct InputTests {
     #expect(!outcome.errorText.contains("secret"))
   }
 
-  @Test("T21: stdin that cannot be read is code 5", arguments: [ShimCall.Input.closed, .directory])
+  @Test("stdin that cannot be read is code 5", arguments: [ShimCall.Input.closed, .directory])
   func unreadable(input: ShimCall.Input) async throws {
     var call = ShimCall()
     call.input = input
@@ -161,7 +161,7 @@ struct InputTests {
     #expect(outcome.error?.message.hasPrefix("error reading from stdin: ") == true)
   }
 
-  @Test("T19: VERSION does not touch stdin and needs nothing else")
+  @Test("VERSION does not touch stdin and needs nothing else")
   func version() async throws {
     var call = ShimCall("VERSION", unset)
     call.input = .closed
@@ -174,7 +174,7 @@ struct InputTests {
   }
 
   @Test(
-    "T20: without a verb it says what it is, on stderr, and touches nothing",
+    "Without a verb it says what it is, on stderr, and touches nothing",
     arguments: [
       nil, "",
     ] as [String?])
@@ -256,7 +256,7 @@ struct InputTests {
   }
 
   @Test(
-    "T3, T4, T24: what a verb does not need may be missing",
+    "What a verb does not need may be missing",
     arguments: [
       ShimCall("ADD", ["CNI_ARGS": nil]), ShimCall("DEL", ["CNI_NETNS": nil, "CNI_ARGS": nil]),
       ShimCall(

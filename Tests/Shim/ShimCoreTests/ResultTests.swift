@@ -4,7 +4,7 @@ import ShimCore
 import TestSupport
 import Testing
 
-/// T28's result, in the newest version, as a Multus daemon gives it.
+/// A result in the newest version, as a Multus daemon gives it.
 private let multus = """
   {"cniVersion":"1.1.0","interfaces":[{"name":"eth0","mac":"00:11:22:33:44:55","sandbox":"/x"}],\
   "ips":[{"interface":0,"address":"1.2.3.30/24","gateway":"1.2.3.1"},\
@@ -20,7 +20,7 @@ struct ResultTests {
     return try await FakeNode([added(result)]).run(call)
   }
 
-  @Test("T28: for 0.3.1 with the family of each address and interface 0")
+  @Test("For 0.3.1 with the family of each address and interface 0")
   func threeOne() async throws {
     let result = try #require(try await printed(multus, for: "0.3.1").json)
     #expect(result["cniVersion"] == "0.3.1")
@@ -30,7 +30,7 @@ struct ResultTests {
   }
 
   @Test(
-    "T29, T10: for 0.1.0, also when no version is given, by family and without interfaces",
+    "For 0.1.0, also when no version is given, by family and without interfaces",
     arguments: [
       "0.1.0", "0.2.0", nil,
     ] as [String?])
@@ -52,14 +52,14 @@ struct ResultTests {
     #expect(result["interfaces"] == nil)
   }
 
-  @Test("T30: without an address there is no form before 0.3.0")
+  @Test("Without an address there is no form before 0.3.0")
   func noAddress() async throws {
     let outcome = try await printed(#"{"cniVersion":"1.1.0","dns":{}}"#, for: "0.2.0")
     #expect(outcome.status == 1)
     #expect(outcome.error?.message == "cannot convert: no valid IP addresses")
   }
 
-  @Test("T33: interface 0 is printed, also in the newest forms", arguments: ["0.4.0", "1.0.0"])
+  @Test("Interface 0 is printed, also in the newest forms", arguments: ["0.4.0", "1.0.0"])
   func interfaceZero(version: String) async throws {
     let outcome = try await printed(multus, for: version)
     #expect(outcome.text.contains("\"interface\": 0"))

@@ -27,7 +27,7 @@ extension TemporaryDirectory {
 @Suite("The shim's spool")
 struct SpoolTests {
   @Test(
-    "DEL without a daemon succeeds at once, prints nothing and waits in the spool (T57)",
+    "DEL without a daemon succeeds at once, prints nothing and waits in the spool",
     arguments: Absence.allCases)
   func spooled(absence: Absence) async throws {
     let impostor = try Impostor(absence)

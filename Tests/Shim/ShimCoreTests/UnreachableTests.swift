@@ -62,7 +62,7 @@ final class Impostor: Sendable {
 
 @Suite("The shim without a daemon")
 struct UnreachableTests {
-  @Test("ADD waits its time, then code 11 without any of stdin (T59)", arguments: Absence.allCases)
+  @Test("ADD waits its time, then code 11 without any of stdin", arguments: Absence.allCases)
   func add(absence: Absence) async throws {
     let impostor = try Impostor(absence)
     var call = ShimCall("ADD", [:], ["password": "secret"])
@@ -81,7 +81,7 @@ struct UnreachableTests {
     #expect(milliseconds >= 900)
   }
 
-  @Test("STATUS says code 50 at once (T60)", arguments: Absence.allCases)
+  @Test("STATUS says code 50 at once", arguments: Absence.allCases)
   func status(absence: Absence) async throws {
     let call = ShimCall("STATUS", [:], ["daemonTimeout": 60])
     let (outcome, milliseconds) = try await Impostor(absence).run(call)
@@ -98,7 +98,7 @@ struct UnreachableTests {
     #expect(node.daemon.requests.count == 2)
   }
 
-  @Test("T58: ADD finds a daemon that comes late")
+  @Test("ADD finds a daemon that comes late")
   func late() async throws {
     // All of it on one thread: the test's own may have to wait for other tests, longer than the shim does.
     let (outcome, requests) = try await onThread {

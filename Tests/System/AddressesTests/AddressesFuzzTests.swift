@@ -7,16 +7,12 @@ struct AddressesFuzzTests {
   @Test("No text traps, and what is read survives printing and reading again")
   func texts() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("seed \(seed)")
       let corpus = [
         "10.1.2.3/24", "255.255.255.255", "::ffff:1.2.3.4/120", "2001:db8:0:0:1::1/64",
         "1:2:3:4:5:6:7:8", "::", "1::8/0", "c2:11:22:33:44:55", "c211.2233.4455",
       ]
-      var mutator = Mutator(
-        seed: seed, corpus: corpus.map { Array($0.utf8) },
-        tokens: ["::", ":", ".", "/", "0", "255", "ffff", "%", "1.2.3.4"].map { Array($0.utf8) })
-      for _ in 0..<Program.rounds(150_000) {
+      let words = ["::", ":", ".", "/", "0", "255", "ffff", "%", "1.2.3.4"]
+      await Fuzz(150_000, texts: corpus, words: words).run { mutator in
         let text = String(decoding: mutator.next(), as: UTF8.self)
         if let address = IPAddress(text) {
           precondition(IPAddress(address.description) == address, text)
@@ -30,6 +26,7 @@ struct AddressesFuzzTests {
         if let address = MACAddress(text) {
           precondition(MACAddress(address.description) == address, text)
         }
+        return true
       }
     }
   }
@@ -37,10 +34,7 @@ struct AddressesFuzzTests {
   @Test("Every number survives printing and reading, in both families")
   func numbers() async {
     await #expect(processExitsWith: .success) {
-      let seed = UInt64.random(in: .min ... .max)
-      print("seed \(seed)")
-      var mutator = Mutator(seed: seed, corpus: [])
-      for _ in 0..<Program.rounds(100_000) {
+      await Fuzz(100_000, corpus: []).run { mutator in
         // Groups of zeros are what printing has to get right, so half of them are.
         var bits: UInt128 = 0
         for _ in 0..<8 {
@@ -51,6 +45,7 @@ struct AddressesFuzzTests {
         precondition(IPAddress(v6.description) == v6.unmapped, v6.description)
         let v4 = IPAddress(v4: UInt32(truncatingIfNeeded: mutator.number()))
         precondition(IPAddress(v4.description) == v4, v4.description)
+        return true
       }
     }
   }
