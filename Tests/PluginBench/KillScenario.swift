@@ -1,8 +1,10 @@
 import Testing
 
-/// A step of a plugin after which the daemon dies, and the call and the situation in which it is reached.
+/// A step of a plugin after which the daemon dies, and the call and the situation in which it is
+/// reached.
 package struct KillScenario: Sendable, CustomTestStringConvertible {
-  /// The step's name without the plugin's; `record` is the place between the record and the first step.
+  /// The step's name without the plugin's; `record` is the place between the record and the first
+  /// step.
   package let step: String
   /// The call during which the daemon dies.
   package let verb: BenchVerb

@@ -5,7 +5,8 @@ import JSON
 import Linux
 import PluginKit
 
-/// A plugin's tests that only need its scene: a life of a pod, a SIGKILL after each step, failing system calls.
+/// A plugin's tests that only need its scene: a life of a pod, a SIGKILL after each step, failing
+/// system calls.
 package enum PluginBench<Scene: PluginScene> {
   /// The plugin's name.
   package static var name: String { Scene.plugin.name }
@@ -91,7 +92,8 @@ package enum PluginBench<Scene: PluginScene> {
     }
   }
 
-  /// The same, and further kills while the next daemons recover, each after one of the steps of the undo.
+  /// The same, and further kills while the next daemons recover, each after one of the steps of the
+  /// undo.
   package static func kill(_ scenario: KillScenario, andInUndo undo: [String]) async throws {
     let setting = try await BenchSetting(scenario.verb, situation: scenario.situation)
     try await stage(setting) { drill in

@@ -23,8 +23,8 @@ package struct BenchSetting: Sendable {
 
 /// What the bench must know of a plugin: how it is called on a node, and what it leaves there.
 ///
-/// A scene is made for each run, before the daemon starts. The defaults fit a plugin that creates the link `eth0` in the
-/// pod and takes a lease for it.
+/// A scene is made for each run, before the daemon starts. The defaults fit a plugin that creates
+/// the link `eth0` in the pod and takes a lease for it.
 package protocol PluginScene: Sendable {
   associatedtype Plugin: NetworkPlugin
 

@@ -2,7 +2,8 @@ package import JSON
 import Linux
 package import TestSupport
 
-/// The address management of a scene's network: host-local, or a plugin on disk that keeps its leases as files.
+/// The address management of a scene's network: host-local, or a plugin on disk that keeps its
+/// leases as files.
 package struct SceneIPAM: Sendable {
   package let configuration: JSONValue
   private let node: TestNode

@@ -1,6 +1,7 @@
 import Linux
 
-/// Damaged inputs for a parser: so many rounds from a seed that is printed; for the inside of an exit test.
+/// Damaged inputs for a parser: so many rounds from a seed that is printed; for the inside of an
+/// exit test.
 ///
 /// It is run on a thread with the stack of the daemon's workers. `CNI_TEST_SEED` repeats a run.
 public struct Fuzz: Sendable {

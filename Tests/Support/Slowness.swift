@@ -1,7 +1,8 @@
 import Glibc
 import Linux
 
-/// The calling thread's own processor time in nanoseconds: what others do on the machine does not count.
+/// The calling thread's own processor time in nanoseconds: what others do on the machine does not
+/// count.
 public var threadTime: UInt64 {
   var now = timespec()
   guard unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 else { return 0 }
@@ -10,8 +11,9 @@ public var threadTime: UInt64 {
 
 /// How slow the machine is right now: how many times longer than on a quiet one something may take.
 ///
-/// Two things tell it: how many threads want to run for each core, and how late a short pause ends. The worst of
-/// the last half minute counts, because an expectation looks at a time that has passed.
+/// Two things tell it: how many threads want to run for each core, and how late a short pause ends.
+/// The worst of the last half minute counts, because an expectation looks at a time that has
+/// passed.
 enum Slowness {
   private struct Sample {
     let time: UInt64
@@ -19,7 +21,8 @@ enum Slowness {
   }
 
   private static let samples = Locked<[Sample]>([])
-  /// How long a sample counts, and for how long the last one is taken for the present, in nanoseconds.
+  /// How long a sample counts, and for how long the last one is taken for the present, in
+  /// nanoseconds.
   private static let memory: UInt64 = 30_000_000_000
   private static let interval: UInt64 = 100_000_000
   private static let most = 30

@@ -125,7 +125,8 @@ public struct NetlinkSocket: ~Copyable, Sendable {
 
   /// Asks for all objects of a kind.
   ///
-  /// A dump during which the kernel's tables changed (`NLM_F_DUMP_INTR`) is repeated until the deadline.
+  /// A dump during which the kernel's tables changed (`NLM_F_DUMP_INTR`) is repeated until the
+  /// deadline.
   ///
   /// - Parameters: as for `get`; the request needs no `NLM_F_DUMP`.
   /// - Throws: `timedOut` with the number of dumps if the tables never stood still.

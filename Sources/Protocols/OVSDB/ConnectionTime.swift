@@ -2,7 +2,8 @@
 struct ConnectionTime: Sendable {
   /// For connecting, reading the schema and copying the tables, in milliseconds.
   var tryMilliseconds = 10_000
-  /// The silence after which the server is asked, and the time it has for an answer, in nanoseconds.
+  /// The silence after which the server is asked, and the time it has for an answer, in
+  /// nanoseconds.
   var silence: UInt64 = 5_000_000_000
   /// How long an outage may be for a call to wait until it is over, in nanoseconds.
   var patience: UInt64 = 2_000_000_000
