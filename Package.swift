@@ -147,7 +147,7 @@ let ordinary: [Target] = [
       "VRouterPlugin", "VRouterAgent", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux",
       "Addresses", "FakeVRouter",
     ]),
-  tests(.daemon, "SchedulingTests", ["Scheduling", "PluginKit", "CNI", "Linux"]),
+  tests(.daemon, "SchedulingTests", ["Scheduling", "PluginKit", "CNI", "Netlink", "Linux"]),
   tests(
     .daemon, "RecordsTests", ["Records", "PluginKit", "DaemonAPI", "CNI", "JSON", "Linux"]),
   tests(

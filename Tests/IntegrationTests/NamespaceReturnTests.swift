@@ -1,3 +1,4 @@
+import PluginBench
 import Linux
 import TestSupport
 import Testing

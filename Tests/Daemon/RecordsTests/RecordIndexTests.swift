@@ -3,6 +3,7 @@ import Linux
 import PluginKit
 import Records
 import Testing
+import TestSupport
 
 @Suite("AttachmentStore: what memory answers")
 struct RecordIndexTests {
@@ -137,12 +138,17 @@ struct RecordIndexTests {
     }
   }
 
-  @Test("a plugin's lock is remembered until the record is written anew")
+  @Test("a record's lock is asked for once, and known without its file")
   func lock() throws {
-    #expect(store.summary(of: set.key)?.lock == nil)
-    store.setLock("uuid", of: set.key)
-    #expect(store.summary(of: set.key)?.lock == "uuid")
-    try store.write(set)
-    #expect(store.summary(of: set.key)?.lock == nil)
+    let asked = Locked<[AttachmentKey]>([])
+    let directory = try TemporaryDirectory()
+    let store = try AttachmentStore(stateDirectory: directory.path, log: TestLog()) { record in
+      asked.withLock { $0.append(record.key) }
+      return record.key.containerID
+    }
+    #expect(store.lock(of: set.key) == nil)
+    for _ in 0..<2 { try store.write(set) }
+    #expect(store.lock(of: set.key) == set.key.containerID)
+    #expect(asked.value == [set.key])
   }
 }

@@ -1,5 +1,6 @@
 import CNI
 import Linux
+import Netlink
 import PluginKit
 @testable import Scheduling
 import Testing
@@ -34,10 +35,10 @@ struct DispatcherAskingTests {
       }
     }
     #expect(await desk.has("call begins"))
-    let request = try PodRequest.collection
+    let (request, host) = (try PodRequest.collection, try PluginHost.idle())
     try submit(Claim(aloneIn: ["net"]), to: desk.dispatcher) { progress, _ in
       let call = PluginCall<NoopPlugin.Step>(
-        plugin: "p", request: request, record: nil, progress: progress)
+        host: host, plugin: "p", request: request, record: nil, progress: progress)
       try? call.whileAlone("pod") { () throws(CNIError) in
         desk.events.change { $0.append("alone") }
       }
@@ -58,10 +59,10 @@ struct DispatcherAskingTests {
   @Test("a lock that the call itself began with is no reason to wait")
   func ownLock() async throws {
     let desk = try Desk()
-    let request = try PodRequest.collection
+    let (request, host) = (try PodRequest.collection, try PluginHost.idle())
     try submit(Claim(locks: ["pod"]), to: desk.dispatcher) { progress, _ in
       let call = PluginCall<NoopPlugin.Step>(
-        plugin: "p", request: request, record: nil, progress: progress)
+        host: host, plugin: "p", request: request, record: nil, progress: progress)
       try? call.whileAlone("pod") { () throws(CNIError) in }
       desk.events.change { $0.append("done") }
     }
@@ -215,5 +216,14 @@ extension PodRequest {
         configuration: try NetworkConfiguration(Array(#"{"name":"net"}"#.utf8)), searchPath: [],
         environment: [:], requestID: "", stamp: Stamp.now, deadline: .never)
     }
+  }
+}
+
+extension PluginHost {
+  /// What a daemon offers whose plugin asks for nothing.
+  fileprivate static func idle() throws -> PluginHost {
+    PluginHost(
+      dataDirectory: "/nowhere", binDirectories: [], linkRemover: try LinkRemover(),
+      log: { _, _ in })
   }
 }

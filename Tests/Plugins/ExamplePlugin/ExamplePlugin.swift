@@ -2,7 +2,7 @@ import Addresses
 package import CNI
 import Netlink
 package import PluginKit
-package import Workbench
+import Workbench
 
 /// Joins a pod to its node with a cable: `{"type": "cable", "ipam": {"type": "host-local", …}}`.
 package final class CablePlugin: NetworkPlugin {
