@@ -44,12 +44,14 @@ struct VRouterScene: PluginScene {
       interface.ipv6 = .init("2001:db8:1::5", 64, gateway: "2001:db8:1::1", nameServer: "::")
     }
     self.interface = interface
+    var ofKept = [VRouterFixture.interface(VRouterFixture.vmi1, 0, of: total)]
+    if total == 2 { ofKept.append(VRouterFixture.interface(Self.third, 1, of: total, "net-a")) }
+    let keptInterfaces = ofKept
     let isNested = situation == "a VLAN"
     here.agent.change { memory in
       memory.isNested = isNested
       memory.configure(
-        Self.name(kept), uuid: "d1f1802e-3b52-4d68-9a41-0c2b7de91f34",
-        [VRouterFixture.interface(VRouterFixture.vmi1)])
+        Self.name(kept), uuid: "d1f1802e-3b52-4d68-9a41-0c2b7de91f34", keptInterfaces)
       memory.names[kept.containerID] = memory.names[Self.name(kept)]
       // The pod that a missed DEL has left behind.
       memory.configure(
@@ -62,6 +64,7 @@ struct VRouterScene: PluginScene {
   }
 
   private static let second = "0b6d9c55-8e1f-11ee-9c2a-525400a1b2c3"
+  private static let third = "0b6d9c56-8e1f-11ee-9c2a-525400a1b2c3"
   private static let gone = "k8s__default__gone"
   private static let goneID = "aaaaaaaa-3b52-4d68-9a41-0c2b7de91f34"
 
