@@ -108,7 +108,7 @@ let ordinary: [Target] = [
     path: "Tests/Plugins/ExamplePlugin"),
   .executableTarget(
     name: "cnid-example",
-    dependencies: ["Daemon", "DaemonAPI", "ExamplePlugin", "PluginKit", "Linux"],
+    dependencies: ["Daemon", "DaemonAPI", "ExamplePlugin", "PluginKit", "Records", "Linux"],
     path: "Tests/ExampleDaemon"),
   .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
 

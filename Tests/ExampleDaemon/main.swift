@@ -3,6 +3,7 @@ import DaemonAPI
 import ExamplePlugin
 import Linux
 import PluginKit
+import Records
 
 // A daemon with the plugin of PluginKit's documentation, for tests that must kill one.
 

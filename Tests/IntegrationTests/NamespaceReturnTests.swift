@@ -1,4 +1,5 @@
 import PluginBench
+import JSON
 import Linux
 import TestSupport
 import Testing

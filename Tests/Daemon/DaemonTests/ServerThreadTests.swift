@@ -2,6 +2,7 @@ import CNI
 @testable import Daemon
 import Linux
 import PluginKit
+import Records
 import Testing
 import TestSupport
 
@@ -80,7 +81,7 @@ struct ServerThreadTests {
     let directory = try TemporaryDirectory()
     let key = AttachmentKey(network: "net", containerID: "c", ifName: "eth0", plugin: "recorder")
     let plugin = RecordingPlugin(lock: { $0.podName })
-    let registry = PluginRegistry.assemble([plugin]).registry
+    let registry = PluginRegistry.assemble([plugin], host: try .ofTests()).registry
     for start in 0..<2 {
       let log = try Log(Configuration())
       let store = try AttachmentStore(
