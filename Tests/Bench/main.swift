@@ -1,7 +1,8 @@
 import Glibc
 import Linux
 
-// Measures ADD/DEL pairs of two CNI plugins against each other; scripts/bench prepares the node and calls it.
+// Measures ADD/DEL pairs of two CNI plugins against each other; scripts/bench prepares the
+// node and calls it.
 
 /// One way to run a CNI call, and what it has cost so far.
 struct Contender {

@@ -3,14 +3,16 @@ import Glibc
 import JSON
 import Linux
 
-// Stands in for a node's vRouter agent in scripts/demo: it knows the pods of a file and prints what it is asked.
+// Stands in for a node's vRouter agent in scripts/demo: it knows the pods of a file and prints
+// what it is asked.
 //
 //   cnid-fake-agent --port NUMBER --port-files DIRECTORY PODS.json
 //
 // PODS.json: {"visible-delay": MILLISECONDS, "configuration-after": MILLISECONDS, "pods": [{"name":
-// "cluster__namespace__pod", "uuid": UUID, "interfaces": [{"id", "network", "mac", "address", "prefix-length",
-// "gateway", "name-server": texts, "annotations": ["{key:value}"]}]}]}. The agent knows of the pods only
-// `configuration-after` its start. It ends with SIGTERM and prints what stays subscribed.
+// "cluster__namespace__pod", "uuid": UUID, "interfaces": [{"id", "network", "mac", "address",
+// "prefix-length", "gateway", "name-server": texts, "annotations": ["{key:value}"]}]}]}. The agent
+// knows of the pods only `configuration-after` its start. It ends with SIGTERM and prints what
+// stays subscribed.
 
 struct Failure: Error, CustomStringConvertible {
   let description: String

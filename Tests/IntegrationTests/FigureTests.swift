@@ -29,8 +29,9 @@ struct FigureTests {
     }
   }
 
-  /// The shim's last act is a write; into a full pipe it waits there with all its work behind it, and its
-  /// own peak can be read (a parent's view of its child's peak contains the parent's own pages).
+  /// The shim's last act is a write; into a full pipe it waits there with all its work behind
+  /// it, and its own peak can be read (a parent's view of its child's peak contains the
+  /// parent's own pages).
   @Test("The shim needs at most 1.5 MiB for a configuration of 2 KB")
   func shimPeak() async throws {
     let directory = try TemporaryDirectory()

@@ -3,7 +3,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// Side by side with the reference plugins of Debian's containernetworking-plugins, on the same files and links.
+/// Side by side with the reference plugins of Debian's containernetworking-plugins, on the same
+/// files and links.
 @Suite(.daemonLog) struct InteroperationTests {
   /// A configuration that both sides understand: ours through the shim, theirs as it stands.
   private func shared(_ node: TestNode, _ changes: [String: JSONValue?] = [:]) -> JSONValue {

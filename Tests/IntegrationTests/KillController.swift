@@ -1,7 +1,8 @@
 import Linux
 import TestSupport
 
-/// Says what ovn-controller says of a port when its flows are there; the tests with OVN have the real one.
+/// Says what ovn-controller says of a port when its flows are there; the tests with OVN
+/// have the real one.
 final class Controller: Sendable {
   private let task: Task<Void, any Error>
 

@@ -5,7 +5,8 @@ import Testing
 
 /// Programs that a killed daemon had started, which sleep and then act.
 @Suite(.daemonLog) struct KilledChildTests {
-  /// An IPAM plugin that keeps its leases as files, ignores signals, and sleeps at its first call of one verb.
+  /// An IPAM plugin that keeps its leases as files, ignores signals, and sleeps at its first
+  /// call of one verb.
   private func script(_ node: TestNode, slowAt verb: String) -> String {
     let (started, leases) = (node.directory("started"), node.directory("disk"))
     return """

@@ -44,7 +44,8 @@ struct MacvlanScene: PluginScene {
 
   static let scenarios: [KillScenario] = [
     .init("record", .add), .init("attached", .add),
-    .init("attached", .add, "IPAM on disk"), .init("record", .add, "IPAM on disk"), .init("takeLease", .add),
+    .init("attached", .add, "IPAM on disk"), .init("record", .add, "IPAM on disk"),
+    .init("takeLease", .add),
     .init("createLink", .add), .init("createLink", .add, "IPAM on disk"),
     .init("markLink", .add, "IPAM on disk"), .init("runIPAM", .add, "IPAM on disk"),
     .init("configureLink", .add), .init("configureLink", .add, "IPAM on disk"),

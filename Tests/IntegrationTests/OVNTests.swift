@@ -143,7 +143,8 @@ private struct Cloud: Sendable {
     ("0a:58:0a:07:00:\(10 + index)", "10.7.0.\(10 + index)", "fd00:7::\(10 + index)")
   }
 
-  /// Adds logical switch ports for the pods with these names; the first one's addresses are number 0.
+  /// Adds logical switch ports for the pods with these names; the first one's
+  /// addresses are number 0.
   func addPorts(_ pods: [String]) async throws {
     var words = ["--wait=hv"]
     for (index, pod) in pods.enumerated() {
@@ -156,7 +157,8 @@ private struct Cloud: Sendable {
     try await ovn.nbctl(words)
   }
 
-  /// The configuration that the runtime makes for a pod with these addresses; OVN's bridge is found by itself.
+  /// The configuration that the runtime makes for a pod with these addresses; OVN's bridge is
+  /// found by itself.
   func network(_ index: Int) -> JSONValue {
     let (mac, ipv4, ipv6) = Self.addresses(index)
     let entry: JSONValue = [
@@ -217,7 +219,7 @@ private struct Cloud: Sendable {
   }
 }
 
-/// Makes a node with OVN, hands it to a test and takes it down again.
+/// Creates a node with OVN, hands it to a test and takes it down again.
 private func withOVN(_ body: (Cloud) async throws -> Void) async throws {
   try await withOVSNode { here in
     let ovn = try await OVN(on: here.ovs, directory: TemporaryDirectory())

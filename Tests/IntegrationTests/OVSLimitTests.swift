@@ -4,10 +4,11 @@ import Netlink
 import TestSupport
 import Testing
 
-/// What Open vSwitch makes of the limits in its database, as `Netlink` reads it and as TCP feels it.
+/// What Open vSwitch makes of the limits in its database, as `Netlink` reads it and
+/// as TCP feels it.
 ///
-/// Where the kernel has no policers it makes nothing of a limit from the pod and says so in its own log only; that it does
-/// here as well is the reason for looking.
+/// Where the kernel has no policers it makes nothing of a limit from the pod and says so in its own
+/// log only; that it does here as well is the reason for looking.
 @Suite("Open vSwitch's own bandwidth limits", .openVSwitch, .serialized)
 struct OVSLimitTests {
   /// A switch and two pods on its bridge; the first one's port is `port0`.
@@ -103,7 +104,8 @@ struct OVSLimitTests {
 }
 
 extension TestNamespace {
-  /// Makes the kernel compute the checksums of what a link sends: a userspace bridge takes packets as they are.
+  /// Makes the kernel compute the checksums of what a link sends: a userspace bridge takes
+  /// packets as they are.
   fileprivate func computeChecksums(_ link: String) async throws {
     try await run {
       try NetlinkSocket().setTransmitChecksumOffload(false, of: link, Permit())

@@ -128,7 +128,8 @@ extension TestNode {
     guard ready, process.status == nil else { throw TestError("cnid is not ready: \(log)") }
   }
 
-  /// The time of the quickest of five looks at the daemon's health: this machine does other things too.
+  /// The time of the quickest of five looks at the daemon's health: this machine does
+  /// other things too.
   fileprivate func healthMilliseconds() async throws -> Int {
     let socket = socket
     return try await onThread {

@@ -1,7 +1,8 @@
 import JSON
 import TestSupport
 
-/// A call of the real shim with exactly the given environment and standard input, outside of any node.
+/// A call of the real shim with exactly the given environment and standard input,
+/// outside of any node.
 struct ShimCall {
   var environment = [
     "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "some-container-id",

@@ -3,7 +3,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// What the shim says to a daemon and makes of its answers, against a daemon that answers byte by byte.
+/// What the shim says to a daemon and makes of its answers, against a daemon that
+/// answers byte by byte.
 @Suite struct ShimExchangeTests {
   static let success = Array(#"{"Result":{"cniVersion":"1.1.0"}}"#.utf8)
 

@@ -2,7 +2,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// ADD and DEL over and over, by the real shim and several pods at once; `scripts/soak` makes it long.
+/// ADD and DEL over and over, by the real shim and several pods at once;
+/// `scripts/soak` makes it long.
 @Suite(.daemonLog, .serialized) struct SoakTests {
   /// What the daemon may hold more at the end of the last quarter than at the end of the first.
   private enum Limit {

@@ -4,7 +4,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// The daemon under a service manager, which is played by the test: sockets handed over, news, reload, watchdog.
+/// The daemon under a service manager, which is played by the test: sockets handed over, news,
+/// reload, watchdog.
 @Suite(.daemonLog) struct SystemdTests {
   /// A node whose daemon tells its news to a socket of the test's own.
   private func withNotifiedNode(

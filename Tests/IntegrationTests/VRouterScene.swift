@@ -137,7 +137,8 @@ struct VRouterScene: PluginScene {
     if let earlier { try await calls.delete(earlier, ["CNI_ARGS": pod.arguments]) }
   }
 
-  /// A port file of a container that is not there any more, and the agent that still knows the port.
+  /// A port file of a container that is not there any more, and the agent that still knows the
+  /// port.
   private func leavePort(_ name: String) async throws {
     let port: JSONValue = [
       "time": "then", "vm-id": "long-gone", "vm-uuid": .string(Self.goneID),

@@ -8,9 +8,9 @@ extension PluginBench {
   /// A system call of the daemon fails, once at each place where it is made: an honest answer,
   /// nothing left, and the daemon is as before.
   ///
-  /// `when=N` of strace counts for each thread and call. Calls come one at a time, so the same worker has them all, and N
-  /// goes up until nothing was hit. Each place gets the next of the seam's errors; all of them at
-  /// every place with `CNI_TEST_ALL_FAULTS=1`.
+  /// `when=N` of strace counts for each thread and call. Calls come one at a time, so the same
+  /// worker has them all, and N goes up until nothing was hit. Each place gets the next of the
+  /// seam's errors; all of them at every place with `CNI_TEST_ALL_FAULTS=1`.
   ///
   /// A seam that the daemon never reaches fails the test,
   /// unless the plugin need not have it.

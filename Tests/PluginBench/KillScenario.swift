@@ -11,7 +11,7 @@ package struct KillScenario: Sendable, CustomTestStringConvertible {
   /// The scene's situation.
   package let situation: String
 
-  /// Makes one.
+  /// Creates one.
   package init(_ step: String, _ verb: BenchVerb, _ situation: String = "") {
     (self.step, self.verb, self.situation) = (step, verb, situation)
   }

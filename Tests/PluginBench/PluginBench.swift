@@ -137,6 +137,23 @@ package enum PluginBench<Scene: PluginScene> {
     }
   }
 
+  /// The places of a call at which the daemon can be killed.
+  private static func places(of verb: BenchVerb, _ situation: String) async throws -> [String] {
+    let steps = try await rehearse(verb, situation: situation)
+    switch verb {
+    // After each writing of the record is a place of its own.
+    case .add: return ["record"] + steps + ["attached"]
+    // The step that fails is no place; what undoes the call is.
+    case .failingAdd:
+      let undo = try await rehearse(.delete, situation: situation)
+      return steps.filter { undo.contains($0) }
+    case .failingUpdate:
+      let forward = try await rehearse(.update, situation: situation)
+      return steps.filter { !forward.contains($0) }
+    case .delete, .update, .collect: return steps
+    }
+  }
+
   /// `kill -9` after each step of each of these calls, by both kinds of runtime; every step of the
   /// plugin must be among them.
   ///
@@ -147,10 +164,8 @@ package enum PluginBench<Scene: PluginScene> {
     var killed: [BenchVerb: Set<String>] = [:]
     for situation in situations {
       for verb in verbs {
-        let steps = try await rehearse(verb, situation: situation)
-        // After each writing of the record is a place of its own.
-        let places = verb == .add ? ["record"] + steps + ["attached"] : steps
-        for step in places where killed[verb, default: []].insert(step).inserted {
+        for step in try await places(of: verb, situation)
+        where killed[verb, default: []].insert(step).inserted {
           for conduct in RuntimeConduct.allCases {
             try await kill(KillScenario(step, verb, situation), conduct)
           }

@@ -23,8 +23,8 @@ package struct BenchSetting: Sendable {
 
 /// What the bench must know of a plugin: how it is called on a node, and what it leaves there.
 ///
-/// A scene is made for each run, before the daemon starts. The defaults fit a plugin that creates
-/// the link `eth0` in the pod and takes a lease for it.
+/// A scene is created for each run, before the daemon starts. The defaults fit a plugin that
+/// creates the link `eth0` in the pod and takes a lease for it.
 package protocol PluginScene: Sendable {
   associatedtype Plugin: NetworkPlugin
 
@@ -32,7 +32,7 @@ package protocol PluginScene: Sendable {
   static var plugin: Plugin { get }
   /// The daemon that has the plugin.
   static var daemon: String { get }
-  /// Makes a node for a run, hands the scene on it to a body and takes it down again.
+  /// Creates a node for a run, hands the scene on it to a body and takes it down again.
   static func stage(
     _ options: TestNode.Options, _ setting: BenchSetting, _ body: (Self) async throws -> Void
   ) async throws

@@ -29,7 +29,14 @@ package struct Strace: Sendable {
   }
 
   /// Lets the daemon go, and tells what was traced.
+  ///
+  /// Not before it is quiet: a call that strace is about to fail when it ends fails with ENOSYS.
   package func end() async throws -> String {
+    var size: Int?
+    while let now = (try? Files.status(output))?.size, now != size {
+      size = now
+      await onThread { Clock.pause(milliseconds: 50) }
+    }
     process.signal(.terminate)
     guard try await process.ended() != nil else { throw TestError("strace does not end") }
     return String(decoding: try Files.read(output), as: UTF8.self)

@@ -1,7 +1,8 @@
 public import JSON
 import Linux
 
-/// A daemon that answers by script, byte by byte, on a real Unix socket; what the shim makes of it is the test.
+/// A daemon that answers by script, byte by byte, on a real Unix socket; what the shim makes
+/// of it is the test.
 ///
 /// `/healthz` and `/readyz` are answered with 200 unless told otherwise and are not counted.
 public final class FakeDaemon: Sendable {

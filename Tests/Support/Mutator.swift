@@ -1,12 +1,13 @@
 /// A repeatable source of damaged inputs for the fuzz tests.
 ///
-/// The same seed gives the same inputs, so a failure is found again from the seed that the test printed.
+/// The same seed gives the same inputs, so a failure is found again from the seed that
+/// the test printed.
 public struct Mutator: Sendable {
   private var state: UInt64
   private let corpus: [[UInt8]]
   private let tokens: [[UInt8]]
 
-  /// Makes a source.
+  /// Creates a source.
   ///
   /// - Parameters:
   ///   - seed: what to start from; print it before the first input is used.

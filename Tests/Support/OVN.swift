@@ -74,8 +74,8 @@ public final class OVN: Sendable {
   ///
   /// - Parameters:
   ///   - name: the switch's name.
-  ///   - ports: by the port's name, which is the `iface-id` of its interface, its MAC address and its IP
-  ///     addresses, separated by spaces.
+  ///   - ports: by the port's name, which is the `iface-id` of its interface, its MAC address and
+  ///     its IP addresses, separated by spaces.
   /// - Throws: what `ovn-nbctl` said if it failed.
   public func addSwitch(_ name: String, ports: [String: String]) async throws {
     var words = ["--wait=hv", "ls-add", name]

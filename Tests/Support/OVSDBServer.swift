@@ -18,7 +18,7 @@ public final class OVSDBServer: Sendable {
   private let directory: TemporaryDirectory
   private let daemon: OVSDaemon
 
-  /// Makes a database and starts a server on it.
+  /// Creates a database and starts a server on it.
   ///
   /// - Parameters:
   ///   - schema: which database.

@@ -16,7 +16,8 @@ public struct OVSNode: Sendable {
     try await ovs.addBridge("br0")
   }
 
-  /// A network configuration for the shim: bridge `br0`, host-local 10.1.2.0/24; members are set or, for nil, removed.
+  /// A network configuration for the shim: bridge `br0`, host-local 10.1.2.0/24; members are set
+  /// or, for nil, removed.
   public func network(_ changes: [String: JSONValue?] = [:]) -> JSONValue {
     let configuration: JSONValue = [
       "cniVersion": "1.1.0", "name": "pods", "type": "cni-shim", "plugin": "ovs", "bridge": "br0",
@@ -85,7 +86,7 @@ public struct OVSNode: Sendable {
   }
 }
 
-/// Makes a node with Open vSwitch, hands it to a test and takes it down again.
+/// Creates a node with Open vSwitch, hands it to a test and takes it down again.
 ///
 /// - Parameters:
 ///   - options: how the node is made.

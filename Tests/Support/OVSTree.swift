@@ -1,6 +1,7 @@
 public import Testing
 
-/// Debian's Open vSwitch and OVN, unpacked and not installed: scripts/test sets `CNI_OVS` to the directory.
+/// Debian's Open vSwitch and OVN, unpacked and not installed: scripts/test sets `CNI_OVS`
+/// to the directory.
 public enum OVSTree {
   /// The directory; nil without one.
   public static let directory = Program.environment["CNI_OVS"]
@@ -11,7 +12,8 @@ public enum OVSTree {
     return "\(directory)/\(path)"
   }
 
-  /// The environment of its programs: everything that they would look for on the machine is in one directory.
+  /// The environment of its programs: everything that they would look for on the machine is
+  /// in one directory.
   ///
   /// - Parameter directory: where sockets, process ids, logs and databases are.
   /// - Returns: the whole environment.

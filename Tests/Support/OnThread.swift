@@ -2,9 +2,9 @@ import Foundation
 
 /// Runs blocking work on a thread of its own and returns what it gives.
 ///
-/// Test bodies run on as many threads as there are cores, so a body that blocks stalls every other test, and
-/// one that changes its network namespace poisons them: both belong here. Expectations stay in the body;
-/// the closure returns the values that they look at.
+/// Test bodies run on as many threads as there are cores, so a body that blocks stalls every other
+/// test, and one that changes its network namespace poisons them: both belong here. Expectations
+/// stay in the body; the closure returns the values that they look at.
 ///
 /// - Parameters:
 ///   - stackSize: the thread's stack in bytes (virtual); the daemon's workers have 512 KiB.
@@ -14,8 +14,8 @@ import Foundation
 public func onThread<Value: Sendable, Failure: Error>(
   stackSize: Int = 8 << 20, _ body: @escaping @Sendable () throws(Failure) -> Value
 ) async throws(Failure) -> Value {
-  // The thread lets go of the body before the test goes on: what the body holds must not end later, on
-  // a thread that may still run when the process has no more tests.
+  // The thread lets go of the body before the test goes on: what the body holds must not end later,
+  // on a thread that may still run when the process has no more tests.
   let held = Locked<(@Sendable () throws(Failure) -> Value)?>(body)
   let outcome = await withCheckedContinuation {
     (continuation: CheckedContinuation<Result<Value, Failure>?, Never>) in

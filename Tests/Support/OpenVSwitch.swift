@@ -1,7 +1,7 @@
 import Linux
 
-/// A real Open vSwitch of a test's own: database and switch, in a network namespace, with a directory for
-/// everything that they would put into the machine's /run, /etc and /var.
+/// A real Open vSwitch of a test's own: database and switch, in a network namespace, with a
+/// directory for everything that they would put into the machine's /run, /etc and /var.
 public final class OpenVSwitch: Sendable {
   /// Who forwards packets.
   public enum Datapath: String, Sendable {

@@ -2,8 +2,8 @@ import Linux
 
 /// A small ext4 disk whose power can be cut: what the kernel has not written to it by then is gone.
 ///
-/// The disk is an image file behind a loop device. A copy of that file is what a power cut at this moment would leave.
-/// Only the calling thread sees the mounts, so everything has to be done on it.
+/// The disk is an image file behind a loop device. A copy of that file is what a power cut at this
+/// moment would leave. Only the calling thread sees the mounts, so everything has to be done on it.
 public struct PowerCutDisk {
   private let directory: TemporaryDirectory
   private let options: String

@@ -69,15 +69,16 @@ public enum Program {
     return result
   }
 
-  /// The sanitizer that tests and programs are built with (`scripts/test --sanitize`), nil for none.
+  /// The sanitizer that tests and programs are built with
+  /// (`scripts/test --sanitize`), nil for none.
   public static let sanitizer = environment["CNI_SANITIZER"]
 
-  /// Whether the tests run on Debian's kernel in a virtual machine (`scripts/test --kernel`), which can do everything
-  /// that Open vSwitch wants of one.
+  /// Whether the tests run on Debian's kernel in a virtual machine (`scripts/test --kernel`), which
+  /// can do everything that Open vSwitch wants of one.
   public static let hasFullKernel = environment["CNI_KERNEL"] == "1"
 
-  /// How many times slower everything is here than elsewhere, always: under a sanitizer, or on an emulated machine
-  /// (`$CNI_TEST_SLOWNESS`).
+  /// How many times slower everything is here than elsewhere, always: under a sanitizer, or on an
+  /// emulated machine (`$CNI_TEST_SLOWNESS`).
   public static let slowness =
     (sanitizer == nil ? 1 : 5) * max(environment["CNI_TEST_SLOWNESS"].flatMap { Int($0) } ?? 1, 1)
 
@@ -87,7 +88,8 @@ public enum Program {
   /// So many rounds, or a tenth where everything is slow.
   public static func rounds(_ count: Int) -> Int { slowness == 1 ? count : count / 10 }
 
-  /// What a program that is built with a sanitizer must have in its environment, so that its reports are found.
+  /// What a program that is built with a sanitizer must have in its environment, so that its
+  /// reports are found.
   static let sanitizerEnvironment = environment.filter {
     ["TSAN_OPTIONS", "ASAN_OPTIONS", "LSAN_OPTIONS", "SWIFT_BACKTRACE"].contains($0.key)
       && sanitizer != nil

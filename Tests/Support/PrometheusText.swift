@@ -1,6 +1,7 @@
 import Linux
 
-/// Prometheus' text format 0.0.4, read strictly: what a lenient scraper would let pass is an error here.
+/// Prometheus' text format 0.0.4, read strictly: what a lenient scraper would let pass
+/// is an error here.
 public struct PrometheusText: Sendable {
   /// One line with a number.
   public struct Sample: Sendable, Equatable {
@@ -19,8 +20,8 @@ public struct PrometheusText: Sendable {
 
   /// Reads a page.
   ///
-  /// - Throws: when a line breaks the format, a family has no help or type, comes twice or apart, a sample comes
-  ///   twice, or a histogram does not add up.
+  /// - Throws: when a line breaks the format, a family has no help or type, comes twice or apart, a
+  ///   sample comes twice, or a histogram does not add up.
   public init(_ bytes: [UInt8]) throws {
     guard let text = String(validating: bytes, as: UTF8.self) else { throw TestError("not UTF-8") }
     guard text.isEmpty || text.hasSuffix("\n") else { throw TestError("the last line is cut") }

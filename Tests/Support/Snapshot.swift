@@ -25,7 +25,8 @@ public struct Snapshot: Equatable, Sendable, CustomStringConvertible {
   /// - Parameters:
   ///   - before: the earlier one.
   ///   - after: the later one.
-  ///   - process: whether the daemon's descriptors and threads count; its first calls start threads that stay.
+  ///   - process: whether the daemon's descriptors and threads count; its first calls start
+  ///     threads that stay.
   /// - Returns: what was left, what has gone, what has grown.
   public static func difference(
     _ before: Snapshot, _ after: Snapshot, process: Bool
@@ -103,15 +104,16 @@ extension TestNode {
 
   /// The daemon's records of attachments, one file name each.
   public var records: [String] {
-    // A file that is renamed while its directory is read may be missing from the list; it is renamed once.
+    // A file that is renamed while its directory is read may be missing from the list; it
+    // is renamed once.
     let lists = (0..<2).map { _ in
       TemporaryDirectory.files(below: "\(stateDirectory)/attachments")
     }
     return Set(lists.joined()).sorted()
   }
 
-  /// Waits until what differs from an earlier snapshot is gone: idle workers and the kernel's own cleaning
-  /// take a moment.
+  /// Waits until what differs from an earlier snapshot is gone: idle workers and the kernel's own
+  /// cleaning take a moment.
   ///
   /// - Parameters:
   ///   - before: the earlier snapshot.

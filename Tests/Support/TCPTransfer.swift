@@ -8,7 +8,8 @@ public struct TCPTransfer: Sendable, CustomStringConvertible {
   /// From the connection to its end, as the receiver saw them.
   public let milliseconds: Int
 
-  /// Payload per second in Mbit/s; the packets' headers are not counted, about 5 % of full-sized ones.
+  /// Payload per second in Mbit/s; the packets' headers are not counted, about 5 % of
+  /// full-sized ones.
   public var megabits: Double { Double(bytes) * 8 / 1000 / Double(max(milliseconds, 1)) }
 
   /// `2500000 bytes in 1043 ms, 19.2 Mbit/s`.

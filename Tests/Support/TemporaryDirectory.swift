@@ -5,7 +5,7 @@ public final class TemporaryDirectory: Sendable {
   /// Its path: short, so that socket paths in it fit.
   public let path: String
 
-  /// Makes one, 0700, in `$CNI_TEST_DIRECTORY` or `/tmp`.
+  /// Creates one, 0700, in `$CNI_TEST_DIRECTORY` or `/tmp`.
   public init() throws(SystemError) {
     let name = try Random.bytes(6).map { byte in
       (byte < 16 ? "0" : "") + String(byte, radix: 16)
@@ -19,7 +19,8 @@ public final class TemporaryDirectory: Sendable {
   /// The path of something in it.
   public func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
 
-  /// Every file below a directory with its path relative to it, sorted; empty if there is no directory.
+  /// Every file below a directory with its path relative to it, sorted; empty if there
+  /// is no directory.
   public static func files(below directory: String) -> [String] {
     var found: [String] = []
     for name in (try? Files.list(directory)) ?? [] {

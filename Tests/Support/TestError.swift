@@ -5,6 +5,6 @@ public struct TestError: Error, CustomStringConvertible {
   /// What failed, on what, and what was seen.
   public let description: String
 
-  /// Makes an error.
+  /// Creates an error.
   public init(_ description: String) { self.description = description }
 }

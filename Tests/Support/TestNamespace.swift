@@ -5,12 +5,13 @@ import Netlink
 
 /// A network namespace of a test's own.
 ///
-/// It is held by a descriptor only: nothing is mounted, so a test process that dies leaves nothing behind.
+/// It is held by a descriptor only: nothing is mounted, so a test process that dies
+/// leaves nothing behind.
 public final class TestNamespace: Sendable {
   private let held: NetworkNamespace
   private let number: Int32
 
-  /// Makes a new, empty namespace (loopback down).
+  /// Creates a new, empty namespace (loopback down).
   public init() async throws {
     let descriptor = try await onThread { () throws -> Int32 in
       try NetworkNamespace.enterNew()

@@ -1,11 +1,12 @@
 public import JSON
 public import Linux
 
-/// A Kubernetes node in small: a network namespace with a network card, directories of its own, and a
-/// running `cnid`.
+/// A Kubernetes node in small: a network namespace with a network card, directories of its own, and
+/// a running `cnid`.
 ///
-/// The card is `uplink`, one end of a veth pair whose other end `wire` is in the same namespace. Nothing of
-/// the machine's own network or directories is used, so any number of nodes can live side by side.
+/// The card is `uplink`, one end of a veth pair whose other end `wire` is in the same
+/// namespace. Nothing of the machine's own network or directories is used, so any number of
+/// nodes can live side by side.
 public final class TestNode: Sendable {
   /// How a node is made.
   public struct Options: Sendable {
@@ -36,7 +37,7 @@ public final class TestNode: Sendable {
   private let options: Options
   private let running = Locked<RunningProcess?>(nil)
 
-  /// Makes a node; blocks nobody else.
+  /// Creates a node; blocks nobody else.
   ///
   /// - Throws: when a namespace or link cannot be made, or `cnid` is not ready in time.
   public init(_ options: Options = Options()) async throws {

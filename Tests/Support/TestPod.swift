@@ -5,13 +5,13 @@ public final class TestPod: Sendable {
   /// Its namespace.
   public let network: TestNamespace
 
-  /// Makes one with a new, empty namespace.
+  /// Creates one with a new, empty namespace.
   public init(_ name: String = "pod") async throws {
     containerID = "\(name)-\(try Unique.word())"
     network = try await TestNamespace()
   }
 
-  /// Makes one of a given container id, which other tests may use on their nodes.
+  /// Creates one of a given container id, which other tests may use on their nodes.
   public init(containerID: String) async throws {
     self.containerID = containerID
     network = try await TestNamespace()

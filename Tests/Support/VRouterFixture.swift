@@ -1,7 +1,8 @@
 public import FakeVRouter
 public import JSON
 
-/// The pod of the specification's examples: `default/web-0` of cluster `k8s`, with up to three interfaces.
+/// The pod of the specification's examples: `default/web-0` of cluster `k8s`, with up to
+/// three interfaces.
 public enum VRouterFixture {
   /// The pod's uid, which is the virtual machine's uuid.
   public static let podUID = "5f0c7a1e-3b52-4d68-9a41-0c2b7de91f34"

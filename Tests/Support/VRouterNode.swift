@@ -4,8 +4,8 @@ import Linux
 
 /// A node with a vRouter agent, as the specification's test cases have it.
 ///
-/// The daemon has an `/etc`, `/var/log` and `/var/lib` of its own. The agent listens at port 9091 and knows the
-/// pod `default/web-0` with one interface, unless a test tells it otherwise.
+/// The daemon has an `/etc`, `/var/log` and `/var/lib` of its own. The agent listens at port 9091
+/// and knows the pod `default/web-0` with one interface, unless a test tells it otherwise.
 public struct VRouterNode: Sendable {
   /// The node.
   public let node: TestNode
@@ -81,7 +81,8 @@ public struct VRouterNode: Sendable {
   ///   - network: its configuration; nil for the node's own.
   ///   - ifname: `CNI_IFNAME`.
   ///   - identity: who the pod is to Kubernetes.
-  ///   - parent: the name (comm) of the process that calls it, such as `multus`; nil for the test's.
+  ///   - parent: the name (comm) of the process that calls it, such as `multus`; nil for the
+  ///     test's.
   ///   - changes: environment variables that are set; nil removes one.
   ///   - milliseconds: when the shim is killed.
   /// - Returns: what it printed and how it ended.
@@ -151,7 +152,8 @@ public struct VRouterNode: Sendable {
       subscriptions: agent.subscriptions.map(\.description))
   }
 
-  /// What differs from an earlier state, once it has had its time, and what the agent was wronged by.
+  /// What differs from an earlier state, once it has had its time, and what the
+  /// agent was wronged by.
   public func leftovers(
     since before: State, _ pods: [TestPod] = [], within milliseconds: Int = 5000
   ) async throws -> [String] {
@@ -181,7 +183,7 @@ public struct VRouterNode: Sendable {
   }
 }
 
-/// Makes a node with an agent, hands it to a test and takes it down again.
+/// Creates a node with an agent, hands it to a test and takes it down again.
 ///
 /// - Parameters:
 ///   - options: how the node is made.

@@ -1,6 +1,7 @@
 import Linux
 
-/// How long a test waits for what must come, in milliseconds: far longer than a loaded machine needs.
+/// How long a test waits for what must come, in milliseconds: far longer than a
+/// loaded machine needs.
 public let patience = 60_000
 
 /// A value that threads change and others wait for, without polling.

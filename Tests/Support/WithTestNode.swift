@@ -1,6 +1,7 @@
 public import Testing
 
-/// How many nodes live at a time: more would make the small ones slow without being quicker together.
+/// How many nodes live at a time: more would make the small ones slow without being
+/// quicker together.
 private let seats = Seats(6)
 
 private actor Seats {
@@ -26,7 +27,7 @@ private enum Current {
   @TaskLocal static var node: TestNode?
 }
 
-/// Makes a node, hands it to a test and takes it down again.
+/// Creates a node, hands it to a test and takes it down again.
 ///
 /// - Parameters:
 ///   - options: how the node is made.

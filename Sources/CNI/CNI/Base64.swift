@@ -1,4 +1,5 @@
-/// Standard base64 with padding, RFC 4648 section 4: how a request carries the exact bytes of a configuration.
+/// Standard base64 with padding, RFC 4648 section 4: how a request carries the exact bytes of
+/// a configuration.
 public enum Base64 {
   /// Why a text is not base64, and where.
   public struct DecodingError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -33,8 +34,8 @@ public enum Base64 {
     return String(decoding: output, as: UTF8.self)
   }
 
-  /// Decodes a text as strictly as it is written: padding is needed, white space, other alphabets and bits after
-  /// the last byte are refused.
+  /// Decodes a text as strictly as it is written: padding is needed, white space, other alphabets
+  /// and bits after the last byte are refused.
   ///
   /// - Parameter text: the text.
   /// - Returns: the bytes.

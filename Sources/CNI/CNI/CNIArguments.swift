@@ -18,7 +18,7 @@ public struct CNIArguments: Equatable, Sendable {
   /// The pairs in their order; a key may occur more than once.
   public let pairs: [Pair]
 
-  /// Makes an empty list: CNI_ARGS is absent.
+  /// Creates an empty list: CNI_ARGS is absent.
   public init() { pairs = [] }
 
   /// Reads CNI_ARGS as the Multus daemon does: white space around keys and values is dropped.

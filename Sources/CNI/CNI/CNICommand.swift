@@ -6,14 +6,14 @@ public struct CNICommand: RawRepresentable, Sendable {
   /// The text of CNI_COMMAND.
   public let rawValue: String
 
-  /// Makes a verb of any text.
+  /// Creates a verb of any text.
   public init(rawValue: String) { self.rawValue = rawValue }
 
   /// Attaches a container to the network.
   public static let add = CNICommand(rawValue: "ADD")
   /// Detaches it; the same attachment may be detached any number of times.
   public static let delete = CNICommand(rawValue: "DEL")
-  /// Compares what is with what ADD made.
+  /// Compares what is with what ADD created.
   public static let check = CNICommand(rawValue: "CHECK")
   /// Asks whether ADD would be served.
   public static let status = CNICommand(rawValue: "STATUS")

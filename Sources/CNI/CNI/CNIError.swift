@@ -2,8 +2,8 @@ public import JSON
 
 /// An error as CNI reports it: a code, one line that says what failed on which object, the cause.
 ///
-/// Counterpart of Go's `types.Error`. Neither text ever holds the configuration or a secret: at most
-/// the one value that is wrong.
+/// Counterpart of Go's `types.Error`. Neither text ever holds the configuration or a secret: at
+/// most the one value that is wrong.
 public struct CNIError: Error, Equatable, Sendable {
   /// What kind of failure it is.
   public var code: CNIErrorCode
@@ -14,7 +14,7 @@ public struct CNIError: Error, Equatable, Sendable {
   /// The cause; may be empty.
   public var details: String
 
-  /// Makes an error.
+  /// Creates an error.
   public init(_ code: CNIErrorCode, _ message: String, details: String = "") {
     self.code = code
     self.message = message

@@ -6,7 +6,7 @@ public struct CNIErrorCode: RawRepresentable, Hashable, Sendable {
   /// The number on the wire.
   public let rawValue: Int
 
-  /// Makes a code from its number; every number is allowed.
+  /// Creates a code from its number; every number is allowed.
   public init(rawValue: Int) { self.rawValue = rawValue }
 
   /// 1: the configuration's version, or what it would need, is not supported.

@@ -7,7 +7,8 @@ extension CNIResult {
   /// * 1.x: every member that is set; empty ones are left out.
   /// * 0.3.0, 0.3.1, 0.4.0: addresses have `version`; interfaces only name, mac and sandbox, routes
   ///   only dst and gw; `dns` is there even if empty.
-  /// * 0.1.0, 0.2.0: the first address of each family with the routes of that family; no interfaces.
+  /// * 0.1.0, 0.2.0: the first address of each family with the routes of that
+  ///   family; no interfaces.
   ///
   /// - Returns: an object whose members are in the order of the Go library's structures, which
   ///   is the order in which results before 1.0.0 are printed.

@@ -1,9 +1,10 @@
 public import Addresses
 
-/// What ADD made: interfaces, addresses, routes and name servers.
+/// What ADD created: interfaces, addresses, routes and name servers.
 ///
 /// The same value for all seven versions of the specification; versions differ only in how it is
-/// read (``init(_:defaultVersion:)``) and printed (``json(as:)``). Counterpart of Go's `types100.Result`.
+/// read (``init(_:defaultVersion:)``) and printed (``json(as:)``). Counterpart of Go's
+/// `types100.Result`.
 public struct CNIResult: Equatable, Sendable {
   /// A link that ADD created or used, on the node or in the container.
   public struct Interface: Equatable, Sendable {
@@ -20,7 +21,7 @@ public struct CNIResult: Equatable, Sendable {
     /// The PCI address of the device, from version 1.0.0; empty if there is none.
     public var pciID: String
 
-    /// Makes an interface.
+    /// Creates an interface.
     public init(
       name: String, mac: String = "", mtu: UInt32? = nil, sandbox: String = "",
       socketPath: String = "", pciID: String = ""
@@ -45,7 +46,7 @@ public struct CNIResult: Equatable, Sendable {
     /// The default gateway of this network.
     public var gateway: IPAddress?
 
-    /// Makes an address.
+    /// Creates an address.
     public init(interface: Int? = nil, address: IPNetwork, gateway: IPAddress? = nil) {
       self.interface = interface
       self.address = address
@@ -70,7 +71,7 @@ public struct CNIResult: Equatable, Sendable {
     /// The scope by the kernel's numbers (0 universe, 253 link).
     public var scope: UInt8?
 
-    /// Makes a route.
+    /// Creates a route.
     public init(
       dst: IPNetwork, gw: IPAddress? = nil, mtu: UInt32? = nil, advmss: UInt32? = nil,
       priority: UInt32? = nil, table: UInt32? = nil, scope: UInt8? = nil
@@ -96,7 +97,7 @@ public struct CNIResult: Equatable, Sendable {
     /// Options for the resolver.
     public var options: [String]
 
-    /// Makes settings.
+    /// Creates settings.
     public init(
       nameservers: [String] = [], domain: String = "", search: [String] = [],
       options: [String] = []
@@ -122,7 +123,7 @@ public struct CNIResult: Equatable, Sendable {
   /// The name servers.
   public var dns: DNS
 
-  /// Makes a result.
+  /// Creates a result.
   public init(
     interfaces: [Interface] = [], ips: [IP] = [], routes: [Route] = [], dns: DNS = DNS()
   ) {

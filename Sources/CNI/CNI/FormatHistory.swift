@@ -2,8 +2,8 @@ package import JSON
 
 /// The versions of a file that may be older or newer than the program that reads it.
 ///
-/// A file is a JSON object with the member `version`. A newer one is usable if its member `readableFrom`, the
-/// oldest version whose programs may use it, allows that.
+/// A file is a JSON object with the member `version`. A newer one is usable if its member
+/// `readableFrom`, the oldest version whose programs may use it, allows that.
 package struct FormatHistory: Sendable {
   /// Changes an object from one version to the next.
   package typealias Migration = @Sendable (inout JSONObject) -> Void
@@ -44,7 +44,8 @@ package struct FormatHistory: Sendable {
 }
 
 extension JSONObject {
-  /// From 0 to 1, of records and spool entries alike: `bootID` and `nanoseconds` became one `stamp`.
+  /// From 0 to 1, of records and spool entries alike: `bootID` and `nanoseconds`
+  /// became one `stamp`.
   package mutating func joinStamp() {
     guard let bootID = self["bootID"]?.string, let nanoseconds = self["nanoseconds"]?.uint64 else {
       return

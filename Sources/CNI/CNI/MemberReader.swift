@@ -27,7 +27,9 @@ package struct CNIMembers: MemberDialect {
 package typealias MemberReader = ObjectReader<CNIMembers>
 
 extension MemberReader {
-  /// An address; as in Go an empty text is none.
+  /// An address.
+  ///
+  /// As in Go, an empty text is no address.
   package func ip(_ key: String) throws(CNIError) -> IPAddress? {
     guard let text = try string(key), !text.isEmpty else { return nil }
     guard let address = IPAddress(text) else {

@@ -8,7 +8,7 @@ extension NetworkConfiguration {
     /// The link's name in the container, CNI_IFNAME.
     public let ifName: String
 
-    /// Makes an attachment.
+    /// Creates an attachment.
     public init(containerID: String, ifName: String) {
       self.containerID = containerID
       self.ifName = ifName
@@ -17,9 +17,9 @@ extension NetworkConfiguration {
 
   /// The attachments that are still valid, for GC.
   ///
-  /// They are under `cni.dev/valid-attachments`, or else under the older `cni.dev/attachments`. A list
-  /// that is missing or null is not an empty list, for which GC would remove everything; and an
-  /// entry that cannot be read is never skipped.
+  /// They are under `cni.dev/valid-attachments`, or else under the older `cni.dev/attachments`. A
+  /// list that is missing or null is not an empty list, for which GC would remove everything; and
+  /// an entry that cannot be read is never skipped.
   ///
   /// - Throws: code 7 if neither key is there or an entry lacks something, code 6 for a wrong type.
   public func validAttachments() throws(CNIError) -> [Attachment] {

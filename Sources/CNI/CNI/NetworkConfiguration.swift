@@ -4,7 +4,7 @@ public import JSON
 ///
 /// Making one is the skeleton's check of stdin: an object with a valid `name`. The members that the
 /// specification knows must have their types, so that nothing is mistaken for absent; `null` counts
-/// as absent, all other members are passed through unread. Of a key that is given twice the last one
+/// as absent, all other members are passed through unread. If a key is given twice, the last one
 /// counts. Counterpart of Go's `types.NetConf`.
 public struct NetworkConfiguration: Sendable {
   /// The bytes as they came, or as they were rebuilt by ``replacing(_:)``.
@@ -45,9 +45,9 @@ public struct NetworkConfiguration: Sendable {
 
   /// Checks and reads a configuration.
   ///
-  /// - Throws: code 6 `error unmarshall network config: …` for what is not JSON, no object, or has a
-  ///   well-known member of a wrong type; code 7 for a missing or invalid `name` and for a `type` or
-  ///   `ipam.type` that is no file name. The name is checked first.
+  /// - Throws: code 6 `error unmarshall network config: …` for what is not JSON, no object, or has
+  ///   a well-known member of a wrong type; code 7 for a missing or invalid `name` and for a `type`
+  ///   or `ipam.type` that is no file name. The name is checked first.
   public init(_ bytes: [UInt8]) throws(CNIError) {
     let reader = try MemberReader(parsing: bytes, .configuration)
     self.bytes = bytes

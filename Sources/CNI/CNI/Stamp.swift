@@ -2,15 +2,15 @@ public import Linux
 
 /// When a call began, on a clock that every process of this boot shares.
 ///
-/// The order of an attachment's calls is the order of their stamps, not that of their arrival: a DEL that waited in
-/// the spool must not touch what a later ADD made.
+/// The order of an attachment's calls is the order of their stamps, not that of their arrival: a
+/// DEL that waited in the spool must not touch what a later ADD made.
 public struct Stamp: Sendable, Hashable, CustomStringConvertible {
   /// The kernel's random id of this boot.
   public let bootID: String
   /// CLOCK_BOOTTIME in nanoseconds.
   public let nanoseconds: UInt64
 
-  /// Makes a stamp from its parts; the time is now unless given.
+  /// Creates a stamp from its parts; the time is now unless given.
   public init(bootID: String, nanoseconds: UInt64 = KernelClock.boot) {
     self.bootID = bootID
     self.nanoseconds = nanoseconds
@@ -43,7 +43,8 @@ public struct Stamp: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Whether this call began before the other; nil when the boots differ and the clocks cannot be compared.
+  /// Whether this call began before the other; nil when the boots differ and the clocks
+  /// cannot be compared.
   public func isOlder(than other: Stamp) -> Bool? {
     bootID.utf8.elementsEqual(other.bootID.utf8) ? nanoseconds < other.nanoseconds : nil
   }

@@ -13,7 +13,8 @@ func split(_ text: String, at separator: UInt8) -> [String] {
   }
 }
 
-/// The text with ASCII letters in lower case; the library's own way costs the shim Unicode's tables.
+/// The text with ASCII letters in lower case; the library's own way costs the shim
+/// Unicode's tables.
 func lowercasedASCII(_ text: String) -> String {
   let upper = UInt8(ascii: "A")...UInt8(ascii: "Z")
   return String(decoding: text.utf8.map { upper.contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)

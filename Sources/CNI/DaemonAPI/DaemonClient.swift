@@ -4,22 +4,23 @@ package import Linux
 
 /// A client of the daemon on one socket.
 ///
-/// Counterpart of `Plugin` (`NewCNIPlugin`) of OVN-Kubernetes' cni package, which holds the endpoint and the functions
-/// that use it, and of the functions of Multus' server api. Each call is one connection; every wait ends with its
-/// deadline.
+/// Counterpart of `Plugin` (`NewCNIPlugin`) of OVN-Kubernetes' cni package, which holds the
+/// endpoint and the functions that use it, and of the functions of Multus' server api. Each call is
+/// one connection; every wait ends with its deadline.
 package struct DaemonClient: Sendable {
-  /// How often the daemon is asked whether it is ready: counterpart of Multus' `APIReadyPollDuration`.
+  /// How often the daemon is asked whether it is ready: counterpart of Multus'
+  /// `APIReadyPollDuration`.
   package static let apiReadyPollMilliseconds = 100
-  /// How long it is waited for unless the caller says otherwise: counterpart of `APIReadyPollTimeout`.
+  /// How long it is waited for unless the caller says otherwise: counterpart of
+  /// `APIReadyPollTimeout`.
   package static let apiReadyTimeoutMilliseconds = 60_000
   /// How long one probe may take.
   package static let probeMilliseconds = 1000
 
-  /// The socket.
   package let socketPath: String
   private let http: HTTPClient
 
-  /// Makes a client; nothing is opened yet.
+  /// Creates a client; nothing is opened yet.
   ///
   /// - Parameters:
   ///   - socketPath: see ``socketPath(directory:)``.
@@ -55,12 +56,15 @@ package struct DaemonClient: Sendable {
     }
   }
 
-  /// Asks the daemon once whether it is ready, for a second at most: counterpart of Multus' `CheckAPIReadyNow`.
+  /// Asks the daemon once whether it is ready, for a second at most: counterpart of Multus'
+  /// `CheckAPIReadyNow`.
   ///
   /// - Parameters:
-  ///   - endpoint: ``Endpoint/readyz``, or ``Endpoint/healthz`` for what is served while stopping too.
+  ///   - endpoint: ``Endpoint/readyz``, or ``Endpoint/healthz`` for what is served
+  ///     while stopping too.
   ///   - deadline: ends the probe sooner.
-  /// - Throws: `unreachable` whatever is in the way, or `cancelled`, or `failed` when trying again is in vain.
+  /// - Throws: `unreachable` whatever is in the way, or `cancelled`, or `failed` when trying
+  ///   again is in vain.
   package func checkAPIReadyNow(
     _ endpoint: Endpoint = .readyz, deadline: Deadline = .never
   ) throws(DaemonClientError) {
@@ -98,7 +102,7 @@ package struct DaemonClient: Sendable {
       } catch {
         guard error.reason == .unreachable, !deadline.isOver else { throw error }
         try pause(until: next)
-        // What the last probe met says more than that the time is over.
+        // The last probe's error says more than that the time is over.
         if deadline.isOver { throw error }
       }
     }

@@ -7,7 +7,8 @@ import Linux
 package struct DaemonClientError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What kind of failure it is.
   package enum Reason: Equatable, Sendable {
-    /// Nobody is there: no socket, connection refused, backlog full, silence or an error on the probe.
+    /// Nobody is there: no socket, connection refused, backlog full, silence or an
+    /// error on the probe.
     ///
     /// The call was not sent.
     case unreachable
@@ -17,15 +18,17 @@ package struct DaemonClientError: Error, Equatable, Sendable, CustomStringConver
     case cut
     /// The answer is not one that a daemon gives.
     case malformed
-    /// The time is over, with or without a first byte of an answer; the call may still be carried out.
+    /// The time is over, with or without a first byte of an answer; the call may
+    /// still be carried out.
     case deadline(answerStarted: Bool)
     /// The deadline's cancellation was used.
     case cancelled
     /// The daemon refused the call or it failed there; its own code, message and details.
     case refused(CNIError)
-    /// The daemon is stopping and asks to come again; code 11.
+    /// The daemon is stopping and asks for another try; code 11.
     case stopping(CNIError)
-    /// A system call failed that has nothing to do with the daemon, or its socket cannot be used at all.
+    /// A system call failed that has nothing to do with the daemon, or its socket
+    /// cannot be used at all.
     case failed
   }
 
@@ -34,7 +37,7 @@ package struct DaemonClientError: Error, Equatable, Sendable, CustomStringConver
   /// One line for people; holds nothing of the request and only an error's own text of the answer.
   package let description: String
 
-  /// Makes an error from its parts.
+  /// Creates an error.
   package init(_ reason: Reason, _ description: String) {
     self.reason = reason
     self.description = description

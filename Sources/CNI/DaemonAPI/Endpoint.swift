@@ -1,9 +1,8 @@
 /// The daemon's paths.
 ///
-/// Counterpart of `MultusCNIAPIEndpoint`, `MultusDelegateAPIEndpoint` and `MultusHealthAPIEndpoint` of Multus'
-/// server api, and of the single route of OVN-Kubernetes' cniserver.
+/// Counterpart of `MultusCNIAPIEndpoint`, `MultusDelegateAPIEndpoint` and `MultusHealthAPIEndpoint`
+/// of Multus' server api, and of the single route of OVN-Kubernetes' cniserver.
 package enum Endpoint: String, Sendable, CaseIterable {
-  /// A CNI call.
   case cni = "/cni"
   /// Hot-plug of one network.
   case delegate = "/delegate"
@@ -33,7 +32,8 @@ package func socketPath(directory: String = defaultSocketDirectory) -> String {
   path(of: "cnid.sock", in: directory)
 }
 
-/// The path of something in a directory, which may end with slashes or be empty for the current one.
+/// The path of something in a directory, which may end with slashes or be empty for
+/// the current one.
 func path(of name: String, in directory: String) -> String {
   var bytes = Array(directory.utf8)
   while bytes.last == UInt8(ascii: "/") { bytes.removeLast() }

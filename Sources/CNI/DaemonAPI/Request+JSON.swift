@@ -19,8 +19,9 @@ extension Request {
 
   /// Reads a request's body.
   ///
-  /// As with Go's decoder an absent member and `null` are the same, members that are not known are passed over,
-  /// and of several equal ones the last counts; unlike there, keys are compared exactly and base64 is strict.
+  /// As with Go's decoder an absent member and `null` are the same, members that are not known are
+  /// passed over, and of several equal ones the last counts; unlike there, keys are compared
+  /// exactly and base64 is strict.
   ///
   /// - Parameter body: the bytes.
   /// - Throws: code 6 with the first thing that is wrong; never with any of the body's text.
@@ -71,7 +72,6 @@ extension Request {
 }
 
 extension DelegateInterfaceAttributes {
-  /// The attributes' JSON.
   package var json: JSONValue {
     var object = JSONObject()
     if !ips.isEmpty { object["ips"] = .array(ips.map { .string($0) }) }

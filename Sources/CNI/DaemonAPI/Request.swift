@@ -2,8 +2,9 @@ package import JSON
 
 /// A CNI call on its way to the daemon: the variables and the exact bytes of the configuration.
 ///
-/// Counterpart of `Request` of Multus' server api and, without the attributes, of OVN-Kubernetes' cniserver.
-/// As JSON: `{"env":{…},"config":"<base64>","interfaceAttributes":{…}}`, each member left out when empty.
+/// Counterpart of `Request` of Multus' server api and, without the attributes, of OVN-Kubernetes'
+/// cniserver. As JSON: `{"env":{…},"config":"<base64>","interfaceAttributes":{…}}`, each member
+/// left out when empty.
 package struct Request: Sendable, Equatable {
   /// The variables, `CNI_COMMAND` and so on.
   package var env: [String: String]
@@ -12,7 +13,6 @@ package struct Request: Sendable, Equatable {
   /// What a hot-plug asks beyond the configuration; only looked at on `/delegate`.
   package var interfaceAttributes: DelegateInterfaceAttributes?
 
-  /// Makes a request.
   package init(
     env: [String: String], config: [UInt8],
     interfaceAttributes: DelegateInterfaceAttributes? = nil
@@ -34,7 +34,6 @@ package struct DelegateInterfaceAttributes: Sendable, Equatable {
   /// Arguments for the plugin; `cni-args`, which is always present, as `null` when there are none.
   package var cniArgs: JSONObject?
 
-  /// Makes attributes.
   package init(ips: [String] = [], mac: String = "", cniArgs: JSONObject? = nil) {
     self.ips = ips
     self.mac = mac
@@ -43,7 +42,7 @@ package struct DelegateInterfaceAttributes: Sendable, Equatable {
 }
 
 extension Request {
-  /// Makes the request that hot-plugs one network into a running pod, for ``Endpoint/delegate``.
+  /// Creates the request that hot-plugs one network into a running pod, for ``Endpoint/delegate``.
   ///
   /// Counterpart of `CreateDelegateRequest` of Multus' server api.
   ///

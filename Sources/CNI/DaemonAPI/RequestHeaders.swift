@@ -3,15 +3,15 @@ package import HTTP
 
 /// What the shim says about a call beside the call itself; other clients leave it out.
 ///
-/// A header that is ill-formed counts as absent: the daemon then does what it does for Multus' own shim.
+/// A header that is ill-formed counts as absent: the daemon then does what it does for
+/// Multus' own shim.
 package struct RequestHeaders: Sendable, Equatable {
   /// Names the id: a call that is sent again has the id of the first time.
   package static let requestIDName = "X-Cnid-Request-Id"
-  /// Names the stamp.
   package static let stampName = "X-Cnid-Stamp"
   /// Names the milliseconds that the caller has left.
   package static let timeLeftName = "X-Cnid-Time-Left"
-  /// Names the answer's header that asks to come again; its value is `1`.
+  /// Names the answer's header that asks for another try; its value is `1`.
   package static let retryName = "Retry"
 
   /// The request's id, see ``/CNI/RequestID``.
@@ -21,14 +21,12 @@ package struct RequestHeaders: Sendable, Equatable {
   /// How many milliseconds the caller still waits.
   package var timeLeft: Int?
 
-  /// Makes headers from their parts.
   package init(requestID: String? = nil, stamp: Stamp? = nil, timeLeft: Int? = nil) {
     self.requestID = requestID
     self.stamp = stamp
     self.timeLeft = timeLeft
   }
 
-  /// Reads a request's headers.
   package init(_ headers: HTTPHeaders) {
     if let text = headers[Self.requestIDName], RequestID.isValid(text) { requestID = text }
     if let text = headers[Self.stampName] { stamp = Stamp(text) }

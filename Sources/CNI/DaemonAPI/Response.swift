@@ -4,13 +4,14 @@ import JSON
 
 /// The daemon's answer to a call that succeeded.
 ///
-/// Counterpart of `Response` of Multus' server api: `{"Result":{…}}` for ADD and UPDATE, no bytes at all for the other
-/// verbs. On ``Endpoint/ovn`` the answer is the result without that envelope.
+/// Counterpart of `Response` of Multus' server api: `{"Result":{…}}` for ADD and UPDATE, no bytes
+/// at all for the other verbs. On ``Endpoint/ovn`` the answer is the result without that envelope.
 package struct Response: Sendable, Equatable {
-  /// The result exactly as the daemon printed it, to be printed unchanged; empty when there is none.
+  /// The result exactly as the daemon printed it, to be printed unchanged; empty
+  /// when there is none.
   package var result: [UInt8]
 
-  /// Makes an answer; `result` is one JSON object or empty.
+  /// Creates an answer; `result` is one JSON object or empty.
   package init(result: [UInt8] = []) {
     self.result = result
   }
@@ -54,8 +55,8 @@ package struct Response: Sendable, Equatable {
 extension CNIError {
   /// The answer to a call that failed: status 400 and `{"code":…,"msg":…,"details":…}`.
   ///
-  /// - Parameter retry: whether the caller is asked to come again (`Retry: 1`), as a daemon does that is stopping;
-  ///   it counts together with code 11 only.
+  /// - Parameter retry: whether the caller is asked to try again (`Retry: 1`), as a stopping daemon
+  ///   does. It counts only together with code 11.
   /// - Returns: the answer.
   package func httpResponse(retry: Bool = false) -> HTTPResponse {
     var headers = HTTPHeaders([("Content-Type", "application/json")])

@@ -2,10 +2,11 @@ package import CNI
 import JSON
 import Linux
 
-/// A DEL that no daemon took: the shim writes it to a directory, and the daemon does it when it is back.
+/// A DEL that no daemon took: the shim writes it to a directory, and the daemon does it
+/// when it is back.
 ///
-/// One file for each entry, `<socket directory>/spool/<stamp>-<request id>.json`: a JSON object with the members of
-/// ``Request`` and `version`, `requestID` and `stamp`.
+/// One file for each entry, `<socket directory>/spool/<stamp>-<request id>.json`: a JSON object
+/// with the members of ``Request`` and `version`, `requestID` and `stamp`.
 package struct SpoolEntry: Sendable, Equatable {
   /// The forms of an entry, the member `version`.
   ///
@@ -14,14 +15,13 @@ package struct SpoolEntry: Sendable, Equatable {
   /// The most bytes that an entry has: as many as the daemon takes of a request.
   package static let sizeLimit = 16 << 20
 
-  /// The call.
   package let request: Request
   /// Its id, see ``/CNI/RequestID``.
   package let requestID: String
   /// When it began.
   package let stamp: Stamp
 
-  /// Makes an entry; nil if the id is none, because it becomes part of a file's name.
+  /// Creates an entry; nil if the id is not valid, because it becomes part of a file's name.
   package init?(_ request: Request, requestID: String, stamp: Stamp) {
     guard RequestID.isValid(requestID) else { return nil }
     self.request = request
@@ -47,8 +47,8 @@ package struct SpoolEntry: Sendable, Equatable {
   /// Reads an entry's file.
   ///
   /// - Parameter bytes: the whole file.
-  /// - Throws: code 1 if only a newer program understands it; code 6 with the first thing that is wrong, never with any
-  ///   of the file's text.
+  /// - Throws: code 1 if only a newer program understands it; code 6 with the first thing that is
+  ///   wrong, never with any of the file's text.
   package init(parsing bytes: [UInt8]) throws(CNIError) {
     let reader = try Self.upgraded(MemberReader(parsing: bytes, CNIMembers()))
     requestID = try reader.required("requestID").string()
@@ -71,19 +71,22 @@ package struct SpoolEntry: Sendable, Equatable {
         .incompatibleVersion,
         "spool entry of version \(version), this program knows \(history.current)")
     }
-  }}
+  }
+}
 
 // MARK: - Names
 
 extension SpoolEntry {
-  /// The entry's file name, `<nanoseconds, 20 digits>-<request id>.json`; nothing from outside is in it.
+  /// The entry's file name, `<nanoseconds, 20 digits>-<request id>.json`; nothing from
+  /// outside is in it.
   package var fileName: String { "\(Self.padded(stamp.nanoseconds))-\(requestID).json" }
 
-  /// The name that the file has while it is written, `<nanoseconds now, 20 digits>-<request id>.tmp`.
+  /// The name that the file has while it is written,
+  /// `<nanoseconds now, 20 digits>-<request id>.tmp`.
   package var temporaryName: String { "\(Self.padded(KernelClock.boot))-\(requestID).tmp" }
 
-  /// When the writing of a temporary file began, CLOCK_BOOTTIME of the boot in which that was; nil if the name is not
-  /// one of ``temporaryName``.
+  /// When the writing of a temporary file began, CLOCK_BOOTTIME of the boot in which that was; nil
+  /// if the name is not one of ``temporaryName``.
   package static func temporaryNanoseconds(_ name: String) -> UInt64? {
     nanoseconds(name, suffix: ".tmp")
   }

@@ -10,7 +10,6 @@ struct Allocation {
     let range: AddressRange
   }
 
-  /// What a range set gives.
   private enum Outcome {
     case taken(Lease)
     /// Nothing, for the reason that the reference's text tells.

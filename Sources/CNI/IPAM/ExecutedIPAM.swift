@@ -12,7 +12,7 @@ package struct ExecutedIPAM: Sendable {
   private let call: IPAMCall
   private let executor: PluginExecutor
 
-  /// Makes one for a call; nothing is looked up yet.
+  /// Creates one for a call; nothing is looked up yet.
   package init(_ type: String, _ call: IPAMCall) {
     self.init(type, call, PluginExecutor(searchPath: call.searchPath))
   }

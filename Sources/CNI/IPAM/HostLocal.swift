@@ -7,9 +7,9 @@ package import Linux
 ///
 /// Both can be used in turn on the same directory, also at the same time. What differs:
 ///
-/// - A lease is whole or absent, whenever a process dies. Empty files left by a reference plugin
-///   are taken over when such an address is asked for, when a range has nothing else left, and by
-///   GC.
+/// - A lease is complete, or it does not exist, whenever a process dies. Empty files left by a
+///   reference plugin are taken over when such an address is asked for, when a range has nothing
+///   else left, and by GC.
 /// - A requested address is refused, too, if the container has one of that range set already.
 /// - All addresses of an ADD are taken under one lock. If one cannot be had, those just taken are
 ///   given back, and no others.
@@ -18,7 +18,7 @@ package import Linux
 package struct HostLocal: Sendable {
   private let call: IPAMCall
 
-  /// Makes one for a call; nothing is read yet.
+  /// Creates one for a call; nothing is read yet.
   package init(_ call: IPAMCall) { self.call = call }
 
   /// Takes an address out of each range set.
@@ -26,8 +26,8 @@ package struct HostLocal: Sendable {
   /// - Parameter permit: the proof that the release was recorded.
   /// - Returns: addresses with gateways, the configuration's routes, the name servers of
   ///   `resolvConf`.
-  /// - Throws: code 103 with the reference's texts if an address cannot be had, 4, 6 and 7 for bad
-  ///   input, 5 for the disk, 105 for the deadline. Nothing that this call took is left then.
+  /// - Throws: code 103 with the reference's texts if no address can be given, 4, 6 and 7 for bad
+  ///   input, 5 for the disk, 105 for the deadline. Then nothing is left that this call took.
   package func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
     try CNIValidation.containerID(call.containerID)
     try CNIValidation.interfaceName(call.ifName)
@@ -152,7 +152,7 @@ extension HostLocal {
       .ipam, "host-local: Failed to find address added by container \(call.containerID)")
   }
 
-  /// The attachment's address files; before it says that there are none, every file is read.
+  /// The attachment's address files; before it reports that there are none, it reads every file.
   private func leases(
     in store: inout LeaseStore
   ) throws(SystemError) -> [(address: IPAddress, content: [UInt8])] {

@@ -11,7 +11,6 @@ struct HostLocalConfiguration: Equatable, Sendable {
   let sets: [RangeSet]
   /// Addresses that are wanted, each once, in the order of their sources.
   let requests: [IPAddress]
-  /// The routes of the result.
   let routes: [CNIResult.Route]
   /// The file that the result's name servers come from.
   let resolvConf: String?

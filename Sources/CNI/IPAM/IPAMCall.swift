@@ -1,7 +1,7 @@
 package import CNI
 package import Linux
 
-/// One call to address management: who asks, with which configuration, until when.
+/// One call to address management: the caller, its configuration and its deadline.
 ///
 /// The network plugin makes it from its own request. An IPAM plugin gets the network plugin's whole
 /// configuration and environment, never only the `ipam` part.
@@ -18,7 +18,6 @@ package struct IPAMCall: Sendable {
   /// `IgnoreUnknown` is set. Here one program serves both, so a key that either of them knows is
   /// known.
   package var knownArguments: [String]
-  /// The network configuration.
   package var configuration: NetworkConfiguration
   /// The caller's `CNI_*` variables and trace context, for IPAM plugins that are executed.
   package var environment: [(String, String)]
@@ -34,7 +33,6 @@ package struct IPAMCall: Sendable {
   /// The reference's place for leases.
   package static let defaultDataDirectory = "/var/lib/cni/networks"
 
-  /// Makes a call.
   package init(
     containerID: String, ifName: String, arguments: CNIArguments = CNIArguments(),
     knownArguments: [String] = [], configuration: NetworkConfiguration,

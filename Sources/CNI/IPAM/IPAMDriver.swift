@@ -58,8 +58,8 @@ package enum IPAMDriver: Sendable {
   ///
   /// - Parameter permit: the proof that giving them back was recorded.
   /// - Returns: addresses without interface indexes, routes and name servers; no interfaces.
-  /// - Throws: an executed plugin's own error; else code 103 for addresses that cannot be had, 4,
-  ///   6 and 7 for bad input, 5 for the disk, 105 for the deadline.
+  /// - Throws: an executed plugin's own error; else code 103 if no address can be given, 4, 6 and 7
+  ///   for bad input, 5 for the disk, 105 for the deadline.
   package func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
     switch self {
     case .hostLocal(let driver): try driver.add(permit)

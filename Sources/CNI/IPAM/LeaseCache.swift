@@ -4,7 +4,7 @@ package import Linux
 ///
 /// `host-local` must find a container's leases by their files' contents. The reference reads every
 /// file for each ADD and DEL. Here the contents are remembered together with the directory's stamp:
-/// under the directory's lock an equal stamp proves that no entry was made or removed since, by
+/// under the directory's lock an equal stamp proves that no entry was created or removed since, by
 /// whatever program. Any other stamp means reading the directory again, so forgetting is always
 /// safe, and a daemon starts with nothing.
 package final class LeaseCache: Sendable {
@@ -27,7 +27,7 @@ package final class LeaseCache: Sendable {
   /// Sends address files to the disk; nil leaves that to the kernel.
   let keeper: Keeper?
 
-  /// Makes an empty cache.
+  /// Creates an empty cache.
   ///
   /// - Parameters:
   ///   - limit: how many addresses are remembered, over all directories; about 150 bytes

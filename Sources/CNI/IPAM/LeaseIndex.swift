@@ -8,7 +8,8 @@ struct LeaseIndex: Sendable {
   private(set) var taken: Set<IPAddress> = []
   /// Addresses whose file is empty: a plugin died between making and writing it.
   private(set) var empty: Set<IPAddress> = []
-  /// The empty ones of another boot: a power cut took their content, and the pods that had them are gone.
+  /// The empty ones of another boot: a power cut took their content, and the pods that
+  /// had them are gone.
   private(set) var lost: Set<IPAddress> = []
   private var owners: [Int: [IPAddress]] = [:]
 

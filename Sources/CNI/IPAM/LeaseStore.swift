@@ -5,8 +5,8 @@ import Linux
 ///
 /// There is one file per address (its text is the name, `<container id>\r\n<ifname>` the content),
 /// `last_reserved_ip.<range set>` and `lock`. While this value lives it holds the lock, flock(2),
-/// which keeps out the reference plugin and everybody else. Whoever makes an address file,
-/// exclusively, has the address; nothing else counts.
+/// which keeps out the reference plugin and everybody else. An address belongs to whoever creates
+/// its file, exclusively; nothing else counts.
 ///
 /// A lease is written to a temporary file first and gets its name by link(2): a process that dies
 /// leaves the whole lease or none. The temporary file has one fixed name and means nothing outside
@@ -72,7 +72,7 @@ struct LeaseStore: ~Copyable {
     if try Files.removeIfPresent(path(LeaseStore.temporaryName)) { stamp = nil }
   }
 
-  /// Remembers what is known and lets go of the lock.
+  /// Keeps what is known in the cache, and releases the lock.
   ///
   /// Leaving it out is safe: the directory is then read again next time.
   consuming func close() {
@@ -92,7 +92,6 @@ struct LeaseStore: ~Copyable {
   private func path(_ name: String) -> String { "\(directory)/\(name)" }
 }
 
-/// Finding leases.
 extension LeaseStore {
   /// Whether an address has no file, or one whose lease a power cut took.
   ///
@@ -164,14 +163,14 @@ extension LeaseStore {
 
 /// Changing leases; every function here needs the permit of the attachment whose leases they are.
 extension LeaseStore {
-  /// Makes an address file, whole, if there is none.
+  /// Creates a complete address file, unless the address has one.
   ///
   /// - Parameters:
   ///   - address: the address.
   ///   - owner: who gets it.
   ///   - permit: the proof that its release was recorded.
   /// - Returns: false if the address has a file.
-  /// - Throws: the error of making or writing the file; then there is none.
+  /// - Throws: the error of creating or writing the file. Then there is no file.
   mutating func claim(
     _ address: IPAddress, for owner: LeaseOwner, _ permit: borrowing Permit
   ) throws(SystemError) -> Bool {
@@ -179,7 +178,7 @@ extension LeaseStore {
     stamp = nil
     let isMine = try LeaseStore.create(
       path("\(address)"), owner.content, through: path(LeaseStore.temporaryName))
-    // A file that was not known belongs to somebody who does not take the lock.
+    // A file that was not known belongs to a program that does not take the lock.
     index.insert(address, isMine ? owner.content : nil)
     if isMine { cache.keeper?.note(path("\(address)")) }
     return isMine
@@ -206,7 +205,7 @@ extension LeaseStore {
   ///   - address: its address.
   ///   - content: its trimmed content.
   ///   - permit: the proof that this is wanted.
-  /// - Throws: the error of unlink(2); a file that is gone is none.
+  /// - Throws: the error of unlink(2). A file that has gone is no error.
   mutating func remove(
     _ address: IPAddress, _ content: [UInt8], _ permit: borrowing Permit
   ) throws(SystemError) {
@@ -221,7 +220,7 @@ extension LeaseStore {
     try? Files.overwrite(path("\(LeaseStore.lastPrefix)\(set)"), Array("\(address)".utf8))
   }
 
-  /// Makes a file that is either whole or absent, unless there is one of that name.
+  /// Creates a file that is either whole or absent, unless there is one of that name.
   ///
   /// - Parameters:
   ///   - path: its path.
@@ -254,7 +253,8 @@ extension LeaseStore {
     }
   }
 
-  /// Makes a file as the reference does: a process that dies before it is written leaves it empty.
+  /// Creates a file as the reference does: a process that dies before it is written
+  /// leaves it empty.
   private static func createInPlace(
     _ path: String, _ content: [UInt8]
   ) throws(SystemError) -> Bool {

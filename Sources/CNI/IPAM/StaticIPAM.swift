@@ -6,7 +6,7 @@ import JSON
 package struct StaticIPAM: Sendable {
   private let call: IPAMCall
 
-  /// Makes one for a call; nothing is read yet.
+  /// Creates one for a call; nothing is read yet.
   package init(_ call: IPAMCall) { self.call = call }
 
   /// The addresses, routes and name servers that were named; nothing is changed.

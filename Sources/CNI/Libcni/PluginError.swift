@@ -17,11 +17,9 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
     case deadline
     /// It printed more than it may; it was killed.
     case tooMuchOutput
-    /// It could not be started.
     case notStarted(SystemError)
   }
 
-  /// The plugin's type.
   package let type: String
   /// The verb.
   package let command: CNICommand
@@ -30,7 +28,6 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
   /// The end of what it wrote to standard error; empty if nothing.
   package let errorOutput: String
 
-  /// Makes an error from its parts.
   package init(type: String, command: CNICommand, reason: Reason, errorOutput: String = "") {
     self.type = type
     self.command = command
@@ -52,8 +49,8 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
 
   /// Whether the plugin answered, in the Go skeleton's words, that it does not know the verb.
   ///
-  /// Skeletons before 1.1.0 want a container id for every verb but VERSION, and so refuse STATUS and
-  /// GC, which have none, before they look at the verb.
+  /// Skeletons before 1.1.0 want a container id for every verb but VERSION, and so refuse STATUS
+  /// and GC, which have none, before they look at the verb.
   package var isUnknownCommand: Bool {
     guard case .refused(let error) = reason else { return false }
     switch command {

@@ -18,7 +18,7 @@ package struct PluginExecutor: Sendable {
   /// libcni tries a program that is being written again this often.
   static let busyRetries = 5
 
-  /// Makes an executor.
+  /// Creates an executor.
   ///
   /// - Parameters:
   ///   - searchPath: directories, the configured ones before those of CNI_PATH; empty entries are

@@ -14,7 +14,6 @@ package struct PluginInvocation: Sendable {
   /// When the program is killed.
   package var deadline: Deadline
 
-  /// Makes a call.
   package init(
     type: String, command: CNICommand, environment: [(String, String)], input: [UInt8],
     deadline: Deadline
@@ -26,10 +25,12 @@ package struct PluginInvocation: Sendable {
     self.deadline = deadline
   }
 
-  /// Variables that a plugin may see besides `CNI_*` and ``ownerVariables``: the trace context of OpenTelemetry.
+  /// Variables that a plugin may see besides `CNI_*` and ``ownerVariables``: the trace context
+  /// of OpenTelemetry.
   static let traceContext = ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]
 
-  /// The variables by which the programs of an attachment, and all of a daemon's, are found when who started them was killed.
+  /// The variables by which the programs of an attachment, and all of a daemon's, are found when
+  /// who started them was killed.
   ///
   /// Whoever sets them in ``environment`` chooses their values; they are passed on with `CNI_*`.
   package static let ownerVariables = ["CNID_ATTACHMENT", "CNID_DAEMON"]
@@ -65,7 +66,6 @@ package struct PluginInvocation: Sendable {
 
 /// What a plugin printed when it succeeded.
 package struct PluginOutput: Sendable, Equatable {
-  /// The plugin's type.
   package let type: String
   /// Everything on standard output.
   package let output: [UInt8]

@@ -4,7 +4,8 @@ package import Records
 
 /// Listening sockets that the service manager has opened and handed over, sd_listen_fds(3).
 ///
-/// Their files are the service manager's: they are never removed here, and calls that wait in their backlog outlive the daemon.
+/// Their files are the service manager's: they are never removed here, and calls that wait in their
+/// backlog outlive the daemon.
 package final class ActivatedSockets: Sendable {
   /// Variables by which they are announced.
   static let variables = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]
@@ -20,13 +21,16 @@ package final class ActivatedSockets: Sendable {
 
   private let sockets: Mutex<[Socket]>
 
-  /// Takes over the sockets that are handed to this process, and their variables out of the environment.
+  /// Takes over the sockets that are handed to this process, and their variables out of
+  /// the environment.
   ///
-  /// To be called before the first other thread starts and before any descriptor is opened that a program could inherit.
+  /// Call it before the first other thread starts, and before any descriptor is opened that a
+  /// program could inherit.
   ///
   /// - Parameter configuration: where sockets are expected.
   /// - Returns: the sockets; none if nothing was handed over.
-  /// - Throws: `StartError` if one of them is none that listens, or listens where the configuration has no address.
+  /// - Throws: `StartError` if one of them does not listen, or listens at an address that the
+  ///   configuration lacks.
   package static func ofThisProcess(
     _ configuration: Configuration
   ) throws(StartError) -> ActivatedSockets {
@@ -92,11 +96,12 @@ package final class ActivatedSockets: Sendable {
   /// The addresses of those that nobody has taken yet.
   package var addresses: [ListeningAddress] { sockets.withLock { $0.map(\.address) } }
 
-  /// Takes the one at a path; nil if there is none, or nobody could reach it because its file has gone.
+  /// Takes the one at a path; nil if there is none, or nobody could reach it because
+  /// its file has gone.
   ///
   /// - Parameters:
   ///   - path: a path of the configuration; another path to the same file counts as well.
-  ///   - log: hears of a file that has gone.
+  ///   - log: is told of a file that has gone.
   /// - Returns: the listening socket.
   package func take(path: String, log: Log) -> FileDescriptor? {
     guard let socket = take(where: { $0.isUnix(path) }) else { return nil }

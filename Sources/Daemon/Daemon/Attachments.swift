@@ -20,7 +20,7 @@ struct Attachments: Sendable {
   /// Time that the undo of a failed ADD has, whatever is left of the ADD's own.
   private static let undoMilliseconds = 10_000
 
-  /// Attaches, or finds the result of the same call when it comes again.
+  /// Attaches, or finds the result if the same call is repeated.
   ///
   /// - Parameters:
   ///   - plugin: what attaches.
@@ -28,7 +28,7 @@ struct Attachments: Sendable {
   ///   - origin: where the call came in, for the record.
   ///   - progress: the call's.
   /// - Returns: the result, and its bytes in the configuration's version.
-  /// - Throws: why it could not; what was made by then is undone, or listed to be.
+  /// - Throws: why it could not; what was created by then is undone, or listed to be.
   func attach<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, origin: String, _ progress: CallProgress
   ) throws(CNIError) -> (result: CNIResult, bytes: [UInt8]) {
@@ -131,10 +131,10 @@ struct Attachments: Sendable {
 
   // MARK: What an ADD finds, and what it leaves
 
-  /// What an ADD finds already there: its own result when the same call comes again, or what is
-  /// left to undo.
+  /// What an ADD finds already there: its own result if the same call is repeated, or what
+  /// is left to undo.
   ///
-  /// - Returns: the result of the call that is repeated; nil if the old attachment is to be undone.
+  /// - Returns: the result of the call that is repeated; nil if the old attachment must be undone.
   /// - Throws: code 4 if the attachment is in use.
   private func settle(
     _ old: AttachmentRecord, for request: PodRequest
@@ -158,7 +158,7 @@ struct Attachments: Sendable {
 
   /// Undoes a failed ADD; what cannot be undone stays recorded, and is tried again.
   private func rollBack(_ record: AttachmentRecord, _ progress: CallProgress) {
-    // A call that was given up is undone when it has come back.
+    // An abandoned call is undone when it has returned.
     if progress.isFenced { return }
     do throws(CNIError) {
       try undo(record, progress)

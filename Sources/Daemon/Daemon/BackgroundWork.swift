@@ -77,7 +77,7 @@ final class BackgroundWork: Sendable {
     lookAround()
   }
 
-  /// Finds what has to be done by now, and has it done.
+  /// Finds what is due, and submits it.
   func lookAround() {
     let now = KernelClock.monotonic
     let isTime = times.withLock { times in
@@ -207,7 +207,7 @@ final class BackgroundWork: Sendable {
     case .undoUnread(let key, let requestID):
       return try recovery.undoUnread(key, requestID: requestID, deadline, progress)
     case .removeOrphan(let key):
-      // A namespace that has come back to life was another's, and so is the record then.
+      // If the namespace lives again, the dead one was another's. So is the record.
       guard let record = store.record(key), let trace = AttachmentNamespace.Trace(record),
         orphans.isStillDead(trace)
       else { return .nothing }

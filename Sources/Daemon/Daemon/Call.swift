@@ -7,7 +7,7 @@ import Records
 import Scheduling
 
 /// One call from the request that was read to the answer, which is given once: it counts and notes
-/// it, and sees to what has to be undone afterwards.
+/// it, and has undone what must be undone afterwards.
 final class Call: DispatchedWork {
   /// What a call works with.
   struct Tools: Sendable {
@@ -29,7 +29,7 @@ final class Call: DispatchedWork {
   private let cancellation: Cancellation?
   private let isAnswered = Mutex(false)
 
-  /// Makes a call of a request.
+  /// Creates a call of a request.
   ///
   /// - Throws: code 11 when there are no descriptors left.
   init(
@@ -134,7 +134,8 @@ final class Call: DispatchedWork {
   ) -> Bool {
     guard isAnswered.withLock({ $0.take() }) else { return false }
     let time = KernelClock.monotonic &- began
-    // Before the answer, so that who has it finds the call in the metrics; the log can wait.
+    // Before the answer, so that a client that has it finds the call in the metrics.
+    // The log can wait.
     count(result, nanoseconds: time)
     switch result {
     case .success(let bytes):
@@ -187,7 +188,7 @@ final class Call: DispatchedWork {
       .undoUnread(key, requestID: request.requestID), stamp: request.stamp.nanoseconds)
   }
 
-  /// Has what it has left half done brought to its end, whether its client comes again or not.
+  /// Has its unfinished work completed, whether its client retries or not.
   private func finishLater(hasFailed: Bool) {
     for key in tools.store.unfinished(of: decoded.request) {
       tools.backlog.add(.finish(key), hasFailed: hasFailed)

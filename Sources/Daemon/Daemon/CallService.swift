@@ -26,7 +26,7 @@ final class CallService: Sendable {
     self.tools = tools
   }
 
-  /// From now on only DEL is served; waiting calls of other verbs are sent away to come again.
+  /// From now on only DEL is served; waiting calls of other verbs are refused and asked to retry.
   func beginStopping() {
     isStopping.withLock { $0 = true }
     for job in dispatcher.removeWaiting(where: { !$0.kind.isServedWhileStopping }) {
@@ -61,8 +61,8 @@ final class CallService: Sendable {
   ) {
     do throws(CNIError) {
       var decoded = try decoder.decode(exchange.request, endpoint)
-      // The peer is the shim; who ran that is its parent. On the other endpoints the peer is
-      // whoever asks.
+      // The peer is the shim, and its parent is the caller. On the other endpoints the peer is
+      // the caller itself.
       if endpoint == .cni, let shim = exchange.peer?.pid {
         decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
       }

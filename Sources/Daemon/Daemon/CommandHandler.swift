@@ -19,7 +19,7 @@ struct CommandHandler: Sendable {
   ///
   /// - Parameters:
   ///   - decoded: the request.
-  ///   - progress: hears of the steps.
+  ///   - progress: is told of the steps.
   /// - Returns: the result's bytes for ADD and UPDATE, in the configuration's version; nothing for
   ///   other verbs.
   /// - Throws: what the caller is told.

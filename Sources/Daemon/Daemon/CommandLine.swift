@@ -13,7 +13,6 @@ package enum CommandLineAction: Equatable, Sendable {
 
 /// A command line that cannot be understood; one line that says what to do.
 package struct UsageError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The line.
   package let description: String
 
   init(_ description: String) { self.description = description }

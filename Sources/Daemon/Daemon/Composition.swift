@@ -13,7 +13,7 @@ extension Server {
   ///   - configuration: the daemon's.
   ///   - registry: the plugins, initialised.
   ///   - store: the records.
-  ///   - log: hears of every call.
+  ///   - log: is told of every call.
   ///   - version: the program's, for `/metrics`.
   /// - Throws: `StartError` if there are no descriptors left.
   package convenience init(
@@ -52,7 +52,7 @@ extension Server {
         metrics: metrics, log: log)
     }
 
-    // Who hears of it.
+    // Who is told of it.
     let routes = Routes(
       calls: calls, dispatcher: dispatcher, metrics: metrics,
       sources: Metrics.Sources(

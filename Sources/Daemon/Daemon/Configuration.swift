@@ -5,7 +5,8 @@ package import PluginKit
 
 /// The daemon's configuration, `cnid.json`.
 ///
-/// Every key is optional; an unknown key, a wrong type or a bad value is one error that names the key.
+/// Every key is optional; an unknown key, a wrong type or a bad value is one error
+/// that names the key.
 package struct Configuration: Equatable, Sendable {
   /// How log lines are written.
   package enum LogFormat: String, Sendable, CaseIterable {
@@ -52,9 +53,7 @@ package struct Configuration: Equatable, Sendable {
 
   /// An IP literal and a port.
   package struct SocketAddress: Equatable, Sendable {
-    /// The address.
     package let address: IPAddress
-    /// The port.
     package let port: UInt16
 
     /// Reads `127.0.0.1:9090` or `[::1]:9090`.
@@ -76,14 +75,12 @@ package struct Configuration: Equatable, Sendable {
     }
   }
 
-  /// The keys of the file.
   package enum Key: String, CaseIterable, Sendable {
     case socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, maxConcurrent, maxQueued
     case requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat, logFile
     case overrides, plugins
   }
 
-  /// The defaults.
   package init() {}
 
   /// Socket path of the daemon, `cnid.sock` in `socketDir`.

@@ -21,7 +21,7 @@ package final class ConfigurationHolder: Sendable {
   /// The configuration in force.
   package var current: Configuration { state.withLock { $0 } }
 
-  /// Puts a new configuration in force, but for the keys that cannot change while the daemon runs.
+  /// Puts a new configuration in force, except the keys that cannot change while the daemon runs.
   ///
   /// - Parameter new: what was read.
   /// - Returns: what it changes.

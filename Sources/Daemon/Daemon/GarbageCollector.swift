@@ -29,8 +29,7 @@ struct GarbageCollector: Sendable {
       }
     }
     do throws(CNIError) {
-      // What still has a record is not the plugin's to sweep, whether the runtime knows of it or
-      // not.
+      // The plugin does not sweep what has a record, whether the runtime knows of it or not.
       for key in store.keys(network: request.configuration.name) {
         let kept = NetworkConfiguration.Attachment(containerID: key.containerID, ifName: key.ifName)
         if !valid.contains(kept) { valid.append(kept) }

@@ -101,7 +101,8 @@ package struct Lifecycle: ~Copyable {
     _ = consume lock
   }
 
-  /// Ends what programs of a daemon that was killed were about to do, GC's too, which no record names.
+  /// Ends what programs of a daemon that was killed were about to do, GC's too, which
+  /// no record names.
   private func endPrograms() {
     do throws(SystemError) {
       let count = try DaemonMark.endPrograms(
@@ -178,9 +179,9 @@ package struct Lifecycle: ~Copyable {
     return registry
   }
 
-  /// Listens where calls come, on the service manager's sockets where there are any.
+  /// Listens for calls, on the service manager's sockets if it passed any.
   ///
-  /// - Returns: the files of the sockets that were made here.
+  /// - Returns: the files of the sockets that were created here.
   private func listenForCalls(_ server: Server) throws(StartError) -> [SocketFile] {
     var files: [SocketFile] = []
     for path in [configuration.socketPath] + configuration.sockets {
@@ -290,7 +291,8 @@ package struct Lifecycle: ~Copyable {
       manager.flush()
       watchdog.tick()
     }
-    // From here on the shim finds no socket and comes again to the next daemon; on the service manager's sockets calls wait.
+    // From here on the shim finds no socket, and retries until the next daemon is there. On the
+    // service manager's sockets, calls wait.
     for file in files { file.remove() }
     server.stop()
     if !server.waitForEnd(.after(milliseconds: 2000)) {

@@ -15,7 +15,6 @@ package final class Log: LogWriting {
   /// Lines that could not be written since the last one that could.
   private let lost = Mutex(0)
 
-  /// Keeps an open log file.
   private final class FileHolder: Sendable {
     let file: FileDescriptor
     init(_ file: consuming FileDescriptor) { self.file = file }
@@ -64,7 +63,9 @@ package final class Log: LogWriting {
     put(line)
   }
 
-  /// Writes a line if that needs no waiting: what nobody reads must not stop the work, nor the thread that answers probes.
+  /// Writes a line, if it can do so without waiting.
+  ///
+  /// A reader that does not read must neither stop the work nor the thread that answers probes.
   private func put(_ line: [UInt8]) {
     let (missing, isReady) = lost.withLock { lost in
       let isReady = takesBytes

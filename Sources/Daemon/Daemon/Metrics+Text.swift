@@ -7,14 +7,11 @@ extension Metrics {
   package struct Gauges: Sendable {
     /// What recorded attachments have in common.
     package struct Group: Hashable, Sendable {
-      /// The plugin's name.
       package let plugin: String
-      /// The network's name.
       package let network: String
       /// How far they are.
       package let phase: AttachmentRecord.Phase
 
-      /// Makes one.
       package init(plugin: String, network: String, phase: AttachmentRecord.Phase) {
         self.plugin = plugin
         self.network = network
@@ -36,7 +33,6 @@ extension Metrics {
     package var damagedSpoolEntries = 0
     /// Whether each plugin can serve an ADD, by its name.
     package var plugins: [String: Bool] = [:]
-    /// The daemon's version.
     package var version = ""
 
     /// Nothing of anything.
@@ -66,7 +62,8 @@ extension Metrics {
   package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 }
 
-/// Writes Prometheus' text format: families with their help and type, each in the order of its labels.
+/// Writes Prometheus' text format: families with their help and type, each in the
+/// order of its labels.
 struct MetricsText {
   enum Kind: String {
     case counter, gauge, histogram
@@ -76,7 +73,6 @@ struct MetricsText {
 
   init() { bytes.reserveCapacity(32 << 10) }
 
-  /// Begins a family.
   mutating func family(_ name: String, _ kind: Kind, _ help: String) {
     bytes += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n".utf8
   }

@@ -4,8 +4,9 @@ package import PluginKit
 
 /// What the daemon counts and times, for `/metrics`.
 ///
-/// Label values are names of plugins, verbs, steps and codes, never a request's free text, so the number of series is bounded;
-/// networks come from records only. Counting a call costs a lock and two look-ups.
+/// Label values are names of plugins, verbs, steps and codes, never a request's free text, so
+/// the number of series is bounded; networks come from records only. Counting a call costs a
+/// lock and two look-ups.
 package final class Metrics: Sendable {
   /// A verb and the plugin that served it.
   struct Service: Hashable {
@@ -36,7 +37,8 @@ package final class Metrics: Sendable {
   /// When this process started, seconds since 1970.
   let startTime: UInt64
 
-  /// The most codes that are told apart for a verb and plugin: executed plugins choose theirs freely.
+  /// The most codes that are told apart for a verb and plugin: executed plugins
+  /// choose theirs freely.
   static let maximumCodes = 64
   /// Stands for codes beyond that.
   static let otherCode = -1

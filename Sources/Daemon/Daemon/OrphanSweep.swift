@@ -6,8 +6,9 @@ package import PluginKit
 
 /// Finds attachments whose namespace has ended without a DEL.
 ///
-/// It keeps since when each is known to be dead and names those that have been so for the grace, in which the runtime's
-/// own DEL may still come. Records of another boot are not its business: recovery at start settles them.
+/// It keeps since when each is known to be dead and names those that have been so for the grace, in
+/// which the runtime's own DEL may still come. Records of another boot are not its business:
+/// recovery at start settles them.
 package final class OrphanSweep: Sendable {
   /// Says whether an attachment's namespace is still there; true when it could not be found out.
   package typealias Question = @Sendable (AttachmentNamespace.Trace) -> Bool
@@ -17,7 +18,7 @@ package final class OrphanSweep: Sendable {
   /// Since when the dead ones are known to be, KernelClock.monotonic.
   private let dead = Mutex<[AttachmentKey: UInt64]>([:])
 
-  /// Makes a sweep that knows of no dead one yet.
+  /// Creates a sweep that knows of no dead one yet.
   ///
   /// - Parameters:
   ///   - graceSeconds: `orphanGrace` of the configuration.
@@ -41,7 +42,8 @@ package final class OrphanSweep: Sendable {
   /// - Parameters:
   ///   - traces: of every attachment of this boot; what is not among them is forgotten.
   ///   - now: KernelClock.monotonic.
-  /// - Returns: the attachments whose namespace has been dead for the grace, until their records are gone.
+  /// - Returns: the attachments whose namespace has been dead for the grace, until their
+  ///   records are gone.
   package func look(at traces: [AttachmentNamespace.Trace], now: UInt64) -> [AttachmentKey] {
     let gone = Set(traces.filter { !isAlive($0) }.map(\.key))
     return dead.withLock { dead in
@@ -76,7 +78,8 @@ package final class OrphanSweep: Sendable {
     dead.withLock { $0[trace.key] != nil } && !isAlive(trace)
   }
 
-  /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is known to be dead.
+  /// When the next dead one will have been so for the grace, KernelClock.monotonic; nil if none is
+  /// known to be dead.
   package var nextDue: UInt64? {
     let grace = grace.withLock { $0 }
     return dead.withLock { dead in

@@ -19,7 +19,7 @@ struct Recovery: Sendable {
   enum Action: String, CaseIterable {
     /// An ADD that had not ended was undone.
     case rolledBack = "rolled_back"
-    /// A DEL that had begun was brought to its end.
+    /// A DEL that had begun was completed.
     case deleted
     /// What the last boot had left was removed.
     case rebooted

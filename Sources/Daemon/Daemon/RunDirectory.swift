@@ -3,9 +3,10 @@ package import Records
 
 /// The directory of a socket and the socket in it.
 ///
-/// The directory is never removed: it may be a mount. A missing one is made, one of another owner or mode is refused.
+/// The directory is never removed: it may be a mount. A missing one is made, one of another owner
+/// or mode is refused.
 package enum RunDirectory {
-  /// Makes the directory if it is missing, and checks that only root can get at the socket in it.
+  /// Creates the directory if it is missing, and checks that only root can get at the socket in it.
   package static func prepare(_ directory: String) throws(StartError) {
     let status = try starting("socket directory") { () throws(SystemError) in
       try Files.makeDirectories(directory)
@@ -16,7 +17,8 @@ package enum RunDirectory {
     }
   }
 
-  /// Makes the state directory if it is missing, and checks that only root can change what is in it.
+  /// Creates the state directory if it is missing, and checks that only root can
+  /// change what is in it.
   package static func prepareState(_ directory: String) throws(StartError) {
     let status = try starting("state directory") { () throws(SystemError) in
       try Files.makeDirectories(directory)

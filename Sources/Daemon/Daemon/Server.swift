@@ -69,8 +69,9 @@ package final class Server: Sendable {
     (try? deadline.wait(ended.descriptor.rawValue, for: .read, "wait")) != nil
   }
 
-  /// Begins with what a daemon that died has left, before the first call of a client; returns at
-  /// once.
+  /// Submits what a daemon that died has left, before the first call of a client.
+  ///
+  /// Returns at once.
   ///
   /// What is unfinished blocks only its own attachments.
   package func recover() { background.recover() }

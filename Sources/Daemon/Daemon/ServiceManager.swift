@@ -2,8 +2,8 @@ import Linux
 
 /// Tells the service manager how the daemon is, as sd_notify(3) does.
 ///
-/// It never waits and never fails: without a service manager nothing happens, and news for one that is too busy to take them
-/// are kept until the next `flush`.
+/// It never waits and never fails: without a service manager nothing happens, and news for one that
+/// is too busy to take them are kept until the next `flush`.
 package final class ServiceManager: Sendable {
   private struct State {
     /// Changes of state that the service manager has not taken yet, in order.
@@ -21,7 +21,8 @@ package final class ServiceManager: Sendable {
   private let address: String
   private let state = Mutex(State())
 
-  /// Nanoseconds after which the service manager takes the daemon for dead; nil if it does not watch.
+  /// Nanoseconds after which the service manager takes the daemon for dead; nil if
+  /// it does not watch.
   package let watchdogTime: UInt64?
 
   /// Finds the service manager by variables of the environment.
@@ -74,7 +75,7 @@ package final class ServiceManager: Sendable {
 
   /// Feeds the watchdog if half of its time has passed since the last time.
   ///
-  /// To be called often, and only while the daemon makes progress.
+  /// Call it often, and only while the daemon makes progress.
   package func feedWatchdog(_ now: UInt64 = KernelClock.monotonic) {
     guard let watchdogTime else { return }
     let isDue = state.withLock { state in

@@ -1,10 +1,11 @@
 import Linux
 import PluginKit
 
-/// Feeds the service manager's watchdog while the daemon makes progress: the server's thread comes round, and calls are
-/// worked off.
+/// Feeds the service manager's watchdog while the daemon makes progress: the server's thread makes
+/// its rounds, and calls are not stuck.
 ///
-/// For the thread that ticks; a daemon that hangs is killed by its service manager and started again.
+/// For the thread that ticks; a daemon that hangs is killed by its service manager
+/// and started again.
 struct Watchdog {
   private let manager: ServiceManager
   private let log: Log
@@ -13,13 +14,13 @@ struct Watchdog {
   /// What was wrong at the last tick; nil for nothing.
   private var fault: String?
 
-  /// Makes one.
+  /// Creates one.
   ///
   /// - Parameters:
   ///   - manager: who watches.
   ///   - log: hears when feeding ends and goes on.
   ///   - pulse: when the server's thread last came round, CLOCK_MONOTONIC.
-  ///   - isStuck: whether calls are not worked off any more.
+  ///   - isStuck: whether calls are stuck.
   init(
     _ manager: ServiceManager, log: Log, pulse: @escaping () -> UInt64,
     isStuck: @escaping () -> Bool

@@ -2,10 +2,11 @@ package import CNI
 package import Linux
 package import PluginKit
 
-/// The records of all attachments: one file each in `<stateDir>/attachments`, and an index in memory.
+/// The records of all attachments: one file each in `<stateDir>/attachments`, and an
+/// index in memory.
 ///
-/// A record is `<hash>.json`, and `<hash>.deleting` once its DEL has begun. Where there are both, `.json` counts: only a
-/// newer ADD of the same key writes one beside the other.
+/// A record is `<hash>.json`, and `<hash>.deleting` once its DEL has begun. Where there are both,
+/// `.json` counts: only a newer ADD of the same key writes one beside the other.
 package final class AttachmentStore: AttachmentRecording {
   private let directory: String
   /// What the programs of this directory's daemons have in their environment.
@@ -19,16 +20,17 @@ package final class AttachmentStore: AttachmentRecording {
 
   /// Opens the store: makes the directory if missing and reads every record once.
   ///
-  /// A file that cannot be understood is set aside under `<name>.damaged`. A temporary file of a process that died is
-  /// removed, and so is a file that a power cut before this boot has emptied.
+  /// A file that cannot be understood is set aside under `<name>.damaged`. A temporary file of a
+  /// process that died is removed, and so is a file that a power cut before this boot has emptied.
   ///
   /// - Parameters:
   ///   - stateDirectory: exists already.
-  ///   - log: hears of files that were set aside or removed.
+  ///   - log: is told of files that were set aside or removed.
   ///   - keeper: sends what is written to the disk; nil leaves that to the kernel.
   ///   - lock: says what the plugin of a record must not do twice at a time; asked once for each
   ///     record.
-  /// - Throws: `StartError` if the directory or a file cannot be read, or a record was written by a newer program.
+  /// - Throws: `StartError` if the directory or a file cannot be read, or a record was written by
+  ///   a newer program.
   package init(
     stateDirectory: String, log: any LogWriting, keeper: Keeper? = nil,
     lock: @escaping @Sendable (AttachmentRecord) -> String? = { _ in nil }
@@ -57,7 +59,8 @@ package final class AttachmentStore: AttachmentRecording {
     index(record, isRenamed: isRenamed)
   }
 
-  /// Records that the removal of an attachment has begun: a rename, which needs no room on the disk.
+  /// Records that the removal of an attachment has begun: a rename, which needs no
+  /// room on the disk.
   package func beginDeleting(_ key: AttachmentKey) throws(CNIError) {
     guard let summary = summary(of: key), !summary.isRenamed else { return }
     let (from, to) = (path(of: key, isRenamed: false), path(of: key, isRenamed: true))
@@ -85,8 +88,9 @@ package final class AttachmentStore: AttachmentRecording {
 
   /// The record of a key; nil if there is none.
   ///
-  /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each boot. A file that has
-  /// been damaged since it was written is set aside, and the attachment counts as not recorded from then on.
+  /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each
+  /// boot. A file that has been damaged since it was written is set aside, and the attachment
+  /// counts as not recorded from then on.
   package func record(_ key: AttachmentKey) -> AttachmentRecord? {
     guard let summary = summary(of: key) else { return nil }
     let path = path(of: key, isRenamed: summary.isRenamed)
@@ -108,13 +112,14 @@ package final class AttachmentStore: AttachmentRecording {
   /// Every record that can be read.
   package func records() -> [AttachmentRecord] { summaries.keys.compactMap { record($0) } }
 
-  /// Whether a record was made before the machine was started.
+  /// Whether a record was created before the machine was started.
   package func isOfAnotherBoot(_ record: AttachmentRecord) -> Bool { isOfAnotherBoot(record.stamp) }
 
   /// Whether a call began before the machine was started.
   package func isOfAnotherBoot(_ stamp: Stamp) -> Bool { stamp.bootID != bootID }
 
-  /// The file of a key: a hash, because ids may be longer than a file name; the key itself is inside.
+  /// The file of a key: a hash, because ids may be longer than a file name; the key
+  /// itself is inside.
   private func path(of key: AttachmentKey, isRenamed: Bool) -> String {
     let suffix = isRenamed ? RecordFile.deletingSuffix : RecordFile.suffix
     return "\(directory)/\(AttachmentMark.value(of: key))\(suffix)"
@@ -216,7 +221,8 @@ extension AttachmentStore {
   /// What the plugin of a recorded attachment must not do twice at a time.
   package func lock(of key: AttachmentKey) -> String? { summary(of: key)?.lock }
 
-  /// The keys of an interface of a container in a network; those of parts of a set are not among them.
+  /// The keys of an interface of a container in a network; those of parts of a set
+  /// are not among them.
   package func keys(containerID: String, ifName: String, network: String) -> [AttachmentKey] {
     state.withLock { state in
       state.keys(containerID: containerID, ifName: ifName)
@@ -225,7 +231,6 @@ extension AttachmentStore {
     }
   }
 
-  /// The keys of a network.
   package func keys(network: String) -> [AttachmentKey] {
     summaries.keys.filter { $0.network == network }
   }
@@ -238,7 +243,7 @@ extension AttachmentStore {
   /// The outermost set that an attachment is a part of; itself if it is in none.
   package func root(of key: AttachmentKey) -> AttachmentKey { state.withLock { $0.root(of: key) } }
 
-  /// Whose a name is: the newest attachment's that lists it and is not being deleted.
+  /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
   package func holder(of name: OutsideName) -> AttachmentKey? {
     state.withLock { $0.holder(of: name, bootID: bootID) }
   }
@@ -262,7 +267,8 @@ extension AttachmentStore {
     }
   }
 
-  /// What leads to the namespaces of attachments that belong to no set: of all, or of those in the one with an id.
+  /// What leads to the namespaces of attachments that belong to no set: of all, or of those in
+  /// the one with an id.
   package func traces(namespaceID id: Int32? = nil) -> [AttachmentNamespace.Trace] {
     state.withLock { state in
       state.summaries.compactMap { key, summary in

@@ -1,7 +1,8 @@
 package import Linux
 package import PluginKit
 
-/// A short name of an attachment: of its record's file, and in the environment of the programs that run for it.
+/// A short name of an attachment: of its record's file, and in the environment of the programs
+/// that run for it.
 ///
 /// By that variable a daemon finds the programs that its predecessor has left running.
 package enum AttachmentMark {
@@ -19,7 +20,8 @@ package enum AttachmentMark {
 
 /// The variable by which every program that a daemon started is found when the daemon was killed.
 ///
-/// A state directory has one daemon at a time, so its path is what is common to all of its daemons and to no others.
+/// A state directory has one daemon at a time, so its path is what is common to all of its daemons
+/// and to no others.
 package enum DaemonMark {
   /// The variable's name.
   package static let variable = "CNID_DAEMON"

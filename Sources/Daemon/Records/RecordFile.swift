@@ -5,8 +5,8 @@ import PluginKit
 enum RecordFile {
   /// Nothing else has this suffix.
   static let suffix = ".json"
-  /// The suffix of a record whose DEL has begun, whatever phase its content says: a rename is whole after a crash and a
-  /// power cut, and writes nothing.
+  /// The suffix of a record whose DEL has begun, whatever phase its content says: a rename is whole
+  /// after a crash and a power cut, and writes nothing.
   static let deletingSuffix = ".deleting"
 
   enum Failure: Error {

@@ -95,7 +95,7 @@ struct RecordIndex {
 
   func users(of name: OutsideName) -> Set<AttachmentKey> { names[name] ?? [] }
 
-  /// Whose a name is: the newest attachment's that lists it and is not being deleted.
+  /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
   func holder(of name: OutsideName, bootID: String) -> AttachmentKey? {
     let holders = users(of: name).compactMap { key in
       summaries[key].flatMap { $0.phase == .deleting ? nil : (key: key, stamp: $0.stamp) }

@@ -4,11 +4,10 @@ import Linux
 
 /// The DELs that shims wrote while no daemon took them, oldest first.
 ///
-/// There is a directory of them beside each socket that shims use. Nothing is locked between shim and daemon: an entry is
-/// whole as soon as it has its name, and whoever has done the DEL removes it. A directory or a file that is not root's
-/// alone is not used.
+/// There is a directory of them beside each socket that shims use. Nothing is locked between shim
+/// and daemon: an entry is whole as soon as it has its name, and whoever has done the DEL removes
+/// it. A directory or a file that is not root's alone is not used.
 package final class Spool: Sendable {
-  /// An entry that was read.
   package struct Item: Sendable, Equatable {
     /// Where its file is.
     package let directory: String
@@ -25,15 +24,15 @@ package final class Spool: Sendable {
   private let parts: [SpoolDirectory]
   private let bootID: String
 
-  /// Readable when something has changed; none for a directory that cannot be watched, so that only `scan` finds
-  /// its entries.
+  /// Readable when something has changed; none for a directory that cannot be watched, so that only
+  /// `scan` finds its entries.
   package let descriptors: [Int32]
 
   /// Opens the spool: makes directories that are missing, and begins to watch them.
   ///
   /// - Parameters:
   ///   - directories: see `SpoolEntry.directory(socketDirectory:)`.
-  ///   - log: hears of files that were set aside.
+  ///   - log: is told of files that were set aside.
   /// - Throws: `StartError` if a directory cannot be made or is not root's alone.
   package init(directories: [String], log: any LogWriting) throws(StartError) {
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
@@ -61,10 +60,12 @@ package final class Spool: Sendable {
     sorted(parts.flatMap { $0.items(containerID: containerID, ifName: ifName) })
   }
 
-  /// Removes an entry that was worked off; one that is gone already is no error.
+  /// Removes an entry that was done.
+  ///
+  /// An entry that has gone already is no error.
   package func remove(_ item: Item) { part(of: item)?.remove(item) }
 
-  /// Keeps an entry that can never be worked off as `<name>.refused`, for those who want to know what happened.
+  /// Renames an entry that can never be done to `<name>.refused`, so that an operator can see it.
   package func setAside(_ item: Item, reason: String) {
     part(of: item)?.setAside(item, reason: reason)
   }

@@ -5,7 +5,8 @@ import PluginKit
 
 // What is read of a directory, and what it does with what does not belong there.
 extension SpoolDirectory {
-  /// Makes the directory if it is missing and checks that it is root's alone; a symbolic link is not followed.
+  /// Creates the directory if it is missing and checks that it is root's alone; a symbolic link
+  /// is not followed.
   static func prepare(_ directory: String) throws(StartError) -> Identity {
     let status = try starting("spool directory") { () throws(SystemError) in
       do throws(SystemError) {

@@ -3,7 +3,6 @@ import DaemonAPI
 import Linux
 import PluginKit
 
-/// One directory of the spool.
 final class SpoolDirectory: Sendable {
   typealias Item = Spool.Item
 
@@ -23,7 +22,8 @@ final class SpoolDirectory: Sendable {
     var watched: Identity?
     var items: [String: Item] = [:]
     var names: [Interface: Set<String>] = [:]
-    /// Files that are passed over: damaged ones that could not be renamed, and entries of newer shims.
+    /// Files that are passed over: damaged ones that could not be renamed, and
+    /// entries of newer shims.
     var stuck: Set<String> = []
     /// What the start says of an entry that only a newer program understands.
     var newer: String?
@@ -31,7 +31,8 @@ final class SpoolDirectory: Sendable {
     var complaint = ""
   }
 
-  /// Readable when something has changed; -1 if the directory cannot be watched, so that only `scan` finds entries.
+  /// Readable when something has changed; -1 if the directory cannot be watched, so that only
+  /// `scan` finds entries.
   let descriptor: Int32
 
   let directory: String
@@ -44,7 +45,7 @@ final class SpoolDirectory: Sendable {
   /// How long a shim may take from its temporary file to the entry.
   static let temporaryNanoseconds: UInt64 = 300 * 1_000_000_000
 
-  /// Makes the directory if it is missing, and begins to watch it.
+  /// Creates the directory if it is missing, and begins to watch it.
   ///
   /// An entry of a newer shim keeps the daemon from starting.
   init(_ directory: String, log: any LogWriting) throws(StartError) {
@@ -80,8 +81,8 @@ final class SpoolDirectory: Sendable {
     }
   }
 
-  /// The entries of one attachment, in no order; what came a moment ago included, and perhaps what a shim has just
-  /// removed: doing that DEL again changes nothing.
+  /// The entries of one attachment, in no order; what came a moment ago included, and perhaps what
+  /// a shim has just removed: doing that DEL again changes nothing.
   func items(containerID: String, ifName: String) -> [Item] {
     state.withLock { state in
       // Not drained here: whoever waits for the descriptor has not seen it yet.

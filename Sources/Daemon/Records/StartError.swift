@@ -2,7 +2,6 @@ package import Linux
 
 /// The daemon cannot start; one line that says why and what to do.
 package struct StartError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The line.
   package let description: String
 
   package init(_ description: String) { self.description = description }

@@ -9,8 +9,8 @@ package import PluginKit
 package final class Backlog: Sendable {
   /// A piece of work; the same piece is listed once.
   package enum Task: Hashable, Sendable {
-    /// What the record says: an ADD that did not end well is undone, a DEL that had begun is
-    /// brought to its end.
+    /// What the record says: an ADD that did not end well is undone, a DEL that had
+    /// begun is completed.
     case finish(AttachmentKey)
     /// The ADD of this request is undone, because its client did not get the result.
     case undoUnread(AttachmentKey, requestID: String)
@@ -80,7 +80,7 @@ package final class Backlog: Sendable {
   /// Whether a piece of work is still wanted.
   package func contains(_ task: Task) -> Bool { entries.withLock { $0[task] != nil } }
 
-  /// Takes a piece of work off the list: it was done, or is not wanted any more.
+  /// Removes a task: it was done, or is not needed any more.
   package func remove(_ task: Task) { entries.withLock { $0[task] = nil } }
 
   /// Puts a piece of work back that could not be done.

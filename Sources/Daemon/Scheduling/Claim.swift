@@ -39,7 +39,7 @@ package struct Claim: Equatable, Sendable {
       networks: networks.union(other.networks), aloneIn: aloneIn.union(other.aloneIn))
   }
 
-  /// What of this claim is not in the other one.
+  /// The part of this claim that the other one lacks.
   package func subtracting(_ other: Claim) -> Claim {
     Claim(
       attachments: attachments.subtracting(other.attachments),

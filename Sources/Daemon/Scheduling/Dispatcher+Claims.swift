@@ -34,7 +34,7 @@ extension Dispatcher {
   ///   - id: the call.
   ///   - progress: the call's.
   ///   - deadline: until when it waits.
-  /// - Throws: code 105 if the time is over, the call is cancelled or was given up.
+  /// - Throws: code 105 if the time is over, or the call was cancelled or abandoned.
   package func claim(
     _ more: Claim, for id: UInt64, _ progress: CallProgress, _ deadline: Deadline
   ) throws(CNIError) {

@@ -13,7 +13,7 @@ package final class Dispatcher: Sendable {
   package struct Patience: Sendable {
     /// From a call's deadline until its client gets an answer all the same.
     package var untilAnswer: Int
-    /// From the end of the time that the work gave itself until its worker is given up.
+    /// From the deadline of the work until its worker is abandoned.
     package var untilGivenUp: Int
 
     /// The daemon's own patience, where nothing else is said.
@@ -50,15 +50,15 @@ package final class Dispatcher: Sendable {
     }
   }
 
-  /// How many pieces of work that nobody waits for are running.
+  /// How many background jobs run.
   package var backgroundLoad: Int {
     state.withLock { $0.lanes[.background].running + $0.lanes[.spooled].running }
   }
 
-  /// How many workers have not come back from a call that was given up.
+  /// How many workers have not come back from an abandoned call.
   package var hung: Int { state.withLock { $0.hung.count } }
 
-  /// How many workers were given up so far.
+  /// How many workers were abandoned so far.
   package var givenUp: Int { state.withLock { $0.givenUp } }
 
   /// Whether so many workers hang that the daemon should be replaced.
@@ -127,8 +127,7 @@ package final class Dispatcher: Sendable {
     }
   }
 
-  /// A worker's life: it takes what may run, sees to it that somebody takes what else may run, and
-  /// sleeps.
+  /// A worker's loop: it takes what may run, makes sure that others take the rest, and sleeps.
   private func work() {
     while true {
       switch state.withLock({ $0.turn(Self.maximumIdle) }) {
@@ -153,8 +152,9 @@ package final class Dispatcher: Sendable {
 // MARK: - Looking after calls
 
 extension Dispatcher {
-  /// Answers the calls whose deadline has passed, and gives up the workers that do not come back;
-  /// to be called now and then.
+  /// Answers the calls whose deadline has passed, and abandons the workers that do not return.
+  ///
+  /// Somebody must call it regularly.
   package func lookAfter() {
     for job in removeWaiting(where: { $0.deadline.isOver }) { job.work.refuse(.expired) }
     let now = KernelClock.monotonic
@@ -179,8 +179,9 @@ extension Dispatcher {
     return removed
   }
 
-  /// Ends the ADDs of an attachment that a DEL makes pointless: those that wait never run, those
-  /// that run are cancelled.
+  /// Ends the ADDs of an attachment when a DEL arrives.
+  ///
+  /// Those that wait never run, those that run are cancelled.
   ///
   /// - Parameters:
   ///   - attachment: the DEL's.
@@ -194,8 +195,9 @@ extension Dispatcher {
     for job in running { job.work.cancel() }
   }
 
-  /// Ends a call whose client hung up: one that waits never runs, a running ADD is cancelled; a DEL
-  /// is done all the same.
+  /// Ends a call whose client hung up.
+  ///
+  /// A waiting call never runs, a running ADD is cancelled, a DEL is done all the same.
   package func clientLeft(_ id: UInt64) {
     for job in removeWaiting(where: { $0.id == id && $0.kind != .delete }) {
       job.work.refuse(.clientGone)
@@ -204,7 +206,7 @@ extension Dispatcher {
     if let running, running.kind == .add { running.work.cancel() }
   }
 
-  /// Ends the waits of all work that no client waits for, and takes out what of it has not begun.
+  /// Cancels the background jobs: ends the waits of those that run, and removes those that do not.
   package func cancelBackground() {
     for job in removeWaiting(where: { $0.kind.isBackground }) { job.work.refuse(.stopping) }
     let running = state.withLock { $0.running.values.filter { $0.kind.isBackground } }

@@ -179,7 +179,7 @@ struct DispatcherState: Sendable {
 
   /// A worker has come back from a call.
   ///
-  /// - Returns: whether it had been given up, and who may go on because it has not hung for ever.
+  /// - Returns: whether it had been abandoned, and who may go on because it did not hang for ever.
   mutating func end(_ job: Job) -> (wasGivenUp: Bool, help: Help) {
     guard hung.removeValue(forKey: job.id) != nil else {
       release(job)
@@ -197,7 +197,7 @@ extension DispatcherState {
     case granted
     /// The bell rings when it is.
     case waits
-    /// The call must not ask, or was given up.
+    /// The call must not ask, or was abandoned.
     case refused
   }
 

@@ -7,7 +7,6 @@ package enum Rejection: Sendable {
   case expired
   /// Its deadline passed while it ran; it may still be at work.
   case overdue
-  /// The daemon is stopping.
   case stopping
   /// A DEL of the same attachment came while it waited.
   case overtaken
@@ -25,7 +24,7 @@ package protocol DispatchedWork: AnyObject, Sendable {
   func refuse(_ reason: Rejection)
   /// Ends the waits of running work, so that it fails soon.
   func cancel()
-  /// Its worker has come back after it was given up.
+  /// Its worker has returned after it was abandoned.
   func cameBack()
 }
 
@@ -50,10 +49,12 @@ package struct Job: Sendable {
     case reading
     /// Nobody waits for it.
     case background
-    /// A DEL that found no daemon; nobody waits for it.
+    /// A DEL that found no daemon.
+    ///
+    /// No client waits for it.
     case spooled
 
-    /// Whose places it runs in.
+    /// The lane whose places it uses.
     var lane: Lane {
       switch self {
       case .add, .delete, .other: .clients
@@ -63,7 +64,7 @@ package struct Job: Sendable {
       }
     }
 
-    /// Whether it is the daemon's own work, which nobody waits for.
+    /// Whether it is the daemon's own work, for which no client waits.
     package var isBackground: Bool { self == .background || self == .spooled }
 
     /// Whether it is taken on while the daemon is stopping.

@@ -4,7 +4,8 @@ import JSON
 import Netlink
 import Workbench
 
-/// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as no link is needed.
+/// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as
+/// no link is needed.
 struct MacvlanConfiguration: Sendable {
   /// The keys of CNI_ARGS that the plugin itself knows.
   static let knownArguments = ["MAC"]
@@ -26,7 +27,8 @@ struct MacvlanConfiguration: Sendable {
 
   /// Reads a configuration.
   ///
-  /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for a value that is not valid.
+  /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for a value
+  ///   that is not valid.
   init(
     _ configuration: NetworkConfiguration, _ arguments: CNIArguments
   ) throws(CNIError) {

@@ -4,7 +4,7 @@ package import PluginKit
 import Workbench
 
 extension MacvlanPlugin {
-  /// Makes the link in the pod's namespace and gives it its addresses.
+  /// Creates the link in the pod's namespace and gives it its addresses.
   ///
   /// Everything that can be wrong with the request is found before the plan is recorded. What fails
   /// afterwards is undone by `delete`.
@@ -41,7 +41,7 @@ extension MacvlanPlugin {
       return link
     }
     var settings = session.marked()
-    // In passthru mode the kernel passes over the address in the message that makes the link.
+    // In passthru mode the kernel ignores the address in the message that makes the link.
     if link.mac != mac { settings.mac = mac }
     let setup = LinkSetup(link, settings, leased, skipsDAD: configuration.skipsDAD)
     try session.configure([setup], .configureLink, .awaitAddresses, .addRoutes, journal)

@@ -14,7 +14,7 @@ extension MacvlanPlugin {
     }
   }
 
-  /// Without a record, a link that nobody marked was made by the reference plugin.
+  /// Without a record, a link that nobody marked was created by the reference plugin.
   func ownership(_ call: PluginCall<Step>) -> LinkOwnership {
     LinkOwnership(of: call, kind: Self.kind, unrecorded: .reference)
   }

@@ -7,8 +7,8 @@ import Workbench
 extension MacvlanPlugin {
   /// Changes MTU, mode and hardware address of the link to what a new configuration says.
   ///
-  /// Everything else stays as ADD made it: addresses, routes and parent. If one of the three cannot
-  /// be changed, all are put back. An address that the configuration does not name stays.
+  /// Everything else stays as ADD created it: addresses, routes and parent. If one of the three
+  /// cannot be changed, all are put back. An address that the configuration does not name stays.
   ///
   /// - Returns: the result of ADD with the new hardware address.
   package func update(_ call: PluginCall<Step>) throws(CNIError) -> CNIResult {

@@ -4,15 +4,16 @@ import Workbench
 
 /// Attaches pods with macvlan links, compatible with the reference plugin's configuration.
 ///
-/// What differs from it: a failed ADD leaves nothing; an interface that exists is found first and left untouched; a
-/// link carries its owner's mark, and DEL takes no other; GC gives leases back; UPDATE changes MTU, mode and hardware
-/// address; the key `dad` can skip the wait for duplicate address detection.
+/// What differs from it: a failed ADD leaves nothing; an interface that exists is found first and
+/// left untouched; a link carries its owner's mark, and DEL takes no other; GC gives leases back;
+/// UPDATE changes MTU, mode and hardware address; the key `dad` can skip the wait for duplicate
+/// address detection.
 package final class MacvlanPlugin: NetworkPlugin {
   /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
   package enum Step: String, AddressingStep {
     /// Addresses are taken by address management in this process.
     case takeLease
-    /// The link is made in the pod's namespace, with its final name, address, MTU and mode.
+    /// The link is created in the pod's namespace, with its final name, address, MTU and mode.
     case createLink
     /// The link gets its owner's mark before a plugin on disk is asked for addresses.
     case markLink

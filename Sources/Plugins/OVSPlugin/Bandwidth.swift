@@ -12,7 +12,8 @@ struct Bandwidth: Equatable, Sendable {
 
     /// What may pass at once, in bits.
     ///
-    /// OVN-Kubernetes takes a tenth of a second's, with which TCP gets half of the rate through a policer.
+    /// OVN-Kubernetes takes a tenth of a second's, with which TCP gets half of the rate
+    /// through a policer.
     var effectiveBurst: UInt64 { burst ?? rate / 5 }
 
     /// The smallest and the greatest rate, as OVN-Kubernetes has them.
@@ -61,7 +62,8 @@ struct Bandwidth: Equatable, Sendable {
 
 /// A Kubernetes quantity such as `10M`, `1.5Gi` or `1e6`, as a whole number, rounded up.
 ///
-/// Source: the documentation of `resource.Quantity`; the suffixes below 1 (`n`, `u`, `m`) exist for completeness.
+/// Source: the documentation of `resource.Quantity`; the suffixes below 1 (`n`, `u`, `m`) exist
+/// for completeness.
 func quantity(_ text: String) -> UInt64? {
   let suffixes: [(String, Double)] = [
     ("Ki", 1024), ("Mi", 1_048_576), ("Gi", 1_073_741_824), ("Ti", 1_099_511_627_776),

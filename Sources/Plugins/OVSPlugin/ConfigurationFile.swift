@@ -15,7 +15,8 @@ enum ConfigurationFile {
 
   /// What the file has and a configuration lacks.
   ///
-  /// - Throws: code 5 if the file that the configuration names cannot be read, 6 if it is no JSON object.
+  /// - Throws: code 5 if the file that the configuration names cannot be read, 6 if it
+  ///   is no JSON object.
   static func defaults(for configuration: NetworkConfiguration) throws(CNIError) -> JSONObject {
     let named = configuration.object["configuration_path"]?.string ?? ""
     for path in (named.isEmpty ? [] : [named]) + places {

@@ -3,9 +3,11 @@ import CNI
 import JSON
 import Workbench
 
-/// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as no switch is needed.
+/// What the plugin reads of a network configuration and of CNI_ARGS, checked as far as no
+/// switch is needed.
 ///
-/// The keys are those of ovs-cni, whose flat file of defaults is merged in before (`ConfigurationFile`).
+/// The keys are those of ovs-cni, whose flat file of defaults is merged in before
+/// (`ConfigurationFile`).
 struct OVSConfiguration: Sendable {
   /// The keys of CNI_ARGS that the plugin itself knows.
   static let knownArguments = ["MAC", "OvnPort"]
@@ -22,21 +24,22 @@ struct OVSConfiguration: Sendable {
 
   /// The bridge; nil leaves it to ``Switch/bridge(of:)``.
   let bridge: String?
-  /// The VLANs of the port.
   let vlans: VLANs
   /// The MTU of both ends, nil for the kernel's choice.
   let mtu: UInt32?
-  /// The requested hardware address: `runtimeConfig.mac`, else CNI_ARGS' `MAC`, else `args.cni.mac`.
+  /// The requested hardware address: `runtimeConfig.mac`, else CNI_ARGS' `MAC`, else
+  /// `args.cni.mac`.
   let mac: MACAddress?
-  /// The logical switch port that is asked for by name: CNI_ARGS' `OvnPort`, else `args.cni.ovnPort`.
+  /// The logical switch port that is asked for by name: CNI_ARGS' `OvnPort`, else
+  /// `args.cni.ovnPort`.
   let ovnPort: String?
   /// `ofport_request`.
   let portNumber: Int?
-  /// The address of the database.
   let database: String
   /// How long the port's link may take to be up, in milliseconds; nil for the call's own time.
   ///
-  /// ovs-cni's three seconds are less than ovs-vswitchd takes to come back to a database that was restarted.
+  /// ovs-cni's three seconds are less than ovs-vswitchd takes to come back to a database
+  /// that was restarted.
   let linkStateMilliseconds: Int?
   /// Where addresses come from.
   let addresses: AddressSource
@@ -49,7 +52,8 @@ struct OVSConfiguration: Sendable {
 
   /// Reads a configuration.
   ///
-  /// - Throws: code 2 for what is not built, 4 for CNI_ARGS, 6 for a wrong type, 7 for a value that is not valid.
+  /// - Throws: code 2 for what is not built, 4 for CNI_ARGS, 6 for a wrong type, 7 for a value
+  ///   that is not valid.
   init(
     _ configuration: NetworkConfiguration, _ arguments: CNIArguments
   ) throws(CNIError) {

@@ -37,7 +37,6 @@ struct PlannedPort: Planned {
   static let kind = "port"
   let name: String
   let bridge: String
-  /// The address of the database.
   let database: String
 
   init(name: String, bridge: String, database: String) {

@@ -9,8 +9,8 @@ import Workbench
 extension OVSPlugin {
   /// Joins the pod to the bridge.
   ///
-  /// Everything that can be wrong with the request is found before the plan is recorded. What fails afterwards is undone
-  /// by `delete`.
+  /// Everything that can be wrong with the request is found before the plan is recorded. What fails
+  /// afterwards is undone by `delete`.
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let defaults = try ConfigurationFile.defaults(for: call.request.configuration)
     var request = call.request
@@ -66,7 +66,8 @@ extension OVSPlugin {
 }
 
 extension PodRequest {
-  /// The request with static address management where none is configured and addresses are given all the same.
+  /// The request with static address management where none is configured and addresses are
+  /// given all the same.
   func withFixedAddresses() throws(CNIError) -> PodRequest {
     guard configuration.ipamType == nil else { return self }
     let isGiven =

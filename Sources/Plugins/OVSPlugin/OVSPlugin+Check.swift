@@ -61,11 +61,11 @@ extension OVSPlugin {
     }
   }
 
-  /// Whether an ADD could work: the database answers, ovs-vswitchd is connected to it, the bridge and address management are
-  /// there.
+  /// Whether an ADD could work: the database answers, ovs-vswitchd is connected to it, the bridge
+  /// and address management are there.
   ///
-  /// - Throws: code 50 if the database or the bridge is missing, 51 if ovs-vswitchd is: then also pods that are attached may
-  ///   be cut off.
+  /// - Throws: code 50 if the database or the bridge is missing, 51 if ovs-vswitchd is: then also
+  ///   pods that are attached may be cut off.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     var request = call.request
     let defaults = try ConfigurationFile.defaults(for: request.configuration)

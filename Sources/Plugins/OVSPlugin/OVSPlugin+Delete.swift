@@ -10,8 +10,9 @@ import Workbench
 extension OVSPlugin {
   /// Removes port and links, if they are the attachment's, and gives its addresses back.
   ///
-  /// The pod's namespace is never entered. Where the database cannot be reached the link goes all the same, and with a
-  /// record the rest is done when it is back. Also the undo of a failed ADD, from whatever state that left.
+  /// The pod's namespace is never entered. Where the database cannot be reached the link goes all
+  /// the same, and with a record the rest is done when it is back. Also the undo of a failed ADD,
+  /// from whatever state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
     let isLeased = call.record.map { $0.first(PlannedLease.self) != nil } ?? true
@@ -99,7 +100,8 @@ extension OVSPlugin {
 
   // MARK: The links
 
-  /// Removes the pair by its end on the node, and further links behind ports that ovs-cni or OVN-Kubernetes had made.
+  /// Removes the pair by its end on the node, and further links behind ports that ovs-cni or
+  /// OVN-Kubernetes had made.
   private func removeLinks(
     _ call: PluginCall<Step>, _ request: PodRequest, _ others: [String],
     _ permit: borrowing Permit
@@ -119,7 +121,7 @@ extension OVSPlugin {
 extension Switch {
   /// Takes the ports of an attachment out of the database, with their queues.
   ///
-  /// - Returns: the names of the ports that had been made by others, whose links are to go too.
+  /// - Returns: the names of the ports that had been created by others, whose links are to go too.
   func removePorts(
     of request: PodRequest, hasRecord: Bool, _ permit: borrowing Permit
   ) throws(OVSDBError) -> [String] {
@@ -138,7 +140,7 @@ extension Switch {
           Switch.queueRemoval(of: request),
           .comment("cnid: remove \(request.sandboxID)/\(request.ifName)"),
         ], permit, deadline)
-      // The copy may have been older than an ADD that was given up when its transaction had been sent.
+      // The copy may be older than the transaction of an ADD that was abandoned after sending it.
       let seen = results.first?.rows.compactMap { $0["_uuid"]?.uuid } ?? []
       if seen.allSatisfy({ uuid in own.contains { $0.uuid == uuid } }) { break }
     }
@@ -154,8 +156,8 @@ extension Switch {
     }
   }
 
-  /// Ports of ovs-cni that do not work, where there is no path by which they could be told apart; their links stay, as what is
-  /// wrong may pass.
+  /// Ports of ovs-cni that do not work, where there is no path by which they could be told apart;
+  /// their links stay, as what is wrong may pass.
   private func brokenPorts(
     _ request: PodRequest, _ deadline: Deadline
   ) throws(OVSDBError) -> [Port] {

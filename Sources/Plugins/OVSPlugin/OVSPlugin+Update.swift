@@ -6,8 +6,8 @@ import Workbench
 extension OVSPlugin {
   /// Changes VLANs, limits and MTU to what a new configuration says.
   ///
-  /// Everything else stays as ADD made it, and what does not change is not touched, so no packet is lost. If one of them cannot
-  /// be changed, all are put back.
+  /// Everything else stays as ADD created it, and what does not change is not touched, so no packet
+  /// is lost. If one of them cannot be changed, all are put back.
   ///
   /// - Returns: the result of ADD with the new MTU.
   package func update(_ call: PluginCall<Step>) throws(CNIError) -> CNIResult {

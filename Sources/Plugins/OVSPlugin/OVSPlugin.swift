@@ -8,14 +8,14 @@ import Workbench
 
 /// Attaches pods to bridges of Open vSwitch, as ovs-cni and OVN-Kubernetes do, over OVSDB alone.
 ///
-/// A veth pair joins pod and bridge. Its end on the node carries the attachment's mark and is the port; the port's
-/// external ids say whose it is. Nothing runs `ovs-vsctl`.
+/// A veth pair joins pod and bridge. Its end on the node carries the attachment's mark and is the
+/// port; the port's external ids say whose it is. Nothing runs `ovs-vsctl`.
 package final class OVSPlugin: NetworkPlugin {
   /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
   package enum Step: String, AddressingStep {
     /// Addresses are taken by address management in this process.
     case takeLease
-    /// The veth pair is made in place, with its final names, addresses and MTU.
+    /// The veth pair is created in place, with its final names, addresses and MTU.
     case createLinks
     /// Both ends get the attachment's mark; the node's gets no IPv6 address of its own.
     case markLinks
@@ -124,8 +124,8 @@ package final class OVSPlugin: NetworkPlugin {
 extension PodRequest {
   /// The name of the pair's end on the node: fifteen characters out of sandbox and interface.
   ///
-  /// It begins like the sandbox id, for people, and its end keeps several interfaces of one sandbox apart, and sandboxes
-  /// whose ids begin alike.
+  /// It begins like the sandbox id, for people, and its end keeps several interfaces of one sandbox
+  /// apart, and sandboxes whose ids begin alike.
   var hostLinkName: String {
     var hash = FNV1a()
     hash.combine(sandboxID)

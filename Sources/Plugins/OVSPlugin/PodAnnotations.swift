@@ -3,7 +3,8 @@ import CNI
 import JSON
 import Workbench
 
-/// The annotations of a pod, as the runtime gives them with the capability `io.kubernetes.cri.pod-annotations`.
+/// The annotations of a pod, as the runtime gives them with the capability
+/// `io.kubernetes.cri.pod-annotations`.
 struct PodAnnotations: Sendable {
   /// The capability, and the key of `runtimeConfig`.
   static let capability = "io.kubernetes.cri.pod-annotations"
@@ -36,7 +37,8 @@ struct PodAnnotations: Sendable {
 
   /// Reads the addresses of one network.
   ///
-  /// - Throws: code 11 if the annotation is not there yet, so that kubelet comes again; 7 if it cannot be read.
+  /// - Throws: code 11 if the annotation is not there yet, so that kubelet retries; 7 if
+  ///   it cannot be read.
   func assignment(network: String, pod: String) throws(CNIError) -> Assignment {
     if let text = texts[Self.networks]?.string {
       guard let networks = Self.parsed(text) else {
@@ -69,7 +71,8 @@ struct PodAnnotations: Sendable {
     CNIError(.invalidConfiguration, "pod annotation \(annotation): \(reason)")
   }
 
-  /// One network's entry: `mac_address`; `ip_addresses` or `ip_address`; `gateway_ips` or `gateway_ip`; `routes`.
+  /// One network's entry: `mac_address`; `ip_addresses` or `ip_address`; `gateway_ips` or
+  /// `gateway_ip`; `routes`.
   private static func assignment(_ entry: MemberReader) throws(CNIError) -> Assignment {
     let mac = try MACAddress(ofOneInterface: try entry.string("mac_address") ?? "")
     var texts = try entry.strings("ip_addresses")
@@ -97,7 +100,8 @@ struct PodAnnotations: Sendable {
       mac: mac, result: CNIResult(ips: ips, routes: try routes(entry, gateways)))
   }
 
-  /// The routes that the annotation lists, and a default route for each gateway unless one is listed.
+  /// The routes that the annotation lists, and a default route for each gateway
+  /// unless one is listed.
   private static func routes(
     _ entry: MemberReader, _ gateways: [IPAddress]
   ) throws(CNIError) -> [CNIResult.Route] {

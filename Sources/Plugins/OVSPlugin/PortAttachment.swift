@@ -42,12 +42,12 @@ struct PortAttachment: ~Copyable {
     (self.configuration, self.host, self.port, self.limits) = (configuration, host, port, limits)
   }
 
-  /// What the ADD makes, with what `delete` needs to know it again.
+  /// What the ADD creates, with what `delete` needs to know it again.
   ///
   /// - Parameters:
   ///   - lease: address management's part.
-  ///   - defaults: what the configuration lacked, from the file of defaults, which may change before
-  ///     the DEL.
+  ///   - defaults: what the configuration lacked, from the file of defaults, which may
+  ///     change before the DEL.
   /// - Returns: the plan.
   func plan(_ lease: [PlannedResource], _ defaults: JSONObject) -> [PlannedResource] {
     let pair = PlannedPair(
@@ -63,7 +63,7 @@ struct PortAttachment: ~Copyable {
 
   // MARK: The pair
 
-  /// Makes the pair and marks both ends.
+  /// Creates the pair and marks both ends.
   mutating func create(
     for leased: CNIResult, _ journal: Journal<OVSPlugin.Step>
   ) throws(CNIError) -> Pair {
@@ -152,7 +152,8 @@ struct PortAttachment: ~Copyable {
         try port.awaitFlows(added, deadline)
       }
     }
-    // Only now: duplicate address detection through a port that does not work yet would hear nobody.
+    // Only now: duplicate address detection through a port that does not work yet
+    // would hear nobody.
     let ipv6 = leased.addresses(.v6)
     if !ipv6.ips.isEmpty {
       let setup = LinkSetup(pair.far, LinkSettings(), ipv6, skipsDAD: configuration.skipsDAD)

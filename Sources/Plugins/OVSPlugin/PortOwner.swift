@@ -1,7 +1,8 @@
 import CNI
 import PluginKit
 
-/// The marks of a port that say whose it is: those of ovs-cni's kind, with an owner's name of our own.
+/// The marks of a port that say whose it is: those of ovs-cni's kind, with an owner's
+/// name of our own.
 enum PortOwner {
   /// `external_ids:owner` of our ports.
   static let name = "cnid"
@@ -32,20 +33,22 @@ enum PortOwner {
     marks.allSatisfy { port.externalIDs[$0.key] == $0.value }
   }
 
-  /// Whether a port was made by ovs-cni for this namespace and interface, before a migration.
+  /// Whether a port was created by ovs-cni for this namespace and interface, before a migration.
   static func ownedBefore(_ request: PodRequest, _ port: Switch.Port) -> Bool {
     let marks = port.externalIDs
     return marks["owner"] == reference && !request.netns.isEmpty
       && marks["contNetns"] == request.netns && marks["contIface"] == request.ifName
   }
 
-  /// Whether a port was made by OVN-Kubernetes for this sandbox's only interface, before a migration.
+  /// Whether a port was created by OVN-Kubernetes for this sandbox's only interface,
+  /// before a migration.
   static func ownedByOVNKubernetes(_ request: PodRequest, _ port: Switch.Port) -> Bool {
     port.externalIDs["owner"] == nil && port.name == request.sandboxID.prefix(15)
       && port.interface?.externalIDs["sandbox"] == request.sandboxID
   }
 
-  /// Whether a port is a pod's, of any of the three: only those give way to a new sandbox of the same pod.
+  /// Whether a port is a pod's, of any of the three: only those give way to a new sandbox
+  /// of the same pod.
   static func isPods(_ port: Switch.Port) -> Bool {
     let owner = port.externalIDs["owner"]
     return owner == name || owner == reference || port.interface?.externalIDs["sandbox"] != nil

@@ -158,7 +158,8 @@ struct PortUpdate: Sendable {
     return operations
   }
 
-  /// The queue is made anew or goes: the attachment's has its marks, so DEL finds it whichever it is.
+  /// The queue is created anew or goes: the attachment's has its marks, so DEL finds it
+  /// whichever it is.
   private func queueChange(
     to settings: [String: String]?, _ port: inout OVSDBRow
   ) -> [OVSDBOperation] {

@@ -6,10 +6,11 @@ import Workbench
 
 /// Sees to it that a pod's limits are in force, whatever Open vSwitch can do on this kernel.
 ///
-/// Open vSwitch sets a queue on the port's link (towards the pod) and a policer at its entrance (from the pod). Where the kernel
-/// lacks what they need it only writes a warning to its own log. So each is looked for in the kernel, and a token bucket
-/// takes the place of one that is missing: on the host's end towards the pod, on the pod's end from it. It goes with the
-/// link. A policer says nothing about a bridge in user space, whose switch takes the packets before it sees them.
+/// Open vSwitch sets a queue on the port's link (towards the pod) and a policer at its entrance
+/// (from the pod). Where the kernel lacks what they need it only writes a warning to its own log.
+/// So each is looked for in the kernel, and a token bucket takes the place of one that is missing:
+/// on the host's end towards the pod, on the pod's end from it. It goes with the link. A policer
+/// says nothing about a bridge in user space, whose switch takes the packets before it sees them.
 struct Shaping: Sendable {
   private let limits: Bandwidth
   private let hostLink: Link
@@ -30,7 +31,8 @@ struct Shaping: Sendable {
     self.log = log
   }
 
-  /// How long what Open vSwitch has set may take to be seen, in milliseconds: it says that it is ready afterwards.
+  /// Milliseconds that the settings of Open vSwitch may take to be seen: it reports ready
+  /// before they are.
   private static let patience = 50
 
   /// Looks whether the limits are in force, and puts token buckets where they are not.
@@ -77,7 +79,8 @@ struct Shaping: Sendable {
     }
   }
 
-  /// Whether a rate of the kernel, in bytes per second, is a limit's, in bits: policers know kilobits only.
+  /// Whether a rate of the kernel, in bytes per second, is a limit's, in bits: policers
+  /// know kilobits only.
   private static func matches(_ bytes: UInt64, _ limit: Bandwidth.Limit) -> Bool {
     let wanted = Double(limit.rate) / 8
     return abs(Double(bytes) - wanted) <= max(wanted / 50, 125)

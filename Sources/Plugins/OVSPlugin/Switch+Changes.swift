@@ -5,7 +5,9 @@ import PluginKit
 
 /// The operations of which the plugin's transactions are made.
 extension Switch {
-  /// Has ovs-vswitchd look at the database, and tells the number by which it says that it has (`cur_cfg`).
+  /// Makes ovs-vswitchd look at the database.
+  ///
+  /// Returns the number (`cur_cfg`) by which it reports that it has.
   static let reconfigure: [OVSDBOperation] = [
     .mutate("Open_vSwitch", where: [], [OVSDBMutation("next_cfg", .add, .integer(1))]),
     .select(from: "Open_vSwitch", where: [], columns: ["next_cfg"]),
@@ -29,7 +31,8 @@ extension Switch {
     if let queue = port.queue {
       // The port's row goes only when all is done, and a queue that a row refers to cannot.
       operations.append(.update("Port", where: [.row(port.uuid)], ["qos": .empty]))
-      // Another's queue may be shared by several ports; a pod's has its sandbox's mark, also OVN-Kubernetes'.
+      // Another's queue may be shared by several ports; a pod's has its sandbox's mark, also
+      // OVN-Kubernetes'.
       let sandbox = port.interface?.externalIDs["sandbox"] ?? port.externalIDs["sandbox"] ?? ""
       operations.append(
         .delete(
@@ -42,7 +45,8 @@ extension Switch {
     return operations
   }
 
-  /// Takes the queues of an attachment out of the database, whose port may have gone with its bridge.
+  /// Takes the queues of an attachment out of the database, whose port may have gone
+  /// with its bridge.
   static func queueRemoval(of request: PodRequest) -> OVSDBOperation {
     .delete(
       from: "QoS",
@@ -84,7 +88,8 @@ extension Switch {
 }
 
 extension Switch {
-  /// Makes an attachment's queue one that ovs-vswitchd leaves alone, and waits until it does; the limit stays written there.
+  /// Makes an attachment's queue one that ovs-vswitchd leaves alone, and waits until it does; the
+  /// limit stays written there.
   func retireQueue(of request: PodRequest, _ permit: borrowing Permit) throws(CNIError) {
     try mapped("failed to retire the queue of \(request.hostLinkName)") {
       () throws(OVSDBError) in

@@ -25,7 +25,6 @@ extension Switch {
     let needsFlows: Bool
   }
 
-  /// A port in the database.
   struct AddedPort: Sendable {
     let interface: OVSDBUUID
     /// `next_cfg` after the transaction: ovs-vswitchd says in `cur_cfg` how far it has come.
@@ -110,8 +109,9 @@ extension Switch.PlannedPort {
     }
   }
 
-  /// Ports that give way: the attachment's own, which a DEL could not take away while the database was down, and those with our
-  /// interface's name for OVN, which are of older sandboxes of the pod.
+  /// Ports that give way: the attachment's own, which a DEL could not take away while the
+  /// database was down, and those with our interface's name for OVN, which are of older
+  /// sandboxes of the pod.
   ///
   /// - Throws: code 101 if one of them is no pod's.
   private func stalePorts(_ deadline: Deadline) throws(CNIError) -> [Switch.Port] {

@@ -4,11 +4,13 @@ import OVSDB
 import PluginKit
 
 extension Switch {
-  /// How long ovs-vswitchd may take for a port, in milliseconds: a restart's time, and not all of a worker's.
+  /// How long ovs-vswitchd may take for a port, in milliseconds: a restart's time, and not
+  /// all of a worker's.
   static let patience = 20_000
 }
 
-/// What an ADD waits for after its transaction: the database tells of every change, nothing is asked for twice.
+/// What an ADD waits for after its transaction: the database tells of every change, nothing is
+/// asked for twice.
 extension Switch.PlannedPort {
   /// Waits until ovs-vswitchd has taken the port.
   ///

@@ -4,11 +4,11 @@ import Linux
 import OVSDB
 import PluginKit
 
-/// Open vSwitch as the plugin sees it: bridges and ports, read from a copy of the database that the client keeps.
+/// Open vSwitch as the plugin sees it: bridges and ports, read from a copy of the database that
+/// the client keeps.
 ///
 /// The schema is that of ovs-vswitchd.conf.db(5).
 struct Switch: Sendable {
-  /// The database.
   static let database = "Open_vSwitch"
 
   /// What of it is kept here.
@@ -27,7 +27,6 @@ struct Switch: Sendable {
 
   init(_ client: OVSDBClient) { self.client = client }
 
-  /// A bridge.
   struct Bridge: Sendable {
     let uuid: OVSDBUUID
     let name: String
@@ -44,7 +43,7 @@ struct Switch: Sendable {
     let trunks: [Int]
     let queue: OVSDBUUID?
     let externalIDs: [String: String]
-    /// The bridge that has it; nil for one on its way out.
+    /// The bridge that has it; nil for a port that is being removed.
     let bridge: OVSDBUUID?
     let interface: Interface?
   }
@@ -100,7 +99,6 @@ struct Switch: Sendable {
 }
 
 extension OVSDBReplica {
-  /// All bridges.
   var bridges: [Switch.Bridge] {
     rows("Bridge").map { uuid, row in
       Switch.Bridge(

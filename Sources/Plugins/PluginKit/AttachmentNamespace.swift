@@ -84,7 +84,8 @@ public enum AttachmentNamespace {
 
   /// Whether the namespace of an attachment is still there.
   ///
-  /// It is if its path opens it, if it is the daemon's own, or if some namespace has the attachment's link.
+  /// It is if its path opens it, if it is the daemon's own, or if some namespace has the
+  /// attachment's link.
   ///
   /// - Parameters:
   ///   - trace: what leads there.
@@ -108,8 +109,8 @@ public enum AttachmentNamespace {
 }
 
 extension SystemError {
-  /// Whether opening a namespace failed because it has gone: nothing there, or something that is no namespace, such as the
-  /// file on which it was once mounted.
+  /// Whether opening a namespace failed because it has gone: nothing there, or something that is no
+  /// namespace, such as the file on which it was once mounted.
   public var isGoneNamespace: Bool {
     switch errno {
     case .noEntry, .notDirectory, .noProcess, .invalid, .noDeviceOrAddress: true

@@ -8,7 +8,7 @@ public struct PlannedResource: Equatable, Sendable {
   /// What the undo needs to find it.
   public let values: JSONObject
 
-  /// Makes an entry of a plan.
+  /// Creates an entry of a plan.
   public init(_ kind: String, _ values: [(String, JSONValue)]) {
     self.kind = kind
     self.values = JSONObject(values)
@@ -25,7 +25,8 @@ public struct PlannedResource: Equatable, Sendable {
 
 /// Everything that is known of an attachment, as it stands on the disk.
 ///
-/// It is written once with the whole plan before the first side effect, and once with the result after the last.
+/// It is written once with the whole plan before the first side effect, and once with the
+/// result after the last.
 public struct AttachmentRecord: Equatable, Sendable {
   /// How far the attachment has come.
   public enum Phase: String, CaseIterable, Sendable {
@@ -37,7 +38,8 @@ public struct AttachmentRecord: Equatable, Sendable {
     case deleting
   }
 
-  /// The layout of the record's file: this program's, or that of a newer one that allows this one to use it.
+  /// The layout of the record's file: this program's, or that of a newer one that allows
+  /// this one to use it.
   package internal(set) var version: Int
   /// The oldest layout whose programs may use the file.
   package internal(set) var readableFrom: Int
@@ -57,7 +59,7 @@ public struct AttachmentRecord: Equatable, Sendable {
   public var stamp: Stamp
   /// The namespace, where the plugin works in one.
   public var namespace: NamespaceIdentity?
-  /// What the ADD makes.
+  /// What the ADD creates.
   public var plan: [PlannedResource]
   /// What the ADD returned, in the newest version's form.
   public var result: CNIResult?
@@ -69,10 +71,11 @@ public struct AttachmentRecord: Equatable, Sendable {
   package var duties: [Duty] = []
   /// What its plugin wants to remember.
   package var notes = JSONObject()
-  /// Members that this program does not know: they are written as they were read, so that a newer one finds them.
+  /// Members that this program does not know: they are written as they were read, so that a
+  /// newer one finds them.
   var unknown = JSONObject()
 
-  /// Makes the record of an ADD that is about to begin.
+  /// Creates the record of an ADD that is about to begin.
   public init(
     key: AttachmentKey, configuration: [UInt8], environment: [String: String], origin: String,
     requestID: String, stamp: Stamp

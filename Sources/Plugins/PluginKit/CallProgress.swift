@@ -9,7 +9,7 @@ package protocol CallPlace: Sendable {
   /// Waits until the call alone has a lock.
   ///
   /// - Returns: false if it has the lock anyway and gives nothing back.
-  /// - Throws: code 105 if the time is over, or the call was given up or cancelled.
+  /// - Throws: code 105 if the time is over, or the call was abandoned or cancelled.
   func takeLock(
     _ lock: String, _ progress: CallProgress, _ deadline: Deadline
   ) throws(CNIError) -> Bool
@@ -52,8 +52,9 @@ public final class CallProgress: Sendable {
   /// The steps that have ended, in order.
   public var finished: [Step] { state.withLock { $0.finished } }
 
-  /// CLOCK_MONOTONIC nanoseconds when the work at hand has to be over; who is much later does not
-  /// come back.
+  /// CLOCK_MONOTONIC nanoseconds at which the current work must be over.
+  ///
+  /// A call that is much later hangs.
   public var limit: UInt64 { state.withLock { $0.limit } }
 
   /// Says when the work that begins now has to be over.
@@ -61,14 +62,14 @@ public final class CallProgress: Sendable {
     state.withLock { $0.limit = deadline.nanoseconds }
   }
 
-  /// From now on no further step begins: the call was given up, and others may work on its
-  /// attachment.
+  /// From now on no further step begins: the call was abandoned, and others may work
+  /// on its attachment.
   public func fence() { state.withLock { $0.isFenced = true } }
 
-  /// Whether the call was given up.
+  /// Whether the call was abandoned.
   public var isFenced: Bool { state.withLock { $0.isFenced } }
 
-  /// Throws if the call was given up: then it must not write anything either.
+  /// Throws if the call was abandoned: then it must not write anything either.
   ///
   /// - Throws: code 105.
   public func check() throws(CNIError) {
@@ -82,9 +83,10 @@ public final class CallProgress: Sendable {
   /// Whether the record must stay.
   public var mustKeepRecord: Bool { state.withLock { $0.mustKeepRecord } }
 
-  /// Says why the call has failed, before what it made is undone.
+  /// Records why the call has failed, before its effects are undone.
   ///
-  /// Whoever loses patience meanwhile hears of this, and not of the undo. The first failure counts.
+  /// If the call's time ends meanwhile, its client is told this failure, not the undo's. The
+  /// first failure counts.
   public func fail(_ error: CNIError) {
     state.withLock { state in
       if state.failure == nil { state.failure = error }

@@ -8,7 +8,8 @@ package protocol CNIMappable: Error {
   ///
   /// - Parameters:
   ///   - code: the code in place of the usual one; a wait that was over has 105 all the same.
-  ///   - message: what failed; the error's own words are then in the details. nil: they are the message.
+  ///   - message: what failed; the error's own words are then in the details. nil: they
+  ///     are the message.
   /// - Returns: the error with its code.
   func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError
 }

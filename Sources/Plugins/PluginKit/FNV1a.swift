@@ -1,6 +1,7 @@
 /// The FNV-1a hash of 128 bits: short names of attachments, for files and links.
 ///
-/// Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It keeps names apart and no secrets.
+/// Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It keeps names
+/// apart and no secrets.
 public struct FNV1a: Sendable {
   private var value: UInt128 = 0x6C62_272E_07BB_0142_62B8_2175_6295_C58D
 

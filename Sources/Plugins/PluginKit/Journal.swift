@@ -14,8 +14,8 @@ public protocol AttachmentRecording: Sendable {
 
 /// Runs a plugin's effects, one step at a time, once their undo is on the disk.
 ///
-/// It alone makes permits, and netlink changes, leases and executed plugins ask for one; so an effect outside of
-/// a step does not compile.
+/// It alone makes permits, and netlink changes, leases and executed plugins ask for one; so an
+/// effect outside of a step does not compile.
 public final class Journal<Step: PluginStep>: Sendable {
   private let plugin: String
   private let progress: CallProgress
@@ -33,8 +33,8 @@ public final class Journal<Step: PluginStep>: Sendable {
   ///   - step: its name.
   ///   - body: the effect; gets the permit that it needs.
   /// - Returns: what the body returns.
-  /// - Throws: code 105 with the step's name if the deadline has passed before or in the step, or if the call was given
-  ///   up; else the body's error.
+  /// - Throws: code 105 with the step's name if the deadline has passed before or in the step, or
+  ///   if the call was abandoned; else the body's error.
   public func perform<T>(
     _ step: Step, _ body: (borrowing Permit) throws(CNIError) -> T
   ) throws(CNIError) -> T {
@@ -56,7 +56,8 @@ public final class Journal<Step: PluginStep>: Sendable {
     return value
   }
 
-  /// Does a step that waits for somebody outside, such as an agent; other calls have the call's place meanwhile.
+  /// Does a step that waits for somebody outside, such as an agent; other calls have the call's
+  /// place meanwhile.
   ///
   /// Parameters, result and errors are those of `perform`.
   public func waiting<T>(

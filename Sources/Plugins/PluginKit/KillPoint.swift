@@ -2,8 +2,8 @@ import Linux
 
 /// The place where the fault tests end the process: `CNID_KILL_AFTER=<plugin>.<step>`.
 ///
-/// `<plugin>.record` is between the record and the first step, `<plugin>.attached` after the result was
-/// recorded. `#n` behind the name means the n-th time.
+/// `<plugin>.record` is between the record and the first step, `<plugin>.attached` after the result
+/// was recorded. `#n` behind the name means the n-th time.
 package enum KillPoint {
   private static let given = Process.variable("CNID_KILL_AFTER").map { Given($0) }
 

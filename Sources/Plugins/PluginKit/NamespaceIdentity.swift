@@ -7,13 +7,14 @@ public import Netlink
 public struct NamespaceIdentity: Hashable, Sendable {
   /// SO_NETNS_COOKIE: never used twice while the machine runs.
   public let cookie: UInt64
-  /// The id by which the daemon's own namespace knows it, `RTM_NEWNSID`; nil for the daemon's own and in old records.
+  /// The id by which the daemon's own namespace knows it, `RTM_NEWNSID`; nil for the daemon's own
+  /// and in old records.
   ///
-  /// It leads to the namespace without a path, but once that has ended it may lead to another one: what is found by it
-  /// must carry the attachment's mark.
+  /// It leads to the namespace without a path, but once that has ended it may lead to another one:
+  /// what is found by it must carry the attachment's mark.
   public let id: Int32?
 
-  /// Makes an identity.
+  /// Creates an identity.
   public init(cookie: UInt64, id: Int32? = nil) {
     self.cookie = cookie
     self.id = id

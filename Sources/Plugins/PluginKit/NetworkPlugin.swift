@@ -14,7 +14,6 @@ public enum HairpinMode: String, Sendable, CaseIterable {
   case none
   /// The bridge's ports reflect frames.
   case hairpinVeth = "hairpin-veth"
-  /// The bridge is promiscuous.
   case promiscuousBridge = "promiscuous-bridge"
 }
 
@@ -29,7 +28,7 @@ public struct PluginSettings: Sendable {
   /// MTU for pods; 0 lets the plugin choose (kubelet's `UseDefaultMTU`).
   public let mtu: Int
 
-  /// Makes the settings.
+  /// Creates the settings.
   public init(
     host: PluginHost, hairpinMode: HairpinMode = .none, nonMasqueradeCIDR: String = "", mtu: Int = 0
   ) {
@@ -52,7 +51,7 @@ public struct PluginEvent: Sendable {
   /// More of it.
   public let details: JSONObject
 
-  /// Makes an event.
+  /// Creates an event.
   public init(name: String, details: JSONObject) {
     self.name = name
     self.details = details
@@ -64,15 +63,16 @@ public struct PodNetworkStatus: Equatable, Sendable {
   /// The primary address first.
   public let addresses: [String]
 
-  /// Makes a status.
+  /// Creates a status.
   public init(addresses: [String]) { self.addresses = addresses }
 }
 
 /// A way to attach pods to networks.
 ///
-/// One instance serves all calls, from many threads; a call may block, on the thread of its own request, as long as its deadline
-/// allows. Successor of kubelet's `NetworkPlugin` (`Init`, `Event`, `Name`, `Capabilities`, `SetUpPod`, `TearDownPod`,
-/// `GetPodNetworkStatus`, `Status`) with CNI's verbs in place of the pod's.
+/// One instance serves all calls, from many threads; a call may block, on the thread of its own
+/// request, as long as its deadline allows. Successor of kubelet's `NetworkPlugin` (`Init`,
+/// `Event`, `Name`, `Capabilities`, `SetUpPod`, `TearDownPod`, `GetPodNetworkStatus`, `Status`)
+/// with CNI's verbs in place of the pod's.
 public protocol NetworkPlugin: AnyObject, Sendable {
   /// Its effects on the outside.
   associatedtype Step: PluginStep
@@ -85,14 +85,15 @@ public protocol NetworkPlugin: AnyObject, Sendable {
 
   /// Whether a call on `/cni` with this configuration must name its pod in CNI_ARGS.
   ///
-  /// Asked on the thread that serves all clients: it takes microseconds, opens no file and waits for nobody.
+  /// Asked on the thread that serves all clients: it takes microseconds, opens no file and
+  /// waits for nobody.
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool
 
-  /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for a plugin whose attachments
-  /// of one pod share something; nil for nothing.
+  /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for
+  /// a plugin whose attachments of one pod share something; nil for nothing.
   ///
-  /// Asked on the thread that serves all clients, as ``needsPodIdentity(_:)``, and once when an attachment is
-  /// recorded, with the DEL that its record would give.
+  /// Asked on the thread that serves all clients, as ``needsPodIdentity(_:)``, and once when an
+  /// attachment is recorded, with the DEL that its record would give.
   func lock(for request: PodRequest) -> String?
 
   /// Called exactly once, before everything else.
@@ -113,7 +114,8 @@ public protocol NetworkPlugin: AnyObject, Sendable {
 
   /// Detaches, and undoes a failed ADD: removes what is the attachment's and still there.
   ///
-  /// Nothing there is success; so is a second time. A backend that is down is `call.postpone`, one that refuses an error.
+  /// Nothing there is success; so is a second time. A backend that is down is `call.postpone`, one
+  /// that refuses an error.
   func delete(_ call: PluginCall<Step>) throws(CNIError)
 
   /// Finds out whether the attachment is still as ADD's result says.
@@ -122,8 +124,8 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// Whether an ADD with this configuration could work now: code 50 or 51 if not.
   func status(_ call: PluginCall<Step>) throws(CNIError)
 
-  /// Removes what belongs to this network and to none of the valid attachments, beyond what records tell: the daemon has
-  /// called `delete` for the recorded ones already.
+  /// Removes what belongs to this network and to none of the valid attachments, beyond what records
+  /// tell: the daemon has called `delete` for the recorded ones already.
   func garbageCollect(_ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment])
     throws(CNIError)
 

@@ -17,7 +17,7 @@ public final class NoopPlugin: NetworkPlugin {
   /// kubelet's `DefaultPluginName`.
   public static let pluginName = "kubernetes.io/no-op"
 
-  /// Makes one.
+  /// Creates one.
   public init() {}
 
   /// `kubernetes.io/no-op`.

@@ -1,6 +1,7 @@
 import JSON
 
-/// A name that only one attachment at a time can have outside of the node's kernel, such as a port's in a switch.
+/// A name that only one attachment at a time can have outside of the node's kernel, such as a
+/// port's in a switch.
 package struct OutsideName: Hashable, Sendable {
   /// What kind of name: `iface-id`.
   package let kind: String

@@ -11,7 +11,7 @@ public struct OwnerMark: Sendable {
   /// The kernel's limit for an alias, without the final NUL.
   private static let longest = 255
 
-  /// Makes the mark of an attachment.
+  /// Creates the mark of an attachment.
   public init(containerID: String, ifName: String) {
     var text = "\(Self.prefix)\(containerID)/\(ifName)"
     while text.utf8.count > Self.longest { text.unicodeScalars.removeLast() }

@@ -1,6 +1,7 @@
 public import JSON
 
-/// An entry of a plan, written and read by one type, so that ADD and DEL cannot disagree about its members.
+/// An entry of a plan, written and read by one type, so that ADD and DEL cannot disagree
+/// about its members.
 public protocol Planned: Sendable {
   /// What the plan calls it.
   static var kind: String { get }

@@ -12,7 +12,7 @@ public final class AddCall<Step: PluginStep>: Sendable {
   private let progress: CallProgress
   private let written: Recorded
 
-  /// Makes the call; the daemon does.
+  /// Creates the call; the daemon does.
   public init(
     host: PluginHost, request: PodRequest, draft: AttachmentRecord,
     store: any AttachmentRecording, progress: CallProgress
@@ -32,10 +32,10 @@ public final class AddCall<Step: PluginStep>: Sendable {
   /// attachment's.
   ///
   /// - Parameters:
-  ///   - plan: what the ADD makes, in order.
+  ///   - plan: what the ADD creates, in order.
   ///   - namespace: where, if it is in a namespace.
   /// - Returns: the journal for the effects.
-  /// - Throws: code 5 if the record cannot be written, 105 if the call was given up.
+  /// - Throws: code 5 if the record cannot be written, 105 if the call was abandoned.
   public func record(
     plan: [PlannedResource], namespace: NamespaceIdentity?
   ) throws(CNIError) -> Journal<Step> {
@@ -49,7 +49,9 @@ public final class AddCall<Step: PluginStep>: Sendable {
     return Journal(plugin: draft.key.plugin, progress: progress, deadline: request.deadline)
   }
 
-  /// Asks somebody outside who may let us wait; other calls have the call's place meanwhile.
+  /// Runs a body that may wait long for somebody outside.
+  ///
+  /// Another call has this call's place meanwhile.
   public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
     try progress.waiting(body)
   }
@@ -78,7 +80,7 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   private let progress: CallProgress
   private let reason = Mutex<String?>(nil)
 
-  /// Makes the call; the daemon does.
+  /// Creates the call; the daemon does.
   public init(
     host: PluginHost, plugin: String, request: PodRequest, record: AttachmentRecord?,
     progress: CallProgress
@@ -90,7 +92,9 @@ public final class PluginCall<Step: PluginStep>: Sendable {
     self.journal = Journal(plugin: plugin, progress: progress, deadline: request.deadline)
   }
 
-  /// Asks somebody outside who may let us wait; other calls have the call's place meanwhile.
+  /// Runs a body that may wait long for somebody outside.
+  ///
+  /// Another call has this call's place meanwhile.
   public func waiting<T: ~Copyable>(_ body: () throws(CNIError) -> T) throws(CNIError) -> T {
     try progress.waiting(body)
   }
@@ -117,8 +121,8 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   /// something too.
   ///
   /// The DEL then succeeds, the record stays in phase `deleting`, and the daemon calls `delete`
-  /// again, with back-off, until it ends without this. Without a record there is nothing to come
-  /// back to: throw instead.
+  /// again, with back-off, until it ends without this. Without a record the daemon cannot repeat
+  /// it: throw instead.
   ///
   /// - Parameter reason: what is missing, for the log: `OVSDB is not reachable`.
   public func postpone(_ reason: String) { self.reason.withLock { $0 = reason } }

@@ -42,7 +42,7 @@ public struct PluginHost: Sendable {
   /// Writes a log line; outside text in it is made harmless by the daemon.
   public let log: @Sendable (LogLevel, String) -> Void
 
-  /// Makes a host.
+  /// Creates a host.
   public init(
     dataDirectory: String, binDirectories: [String], linkRemover: LinkRemover,
     log: @escaping @Sendable (LogLevel, String) -> Void

@@ -11,7 +11,8 @@ public struct PluginRegistry: Sendable {
   /// Puts plugins together by the rules of kubelet's `InitNetworkPlugin`.
   ///
   /// - Parameters:
-  ///   - plugins: a name that is not a qualified name, and a name that is taken, is refused; the first keeps it.
+  ///   - plugins: a name that is not a qualified name, and a name that is taken, is refused;
+  ///     the first keeps it.
   ///   - host: what the daemon offers them.
   /// - Returns: the registry, and a text for each refusal.
   public static func assemble(
@@ -43,8 +44,10 @@ public struct PluginRegistry: Sendable {
 
   /// Chooses the plugin for an ADD; the first rule that applies decides.
   ///
-  /// 1. the configuration's `plugin` key; 2. its `type`; 3. `delegate` if it has a `delegates` or `delegate` object;
-  /// 4. the daemon's default; else code 7, naming the plugins that there are. A key that is null is not there.
+  /// 1. the configuration's `plugin` key; 2. its `type`; 3. `delegate` if it has a `delegates` or
+  ///    `delegate` object;
+  /// 4. the daemon's default; else code 7, naming the plugins that there are. A key that is
+  ///    null is not there.
   ///
   /// - Parameters:
   ///   - configuration: the request's configuration.
@@ -88,8 +91,8 @@ public struct PluginRegistry: Sendable {
   ///   - plugins: the plugins there are.
   ///   - name: the wanted one; empty: the no-op plugin.
   ///   - settings: what it is told.
-  /// - Returns: the plugin, nil if there is none of that name, together with all errors: a plugin that was found and
-  ///   initialised may come with errors about others.
+  /// - Returns: the plugin, nil if there is none of that name, together with all errors: a plugin
+  ///   that was found and initialised may come with errors about others.
   public static func initNetworkPlugin(
     _ plugins: [any NetworkPlugin], name: String, settings: PluginSettings
   ) -> (plugin: (any NetworkPlugin)?, errors: [String]) {
@@ -109,13 +112,15 @@ public struct PluginRegistry: Sendable {
     return (chosen, errors)
   }
 
-  /// Counterpart of kubelet's `UnescapePluginName`: file names cannot hold `/`, so `~` stands for it.
+  /// Counterpart of kubelet's `UnescapePluginName`: file names cannot hold `/`, so
+  /// `~` stands for it.
   public static func unescapePluginName(_ name: String) -> String {
     String(name.map { $0 == "~" ? "/" : $0 })
   }
 }
 
-/// Kubernetes' qualified names: an optional DNS subdomain and `/`, then a name of at most 63 characters.
+/// Kubernetes' qualified names: an optional DNS subdomain and `/`, then a name of at
+/// most 63 characters.
 enum QualifiedName {
   static func fault(in text: String) -> String? {
     let parts = text.utf8.split(separator: 0x2F, omittingEmptySubsequences: false)

@@ -3,7 +3,8 @@ public import Linux
 
 /// One CNI call as a plugin sees it: what to do, for which sandbox, with which configuration.
 ///
-/// Counterpart of `PodRequest` in OVN-Kubernetes' cniserver; the answer is returned instead of sent through a channel.
+/// Counterpart of `PodRequest` in OVN-Kubernetes' cniserver; the answer is returned instead of sent
+/// through a channel.
 public struct PodRequest: Sendable {
   /// The verb.
   public var command: CNICommand
@@ -29,15 +30,15 @@ public struct PodRequest: Sendable {
   public var environment: [String: String]
   /// The call's identity; a repeated call has the same.
   public var requestID: String
-  /// The name (`comm`) of the process that ran the caller, such as `multus`; empty where it is not known: only a call
-  /// on `/cni` that is being answered has one.
+  /// The name (`comm`) of the process that ran the caller, such as `multus`; empty where it is not
+  /// known: only a call on `/cni` that is being answered has one.
   public var callerName: String
   /// When the caller began.
   public var stamp: Stamp
   /// When the call must be over.
   public var deadline: Deadline
 
-  /// Makes a request from its parts.
+  /// Creates a request from its parts.
   public init(
     command: CNICommand, podNamespace: String = "", podName: String = "", podUID: String = "",
     sandboxID: String, netns: String, ifName: String, arguments: CNIArguments,

@@ -4,7 +4,6 @@ import Linux
 ///
 /// A log that cannot be written never fails a call.
 struct AgentLog: Sendable {
-  /// Its path.
   let path: String
 
   /// When a file is put aside, in bytes.

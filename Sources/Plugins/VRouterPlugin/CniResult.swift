@@ -12,7 +12,8 @@ package import VRouterAgent
 ///   - sandbox: the pod's namespace.
 ///   - ipv6PrefixLength: which the agent does not tell.
 ///   - hasDefaultRoute: whether the pod's default routes go through it.
-/// - Returns: the interface, its addresses, default routes where there is a gateway, and name servers.
+/// - Returns: the interface, its addresses, default routes where there is a gateway,
+///   and name servers.
 package func makeCniResult(
   ifName: String, _ vrouterResult: VRouter.Result, sandbox: String = "",
   ipv6PrefixLength: Int = 64, hasDefaultRoute: Bool = true
@@ -54,7 +55,8 @@ extension ContrailCni {
       ipv6PrefixLength: ipv6PrefixLength, hasDefaultRoute: port.hasDefaultRoute)
   }
 
-  /// The result of all interfaces: every link, and the addresses of the primary one, because runtimes take each for the pod's.
+  /// The result of all interfaces: every link, and the addresses of the primary one, because
+  /// runtimes take each for the pod's.
   func result(
     of ports: [PodPort], _ answers: [VRouterUUID: VRouter.Result], _ links: [VRouterUUID: Link],
     _ request: PodRequest

@@ -46,7 +46,8 @@ extension ContrailCni {
 
   /// The first usable file of the node.
   ///
-  /// A directory that is missing or has none is passed over, a file that is no JSON object is an error.
+  /// A directory that is missing or has none is passed over, a file that is no JSON
+  /// object is an error.
   ///
   /// - Throws: code 5 if the file cannot be read, 6 if it is no JSON object.
   package static func file(

@@ -1,11 +1,12 @@
 package import Addresses
 
-/// What the plugin is told by a network configuration: the object `contrail` and the network's name.
+/// What the plugin is told by a network configuration: the object `contrail` and the network's
+/// name.
 ///
-/// Counterpart of `ContrailCni` in the Contrail CNI plugin, with its keys and defaults; of each key the network
-/// configuration's value counts, else the file's on the node, else the default.
+/// Counterpart of `ContrailCni` in the Contrail CNI plugin, with its keys and defaults; of each key
+/// the network configuration's value counts, else the file's on the node, else the default.
 package struct ContrailCni: Sendable, Equatable {
-  /// Who asks for the pods' interfaces at the controller.
+  /// What asks the controller for the pods' interfaces.
   package enum Mode: String, Sendable, CaseIterable {
     /// Kubernetes: a pod is known by cluster, namespace and name.
     case k8s
@@ -15,7 +16,6 @@ package struct ContrailCni: Sendable, Equatable {
 
   /// How a pod is joined to the vRouter.
   package enum VIFType: String, Sendable, CaseIterable {
-    /// A veth pair.
     case veth
     /// A macvlan link on a VLAN of `parent-interface`: a cluster inside of virtual machines.
     case macvlan
@@ -50,7 +50,8 @@ package struct ContrailCni: Sendable, Equatable {
   /// `poll-retries`: the polls of each phase.
   package var pollRetries = Self.defaultPollRetries
 
-  /// `add-timeout` in milliseconds: how long ADD waits for the agent, unless its own time ends before.
+  /// `add-timeout` in milliseconds: how long ADD waits for the agent, unless its own
+  /// time ends before.
   package var addMilliseconds = 0
   /// `meta-mode`: whether each call is for one network; nil to find out.
   package var isMeta: Bool?

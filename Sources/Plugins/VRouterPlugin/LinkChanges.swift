@@ -52,8 +52,8 @@ struct LinkChanges {
     let hasOtherRoutes = Set(before.compactMap(\.gateway)) != Set(after.compactMap(\.gateway))
     let settings = settings(link, mac: mac ?? link.mac)
     if Set(old) == Set(new), !hasOtherRoutes, settings.isEmpty { return [] }
-    // With an address of the same network the one that goes would take the new one along, so it goes
-    // first.
+    // With an address of the same network the one that goes would take the new one along,
+    // so it goes first.
     return [
       Reversible(
         link, on: .pod,

@@ -4,9 +4,11 @@ import VRouterAgent
 
 /// The names of a pod's links on the node.
 ///
-/// They follow from the interface and the pod's uuid alone, because the agent keeps the first name that it hears.
+/// They follow from the interface and the pod's uuid alone, because the agent keeps the first
+/// name that it hears.
 enum LinkNames {
-  /// What the plugin on disk leaves behind the prefix: with the longest of them a name has 15 bytes.
+  /// What the plugin on disk leaves behind the prefix: with the longest of them a
+  /// name has 15 bytes.
   private static let digits = 11
 
   /// The node's end of a veth pair.
@@ -19,8 +21,8 @@ enum LinkNames {
     name("vlan", ifName, uuid)
   }
 
-  /// The plugin on disk takes the beginning of `<ifname>-<uuid>`, of which a long interface name leaves no uuid; a hash
-  /// keeps those apart.
+  /// The plugin on disk takes the beginning of `<ifname>-<uuid>`, of which a long interface name
+  /// leaves no uuid; a hash keeps those apart.
   private static func name(_ prefix: String, _ ifName: String, _ uuid: VRouterUUID) -> String {
     ifName.utf8.count <= 4 ? reference(prefix, ifName, uuid) : distinct(prefix, ifName, uuid)
   }

@@ -5,7 +5,8 @@ enum MetaMode {
   /// The kernel keeps so many bytes of a program's name.
   private static let longestName = 15
 
-  /// What can be said before the agent is asked: the switch, who calls, and the network's name.
+  /// What is known before the agent is asked: the key `meta-mode`, the caller, and
+  /// the network's name.
   static func isOn(_ request: PodRequest, _ cni: ContrailCni) -> Bool {
     guard isPossible(cni) else { return cni.isMeta == true && cni.mode != .mesos }
     let (caller, plugin) = (request.callerName, cni.metaPlugin)
@@ -22,7 +23,8 @@ enum MetaMode {
     cni.isMeta == nil && cni.mode != .mesos
   }
 
-  /// Whether it is likely by the interface's name, where nothing else tells: a runtime's own is eth0.
+  /// Whether it is likely by the interface's name, where nothing else tells: a
+  /// runtime's own is eth0.
   static func isLikely(_ request: PodRequest, _ cni: ContrailCni) -> Bool {
     isPossible(cni) && request.ifName != "eth0"
   }

@@ -6,13 +6,11 @@ import VRouterAgent
 
 /// A pod's attachment as it was made: its interfaces, and the agent that knows them.
 struct PodAttachment: Sendable {
-  /// The agent.
   let vrouter: VRouter
   /// The pod's name at the agent.
   let name: String
   /// The pod's uuid there; nil if nothing says it.
   let uuid: VRouterUUID?
-  /// The interfaces.
   let ports: [PodPort]
   /// The Mesos manager that knows of the container.
   let manager: MesosManager?
@@ -61,8 +59,8 @@ struct PodAttachment: Sendable {
   }
 }
 
-/// The agent as it stands in a plan: with it a DEL finds everything, whatever the configuration says
-/// by then.
+/// The agent as it stands in a plan: with it a DEL finds everything, whatever the
+/// configuration says by then.
 struct PlannedAgent: Planned {
   static let kind = "agent"
   private let server: IPAddress?

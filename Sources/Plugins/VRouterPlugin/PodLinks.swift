@@ -30,8 +30,8 @@ struct PodLinks: ~Copyable {
 
   /// Takes the interfaces, and looks whether they can be made.
   ///
-  /// - Throws: code 4 for an interface that the pod has already, 7 for a parent that is missing, 100 for a link of the node that
-  ///   is another pod's.
+  /// - Throws: code 4 for an interface that the pod has already, 7 for a parent that is missing,
+  ///   100 for a link of the node that is another pod's.
   mutating func take(
     _ ports: [PodPort], _ files: [PortFile], _ directory: PortFiles
   ) throws(CNIError) {
@@ -47,10 +47,12 @@ struct PodLinks: ~Copyable {
     }
   }
 
-  /// Finds out whether a link stands where the port's shall be: one of an earlier sandbox of this pod may go.
+  /// Finds out whether a link stands where the port's shall be: one of an earlier sandbox of
+  /// this pod may go.
   ///
-  /// Where it is another pod's, because both uuids begin alike, this one's gets another name. Of any other link nobody knows
-  /// whether the agent uses it for this very interface, so it stays, and the ADD fails.
+  /// Where it is another pod's, because both uuids begin alike, this one's gets another name. Of
+  /// any other link nobody knows whether the agent uses it for this very interface, so it stays,
+  /// and the ADD fails.
   private mutating func clear(
     _ place: Int, _ files: [PortFile], _ directory: PortFiles
   ) throws(CNIError) {
@@ -74,9 +76,11 @@ struct PodLinks: ~Copyable {
     ports[place].port.hostLink = other
   }
 
-  /// Whether a link that has a port's name is what an earlier sandbox has left, by its mark and the port's file.
+  /// Whether a link that has a port's name is what an earlier sandbox has left, by its mark and
+  /// the port's file.
   ///
-  /// The file may be older than the link: two pods' uuids can begin alike, and the other pod's link has this name now.
+  /// The file may be older than the link: two pods' uuids can begin alike, and the other pod's link
+  /// has this name now.
   private func isOfThisPod(_ link: Link, _ file: PortFile?, _ isOfOther: Bool) -> Bool {
     if request.mark.matches(alias: link.alias) { return true }
     guard let file else { return false }
@@ -107,7 +111,7 @@ struct PodLinks: ~Copyable {
 
   // MARK: Links
 
-  /// Makes the veth pairs.
+  /// Creates the veth pairs.
   mutating func createPairs(_ permit: borrowing Permit) throws(CNIError) {
     for port in ports {
       let peer = NewLink.Peer(
@@ -120,7 +124,7 @@ struct PodLinks: ~Copyable {
     }
   }
 
-  /// Makes the VLAN links on the parent and brings them up.
+  /// Creates the VLAN links on the parent and brings them up.
   mutating func createVLANs(_ permit: borrowing Permit) throws(CNIError) {
     let parent = try parent()
     for port in ports {
@@ -139,7 +143,7 @@ struct PodLinks: ~Copyable {
     }
   }
 
-  /// Makes the macvlan links on the VLANs, in the pod's namespace.
+  /// Creates the macvlan links on the VLANs, in the pod's namespace.
   mutating func createMacvlans(_ permit: borrowing Permit) throws(CNIError) {
     for port in ports {
       let vlan = try session.node.made(port.link)
@@ -152,8 +156,8 @@ struct PodLinks: ~Copyable {
     }
   }
 
-  /// Marks the links as this attachment's, and brings the node's ends up; the pod's too, as soon as its
-  /// address is final.
+  /// Marks the links as this attachment's, and brings the node's ends up; the pod's too, as soon as
+  /// its address is final.
   mutating func mark(_ permit: borrowing Permit) throws(CNIError) {
     for port in ports {
       if port.vlanID == nil {

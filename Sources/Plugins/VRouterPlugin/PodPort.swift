@@ -11,7 +11,8 @@ struct PodPort: Sendable, Equatable {
   var port: VRouter.Port
   /// The link on the node: the end of the veth pair, or the VLAN link.
   var link: String
-  /// The hardware address of the veth pair's end on the node, by which it is known before it has its mark.
+  /// The hardware address of the veth pair's end on the node, by which it is known before
+  /// it has its mark.
   var hostMAC: MACAddress?
   /// The VLAN; nil for a veth pair.
   var vlanID: UInt16?
@@ -19,7 +20,8 @@ struct PodPort: Sendable, Equatable {
   var isPrimary: Bool
   /// Whether the pod's default routes go through it.
   var hasDefaultRoute: Bool
-  /// The hardware address of the pod's link, as far as the agent says it before the port is announced.
+  /// The hardware address of the pod's link, as far as the agent says it before the
+  /// port is announced.
   var mac: MACAddress?
 
   /// What the agent calls the interface.

@@ -5,9 +5,8 @@ import PluginKit
 import VRouterAgent
 import Workbench
 
-/// What of an attachment is to be removed.
+/// The parts of an attachment that must be removed.
 struct PodRemoval: Sendable {
-  /// A link of the node.
   struct NodeLink: Sendable {
     let name: String
     /// Whether a link of that name is the attachment's.
@@ -15,7 +14,6 @@ struct PodRemoval: Sendable {
   }
 
   let attachment: PodAttachment
-  /// The links of the node.
   let links: [NodeLink]
   /// Whether anything tells of the attachment.
   let isKnown: Bool
@@ -26,7 +24,8 @@ struct PodRemoval: Sendable {
   /// The pod that the agent has to forget; nil while another attachment has it.
   let withdrawn: VRouterUUID?
 
-  /// Finds out, under the pod's lock, what is the attachment's and what another sandbox has taken over.
+  /// Finds out, under the pod's lock, what is the attachment's and what another
+  /// sandbox has taken over.
   init(
     _ attachment: PodAttachment, _ call: PluginCall<VRouterPlugin.Step>, _ present: [PortFile],
     _ nodeLinks: [Link]

@@ -16,7 +16,7 @@ struct PortSelection: Sendable {
   /// The links by which the agent knows interfaces that were detached.
   private let known: [VRouterUUID: String]
 
-  /// Takes what there is to choose from.
+  /// Takes the interfaces among which to choose.
   init(
     _ request: PodRequest, _ cni: ContrailCni, _ objects: [VRouter.Result], _ files: [PortFile],
     known: [VRouterUUID: String] = [:]
@@ -131,7 +131,7 @@ struct PortSelection: Sendable {
       isPrimary: isPrimary, hasDefaultRoute: hasDefaultRoute, mac: object.mac)
   }
 
-  /// The name that the agent has heard before, else the rule's.
+  /// The name that the agent knows from before, else the one by the rule.
   private func tap(_ ifName: String, _ uuid: VRouterUUID, _ interface: VRouterUUID) -> String {
     let file = files.first { $0.interface == interface && $0.uuid == uuid }
     let heard = file.flatMap { $0.ifName == ifName ? $0.hostLink : nil } ?? known[interface]

@@ -3,8 +3,8 @@ import Linux
 import PluginKit
 package import VRouterAgent
 
-/// What an exchange with the agent has come to: 11 while it is not ready or not there, 102 for what it
-/// refuses.
+/// What an exchange with the agent has come to: 11 while it is not ready or not there, 102 for
+/// what it refuses.
 extension VRouterError: CNIMappable {
   /// The error with the pod that the exchange was about.
   package func cniError(code: CNIErrorCode?, doing pod: String?) -> CNIError {

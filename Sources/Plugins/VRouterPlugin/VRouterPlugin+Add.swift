@@ -6,9 +6,11 @@ import VRouterAgent
 import Workbench
 
 extension VRouterPlugin {
-  /// Joins the pod to the vRouter: all of its interfaces, or the one of the configuration's network.
+  /// Joins the pod to the vRouter: all of its interfaces, or the one of the
+  /// configuration's network.
   ///
-  /// Nothing is changed before the agent has said what the pod has. What fails afterwards is undone by `delete`.
+  /// Nothing is changed before the agent has said what the pod has. What fails afterwards is
+  /// undone by `delete`.
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
     let previous = try request.configuration.prevResult()
@@ -130,7 +132,8 @@ extension VRouterPlugin {
 
   // MARK: Earlier lives
 
-  /// Removes files of the pod's earlier lives whose links have gone, and has the agent forget those.
+  /// Removes files of the pod's earlier lives whose links have gone, and has the
+  /// agent forget those.
   ///
   /// It never fails an ADD: what stays is found again.
   private func collectStale(
@@ -170,7 +173,7 @@ extension VRouterPlugin {
 }
 
 extension PortFile {
-  /// The link of the node that the file is about; nil if it says none that can be.
+  /// The node's link that the file names; nil if the name is not valid.
   var linkName: String? {
     let isTap = LinkNames.isTap(hostLink)
     let name = isTap ? hostLink : uuid.map { LinkNames.vlan(ifName, $0) } ?? ""

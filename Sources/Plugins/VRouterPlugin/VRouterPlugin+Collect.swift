@@ -6,11 +6,12 @@ import VRouterAgent
 import Workbench
 
 extension VRouterPlugin {
-  /// Removes port files, links and what the agent remembers of attachments that are not valid any more.
+  /// Removes port files, links and what the agent remembers of attachments that are
+  /// not valid any more.
   ///
-  /// Neither files nor links say to which network they belong. So only where the network is the one that every pod has is a
-  /// container that is not listed reason enough; else the link must have gone too. A pod that a call works
-  /// on has its turn when that has ended.
+  /// Neither files nor links say to which network they belong. So only where the network is the one
+  /// that every pod has is a container that is not listed reason enough; else the link must have
+  /// gone too. A pod that a call works on has its turn when that has ended.
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
@@ -35,7 +36,7 @@ extension VRouterPlugin {
     if let first = failures.first { throw first }
   }
 
-  /// Who calls says nothing here: a network of another name may be one of several that pods have.
+  /// The caller tells nothing here: a network of another name may be one of several that pods have.
   private func isOfEveryPod(_ cni: ContrailCni) -> Bool {
     cni.isMeta == false || cni.mode == .mesos || MetaMode.isDefaultNetwork(cni)
   }
@@ -76,7 +77,8 @@ extension VRouterPlugin {
     }
   }
 
-  /// Has the agent forget a pod; one that is not there has done so, and one that has just let us wait is not asked.
+  /// Has the agent forget a pod; one that is not there has done so, and one that has just let us
+  /// wait is not asked.
   private func forget(
     _ uuid: VRouterUUID, _ containerID: String, of name: String, _ vrouter: VRouter,
     _ permit: borrowing Permit, _ deadline: Deadline
@@ -89,7 +91,7 @@ extension VRouterPlugin {
     } catch {
       switch error.reason {
       case .unreachable(_, refused: true): return
-      // It has heard, and will not say anything else another time.
+      // The agent has heard it, and would give the same answer again.
       case .refused(let status, _) where status < 500: return
       case .unreachable:
         noteMute(vrouter)

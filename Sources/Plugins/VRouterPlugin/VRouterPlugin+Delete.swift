@@ -7,10 +7,12 @@ import Workbench
 import VRouterAgent
 
 extension VRouterPlugin {
-  /// Removes links and port files, if they are the attachment's, and has the agent forget the pod with its last interface.
+  /// Removes links and port files, if they are the attachment's, and has the agent forget the pod
+  /// with its last interface.
   ///
-  /// The pod's namespace is never entered. An agent that is not there remembers nothing, so nothing is owed to it; one that does
-  /// not answer is told later, unless the pod has come again by then. Also the undo of a failed ADD, from whatever
+  /// The pod's namespace is never entered. An agent that is not there remembers nothing, so it
+  /// needs no withdrawal. If the agent does not answer, the daemon repeats the withdrawal later,
+  /// unless the pod has been created again by then. Also the undo of a failed ADD, from whatever
   /// state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let attached = try attachment(of: call)
@@ -30,7 +32,8 @@ extension VRouterPlugin {
     // Without a record the file is all that tells of a port which the agent still has to forget.
     if call.record != nil { try removeFiles(removal, call) }
     let missing = try withdraw(removal, call)
-    // An agent that was late with the announcement has written the file again, before it forgot the port.
+    // An agent that was late with the announcement has written the file again, before it
+    // forgot the port.
     if missing == nil, call.record == nil || removal.withdrawn != nil {
       try removeFiles(removal, call)
     }
@@ -93,7 +96,7 @@ extension VRouterPlugin {
         switch error.reason {
         case .unreachable(_, refused: true): return
         case .refused(let status, _) where status < 500:
-          // It has heard, and will not say anything else another time.
+          // The agent has heard it, and would give the same answer again.
           call.host.log(.warning, "DEL of pod \(request.title): \(error)")
         case .unreachable where !request.deadline.isOver:
           noteMute(vrouter)
@@ -118,7 +121,7 @@ extension VRouterPlugin {
         switch error.code {
         case .deadline: throw error
         case .tryAgainLater: missing = error
-        // It has heard, and will not say anything else another time.
+        // The agent has heard it, and would give the same answer again.
         default:
           call.host.log(.warning, "DEL of container \(call.request.sandboxID): \(error)")
         }

@@ -7,12 +7,15 @@ import Workbench
 import VRouterAgent
 
 extension VRouterPlugin {
-  /// Asks the agent again, and gives the pod's interfaces the addresses, MAC and MTU that they have by now.
+  /// Asks the agent again, and gives the pod's interfaces the addresses, MAC and MTU that
+  /// they have by now.
   ///
-  /// No interface is taken down, and what is the same is not touched. If one of them cannot be changed, all of it is put
-  /// back. An interface whose virtual network is another one is announced anew. Interfaces neither come nor go.
+  /// No interface is taken down, and what is the same is not touched. If one of them cannot be
+  /// changed, all of it is put back. An interface whose virtual network is another one is announced
+  /// anew. Interfaces neither come nor go.
   ///
-  /// - Returns: the result as an ADD would give it now, without what other plugins of a chain have made.
+  /// - Returns: the result as an ADD would give it now, without what other plugins of a
+  ///   chain have made.
   package func update(_ call: PluginCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
     let cni = try settings(for: request, .strict)

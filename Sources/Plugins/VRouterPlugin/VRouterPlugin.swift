@@ -6,22 +6,23 @@ import VRouterAgent
 
 /// Attaches pods to the vRouter of Contrail and Tungsten Fabric, as their CNI plugin does.
 ///
-/// The node's agent is asked which interfaces a pod has; a veth pair is made for each (or a macvlan link on a VLAN), the
-/// agent is told of it by a port file and a request, and says which addresses it has. Successor of `contrail-k8s-cni`.
+/// The node's agent is asked which interfaces a pod has; a veth pair is created for each (or a
+/// macvlan link on a VLAN), the agent is told of it by a port file and a request, and says which
+/// addresses it has. Successor of `contrail-k8s-cni`.
 package final class VRouterPlugin: NetworkPlugin {
   /// Every effect on the outside, in the order of ADD, then DEL, GC and UPDATE.
   package enum Step: String, PluginStep {
-    /// The Mesos manager hears of the container.
+    /// The Mesos manager is told of the container.
     case registerContainer
     /// Files of the pod's earlier lives go, and the agent forgets those.
     case collectStale
     /// The links of a dead sandbox of the same pod go.
     case takeOver
-    /// The veth pairs are made in place, with their final names, addresses and MTU.
+    /// The veth pairs are created in place, with their final names, addresses and MTU.
     case createLinks
-    /// The VLAN links are made on the parent.
+    /// The VLAN links are created on the parent.
     case createVLANs
-    /// The macvlan links are made in the pod's namespace.
+    /// The macvlan links are created in the pod's namespace.
     case createMacvlans
     /// All links get their marks, and the node's come up.
     case markLinks
@@ -55,7 +56,8 @@ package final class VRouterPlugin: NetworkPlugin {
     case restoreLinks
   }
 
-  /// Until when agents that let a DEL wait are not asked again, by their port files; CLOCK_MONOTONIC nanoseconds.
+  /// Until when agents that let a DEL wait are not asked again, by their port files;
+  /// CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
 
   package init() {}
@@ -89,7 +91,8 @@ package final class VRouterPlugin: NetworkPlugin {
 
   // MARK: For the verbs
 
-  /// What a request's configuration says, completed by the file on the node, and which pod it is about.
+  /// What a request's configuration says, completed by the file on the node, and which
+  /// pod it is about.
   func settings(
     for request: PodRequest, _ strictness: ContrailCni.Strictness
   ) throws(CNIError) -> ContrailCni {
@@ -104,7 +107,8 @@ package final class VRouterPlugin: NetworkPlugin {
     return cni
   }
 
-  /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait for it one by one.
+  /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait
+  /// for it one by one.
   private static let muteNanoseconds: UInt64 = 5_000_000_000
 
   /// Notes that an agent let a DEL wait.

@@ -36,8 +36,8 @@ package protocol AddressingStep: PluginStep {
 
 /// Address management for one call, in the order that its kind needs.
 ///
-/// Leases that need no link are taken before the link is made and given back when it is known to be
-/// gone. Those that need one are taken after it, and given back before it.
+/// Leases that need no link are taken before the link is created and given back when it is known to
+/// be gone. Those that need one are taken after it, and given back before it.
 package struct Addressing<Step: AddressingStep>: Sendable {
   private let driver: IPAMDriver?
   /// What stands in the plan.

@@ -6,11 +6,11 @@ package import PluginKit
 
 /// Whose a link is.
 ///
-/// The rule is the same for every plugin; the values in it are the plugin's.
-/// A link is the attachment's if it carries the attachment's mark. The mark is set only after the
-/// link was made: so one without any mark is, if its kind is right and its hardware address and
-/// namespace are those of the record. Where there is no record, one that nobody marked may be
-/// what the reference plugin has made before a migration.
+/// The rule is the same for every plugin; the values in it are the plugin's. A link is the
+/// attachment's if it carries the attachment's mark. The mark is set only after the link was
+/// created: so one without any mark is, if its kind is right and its hardware address and namespace
+/// are those of the record. Where there is no record, one that nobody marked may be what the
+/// reference plugin has made before a migration.
 package struct LinkOwnership: Sendable {
   /// What a record says of a link.
   package struct Plan: Sendable {
@@ -130,7 +130,7 @@ extension PluginCall {
     let outcome = try host.removeLink(
       request.ifName, in: namespace, permit, request.deadline, where: ownership.owns)
     if outcome == .removed { return true }
-    // Where it was made it is not any more; a path that leads elsewhere says nothing.
+    // It is no longer where it was created. A path that leads elsewhere tells nothing.
     guard let made = record?.namespace?.cookie else { return false }
     return try mapped { () throws(NetlinkError) in try namespace.cookie() } == made
   }

@@ -14,7 +14,8 @@ package struct LinkSetup: Sendable {
 
   /// Plans the setup of a link of the pod.
   ///
-  /// The settings are changed with the first message. With `skipsDAD` IPv6 addresses are used at once.
+  /// The settings are changed with the first message. With `skipsDAD` IPv6 addresses
+  /// are used at once.
   package init(
     _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false
   ) {
@@ -74,8 +75,8 @@ package struct LinkSetup: Sendable {
 
   /// Tries again while the kernel says that the hardware address is in use.
   ///
-  /// A link of the same address in a namespace that is being taken down holds it for up to 50 ms, and nobody announces
-  /// its end.
+  /// A link of the same address in a namespace that is being taken down holds it for up to 50 ms,
+  /// and nobody announces its end.
   private func bringUp(
     again refusal: NetlinkError, _ pod: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
@@ -130,7 +131,8 @@ package struct LinkSetup: Sendable {
     }
   }
 
-  /// The next address that is announced; nil if something else was, or when announcements were lost.
+  /// The next address that is announced; nil if something else was, or when
+  /// announcements were lost.
   private func nextAddress(
     _ pod: inout LinkAccess, _ waiting: inout Set<IPAddress>, _ limit: Deadline
   ) throws(CNIError) -> InterfaceAddress? {
@@ -194,7 +196,8 @@ package struct LinkSetup: Sendable {
     }
   }
 
-  /// The kernel's route for one of the result; without a gateway that of the first address of its family.
+  /// The kernel's route for one of the result; without a gateway that of the first
+  /// address of its family.
   private func route(_ wanted: CNIResult.Route) -> Route {
     let gateways = addresses.compactMap(\.gateway)
     let gateway = wanted.gw ?? gateways.first { $0.family == wanted.dst.family }
@@ -209,8 +212,8 @@ package struct LinkSetup: Sendable {
 }
 
 extension PodSession {
-  /// Gives links of the pod their settings and addresses and brings them up, waits for duplicate address
-  /// detection where there is any, and adds routes where there are any; a step each.
+  /// Gives links of the pod their settings and addresses and brings them up, waits for duplicate
+  /// address detection where there is any, and adds routes where there are any; a step each.
   package mutating func configure<Step: PluginStep>(
     _ setups: [LinkSetup], _ configure: Step, _ awaitAddresses: Step, _ addRoutes: Step,
     _ journal: Journal<Step>

@@ -49,9 +49,9 @@ package struct Reversible {
 extension PodSession {
   /// Makes all changes of an UPDATE or none.
   ///
-  /// Changes of one step that follow each other are one. The kernel does not take a refused message back
-  /// as a whole, so in the step `restore` every change is put back, also the one that failed. The
-  /// refusal is what the caller is told.
+  /// Changes of one step that follow each other are one. The kernel does not take a refused message
+  /// back as a whole, so in the step `restore` every change is put back, also the one that failed.
+  /// The refusal is what the caller is told.
   package mutating func update<Step: PluginStep>(
     _ changes: [(step: Step, change: Reversible)], restore: Step, _ journal: Journal<Step>
   ) throws(CNIError) {

@@ -17,7 +17,7 @@ extension MACAddress {
     self = mac
   }
 
-  /// A locally administered address, chosen before a link is made so that the plan can name it.
+  /// A locally administered address, chosen before a link is created so that the plan can name it.
   package static func random() throws(CNIError) -> MACAddress {
     let random = try mapped { () throws(SystemError) in try Random.bytes(6) }
     guard let mac = MACAddress.locallyAdministered(random: random) else {
@@ -28,7 +28,8 @@ extension MACAddress {
 }
 
 extension MemberReader {
-  /// Whether IPv6 addresses are used without duplicate address detection: the key `dad`, `wait` or `skip`.
+  /// Whether IPv6 addresses are used without duplicate address detection: the key `dad`,
+  /// `wait` or `skip`.
   ///
   /// - Throws: code 6 for another type, 7 for another word.
   package func skipsDAD() throws(CNIError) -> Bool {

@@ -7,7 +7,7 @@ package struct PlannedLink: Planned {
   package static let kind = "link"
   private let name: String
   private let netns: String
-  /// Chosen before the link is made, so that it is known before it has its mark.
+  /// Chosen before the link is created, so that it is known before it has its mark.
   package let mac: MACAddress
 
   /// The link of a request's interface.

@@ -4,7 +4,6 @@ package import PluginKit
 
 /// What the plugins that work in a pod's namespace ask of a request.
 extension PodRequest {
-  /// The mark of this request's attachment.
   package var mark: OwnerMark { OwnerMark(containerID: sandboxID, ifName: ifName) }
 
   /// Whether the caller insists on the node's own namespace (`CNI_NETNS_OVERRIDE`).
@@ -34,8 +33,8 @@ extension PodRequest {
     CNIResult.Interface(name: ifName, mac: mac.description, mtu: mtu, sandbox: netns)
   }
 
-  /// ADD's result: the links that were made, the pod's own last, with its addresses and routes, appended
-  /// to what the plugins before it returned.
+  /// ADD's result: the links that were made, the pod's own last, with its addresses and routes,
+  /// appended to what the plugins before it returned.
   package func result(
     _ interfaces: [CNIResult.Interface], _ leased: CNIResult, after previous: CNIResult?
   ) -> CNIResult {

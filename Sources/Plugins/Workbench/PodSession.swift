@@ -87,7 +87,7 @@ package struct PodSession: ~Copyable {
 
   // MARK: Links
 
-  /// Makes a link through the socket of one side; it, or its other end, is `ifName` in the pod.
+  /// Creates a link through the socket of one side; it, or its other end, is `ifName` in the pod.
   ///
   /// - Throws: code 4 if the pod has a link of that name by now; else code 100.
   package mutating func create(

@@ -2,17 +2,18 @@ public import Linux
 
 /// A client that opens a connection for each request.
 ///
-/// It stops reading where the answer ends, so it lives with servers that never close, and never sends
-/// a second request on a connection. No proxy is ever used.
+/// It stops reading where the answer ends, so it lives with servers that never close, and never
+/// sends a second request on a connection. No proxy is ever used.
 public struct HTTPClient: Sendable {
   /// Where the server listens.
   public let endpoint: HTTPEndpoint
   /// How much of an answer is read.
   public let limits: HTTPLimits
-  /// How long connecting over TCP may take, in milliseconds, however late the deadline is; nil is as long as that.
+  /// How long connecting over TCP may take, in milliseconds, however late the deadline is; nil is
+  /// as long as that.
   public let connectMilliseconds: Int?
 
-  /// Makes a client; nothing is opened yet.
+  /// Creates a client; nothing is opened yet.
   public init(
     _ endpoint: HTTPEndpoint, limits: HTTPLimits = .client, connectMilliseconds: Int? = nil
   ) {
@@ -23,8 +24,8 @@ public struct HTTPClient: Sendable {
 
   /// Sends a request and waits for its answer.
   ///
-  /// `Host` and `Connection: close` are added where the request has none. An answer that comes before
-  /// the whole request was taken counts, as when a server refuses a large body.
+  /// `Host` and `Connection: close` are added where the request has none. An answer that comes
+  /// before the whole request was taken counts, as when a server refuses a large body.
   ///
   /// - Parameters:
   ///   - request: what to ask.

@@ -9,7 +9,8 @@ public struct HTTPClientError: Error, Equatable, Sendable, CustomStringConvertib
     /// `noEntry` and `connectionRefused`: nobody listens; `again`: a Unix socket's backlog is full;
     /// `timedOut`: the deadline passed.
     case connect(Errno)
-    /// The connection ended before the first byte of an answer: the request may have been carried out.
+    /// The connection ended before the first byte of an answer: the request may have
+    /// been carried out.
     case noAnswer
     /// The connection ended in the middle of the answer.
     case cut
@@ -28,7 +29,7 @@ public struct HTTPClientError: Error, Equatable, Sendable, CustomStringConvertib
   /// With whom.
   public let endpoint: HTTPEndpoint
 
-  /// Makes an error from its parts.
+  /// Creates an error.
   public init(_ phase: Phase, endpoint: HTTPEndpoint) {
     self.phase = phase
     self.endpoint = endpoint

@@ -6,7 +6,8 @@ public struct HTTPError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Reason: Sendable, Equatable, CaseIterable {
     /// The request line is longer than `HTTPLimits.startLine`.
     case startLineTooLong
-    /// The request line is not `METHOD target HTTP/1.x`, or the status line not `HTTP/1.x NNN reason`.
+    /// The request line is not `METHOD target HTTP/1.x`, or the status line not
+    /// `HTTP/1.x NNN reason`.
     case malformedStartLine
     /// The version is a well-formed one other than 1.x.
     case unsupportedVersion

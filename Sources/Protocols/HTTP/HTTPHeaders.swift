@@ -9,7 +9,7 @@ public struct HTTPHeaders: Sendable, Equatable {
     /// The value without the white space around it.
     public var value: String
 
-    /// Makes a field line.
+    /// Creates a field line.
     public init(name: String, value: String) {
       self.name = name
       self.value = value
@@ -19,7 +19,7 @@ public struct HTTPHeaders: Sendable, Equatable {
   /// Every field line, repeated names included.
   public private(set) var fields: [Field]
 
-  /// Makes a list of fields from pairs of name and value.
+  /// Creates a list of fields from pairs of name and value.
   public init(_ pairs: [(String, String)] = []) {
     fields = pairs.map { Field(name: $0.0, value: $0.1) }
   }

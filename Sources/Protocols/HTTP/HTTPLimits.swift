@@ -9,7 +9,7 @@ public struct HTTPLimits: Sendable, Equatable {
   /// Bytes of the body after chunks are joined.
   public var body: Int
 
-  /// Makes limits; each has a default that suits a server.
+  /// Creates limits; each has a default that suits a server.
   public init(
     startLine: Int = 8 * 1024, headerBytes: Int = 64 * 1024, headerCount: Int = 100,
     body: Int = 16 * 1024 * 1024

@@ -9,7 +9,7 @@ public struct HTTPRequest: Sendable, Equatable {
   /// The body, chunks joined.
   public var body: [UInt8]
 
-  /// Makes a request.
+  /// Creates a request.
   public init(
     method: String, target: String, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = []
   ) {
@@ -51,7 +51,8 @@ public struct HTTPRequest: Sendable, Equatable {
     return writer.bytes
   }
 
-  /// Whether the method is this one; compared by bytes, because `==` would cost the shim Unicode's tables.
+  /// Whether the method is this one; compared by bytes, because `==` would cost the shim
+  /// Unicode's tables.
   func isMethod(_ name: String) -> Bool { method.utf8.elementsEqual(name.utf8) }
 
   /// The length of `http://` or `https://` at the start of an absolute target.
@@ -73,7 +74,7 @@ public struct HTTPResponse: Sendable, Equatable {
   /// The body, chunks joined.
   public var body: [UInt8]
 
-  /// Makes an answer.
+  /// Creates an answer.
   public init(status: Int, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = []) {
     self.status = status
     self.headers = headers
@@ -123,7 +124,7 @@ public struct HTTPResponse: Sendable, Equatable {
   }
 }
 
-/// Collects the bytes of a message that is to be sent.
+/// Collects the bytes of a message before it is sent.
 private struct MessageWriter {
   private(set) var bytes: [UInt8] = []
 

@@ -17,7 +17,7 @@ public struct HTTPRequestParser: Sendable {
   private var emptyLinesLeft = 4
   private var failure: HTTPError?
 
-  /// Makes a parser for one request.
+  /// Creates a parser for one request.
   public init(limits: HTTPLimits = .server) {
     self.limits = limits
     fields = FieldReader(limits: limits)

@@ -10,9 +10,7 @@ public struct HTTPResponseParser: Sendable {
     case waiting
     /// In the status line or the header fields.
     case head
-    /// In the body.
     case body
-    /// All of it is there.
     case complete
   }
 
@@ -31,7 +29,7 @@ public struct HTTPResponseParser: Sendable {
   private var interimLeft = 16
   private var failure: HTTPError?
 
-  /// Makes a parser for one answer.
+  /// Creates a parser for one answer.
   ///
   /// - Parameters:
   ///   - limits: how much is read.
@@ -65,7 +63,8 @@ public struct HTTPResponseParser: Sendable {
 
   /// Says that the connection has ended.
   ///
-  /// - Returns: the answer if the end of the connection was its end; `nil` if it was returned before.
+  /// - Returns: the answer if the end of the connection was its end; `nil` if it was
+  ///   returned before.
   /// - Throws: `cut` if the answer is not complete; `phase` tells whether it had begun.
   public mutating func finish() throws(HTTPError) -> HTTPResponse? {
     if let failure { throw failure }

@@ -11,7 +11,7 @@ struct LineReader {
 
   /// Takes bytes from `input` up to and with the next line feed.
   ///
-  /// Where the pieces were cut makes no difference to what is returned or refused.
+  /// The outcome does not depend on where the pieces were cut.
   ///
   /// - Parameters:
   ///   - input: loses what was taken.

@@ -1,11 +1,12 @@
 /// How a value is printed.
 public struct JSONStyle: Sendable, Equatable {
-  /// Spaces by level, each member and element on a line of its own; nil prints everything on one line.
+  /// Spaces by level, each member and element on a line of its own; nil prints
+  /// everything on one line.
   public var indent: Int?
   /// Whether members are ordered by the bytes of their keys; duplicates keep their order.
   public var sorted: Bool
 
-  /// Makes a style.
+  /// Creates a style.
   ///
   /// - Parameters:
   ///   - indent: spaces by level, 0 to 16; nil for one line.
@@ -18,8 +19,8 @@ public struct JSONStyle: Sendable, Equatable {
   /// One line without any space, members in their order.
   public static let compact = JSONStyle()
 
-  /// One member or element a line, as Go's `json.MarshalIndent` lays them out: `"key": value`, `{}` and `[]`
-  /// when empty, no newline at the end.
+  /// One member or element a line, as Go's `json.MarshalIndent` lays them out: `"key": value`, `{}`
+  /// and `[]` when empty, no newline at the end.
   public static func indented(_ spaces: Int = 4, sorted: Bool = false) -> JSONStyle {
     JSONStyle(indent: spaces, sorted: sorted)
   }
@@ -28,7 +29,8 @@ public struct JSONStyle: Sendable, Equatable {
 extension JSONValue {
   /// Prints the value as UTF-8.
   ///
-  /// Only what must be escaped is: quote, backslash and control characters. Recursion is as deep as the value.
+  /// Only what must be escaped is: quote, backslash and control characters. Recursion is as
+  /// deep as the value.
   ///
   /// - Parameter style: the layout.
   /// - Returns: the text, without a newline at its end.

@@ -29,7 +29,7 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   /// What is wrong there.
   public var reason: Reason
 
-  /// Makes an error.
+  /// Creates an error.
   public init(offset: Int, reason: Reason) {
     self.offset = offset
     self.reason = reason
@@ -59,17 +59,19 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// How much a parser takes before it refuses.
 ///
-/// The size of the input itself is its reader's matter: see the limits of HTTP and of standard input.
+/// The size of the input itself is its reader's matter: see the limits of HTTP and
+/// of standard input.
 public struct JSONLimits: Sendable, Equatable {
   /// How deeply arrays and objects may be nested; more than 64 is taken as 64.
   ///
-  /// A level takes about 2 KiB of stack in a debug build, so 64 leave most of a worker's 512 KiB free.
+  /// A level takes about 2 KiB of stack in a debug build, so 64 leave most of a
+  /// worker's 512 KiB free.
   public let depth: Int
-  /// How many values there may be in all, elements and members counted, so that 16 MiB of `[[],[],…` do not
-  /// become some hundred megabytes of values.
+  /// How many values there may be in all, elements and members counted, so that 16 MiB of
+  /// `[[],[],…` do not become some hundred megabytes of values.
   public let values: Int
 
-  /// Makes limits.
+  /// Creates limits.
   public init(depth: Int = 64, values: Int = 250_000) {
     self.depth = min(depth, 64)
     self.values = values

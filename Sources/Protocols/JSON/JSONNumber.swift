@@ -3,13 +3,13 @@ public struct JSONNumber: Sendable, Equatable {
   /// The text, always one number of RFC 8259's grammar.
   public let text: String
 
-  /// Makes the number of an integer.
+  /// Creates the number of an integer.
   public init(_ value: Int) { text = String(value) }
 
-  /// Makes the number of an unsigned integer.
+  /// Creates the number of an unsigned integer.
   public init(_ value: UInt64) { text = String(value) }
 
-  /// Makes a number from its text; nil when the text is not exactly one JSON number.
+  /// Creates a number from its text; nil when the text is not exactly one JSON number.
   public init?(text: String) {
     var parser = JSONParser(limits: .default)
     let bytes = Array(text.utf8)

@@ -1,7 +1,7 @@
 /// A JSON object: its members in order, duplicates included.
 ///
-/// Keys are compared byte by byte. Looking a key up reads all members, so a caller that wants every member
-/// walks ``members`` once.
+/// Keys are compared byte by byte. Looking a key up reads all members, so a caller that wants every
+/// member walks ``members`` once.
 public struct JSONObject: Sendable, Equatable {
   /// One member of an object.
   public struct Member: Sendable, Equatable {
@@ -9,10 +9,11 @@ public struct JSONObject: Sendable, Equatable {
     public var key: String
     /// The value.
     public var value: JSONValue
-    /// The value's bytes in the parsed input, without white space around it; `0..<0` when it was built.
+    /// The value's bytes in the parsed input, without white space around it; `0..<0`
+    /// when it was built.
     public var range: Range<Int>
 
-    /// Makes a member.
+    /// Creates a member.
     public init(key: String, value: JSONValue, range: Range<Int> = 0..<0) {
       self.key = key
       self.value = value
@@ -28,10 +29,10 @@ public struct JSONObject: Sendable, Equatable {
   /// The members in order; a key that was written twice is here twice and is printed twice.
   public var members: [Member]
 
-  /// Makes an empty object.
+  /// Creates an empty object.
   public init() { members = [] }
 
-  /// Makes an object with these members in this order.
+  /// Creates an object with these members in this order.
   public init(_ members: [(String, JSONValue)]) {
     self.members = members.map { Member(key: $0.0, value: $0.1) }
   }
@@ -46,8 +47,8 @@ public struct JSONObject: Sendable, Equatable {
 
   /// The value of a key.
   ///
-  /// Reading gives the last of several members with that key. Setting replaces the first one's value and
-  /// removes the others, or appends; setting nil removes them all.
+  /// Reading gives the last of several members with that key. Setting replaces the first one's
+  /// value and removes the others, or appends; setting nil removes them all.
   public subscript(key: String) -> JSONValue? {
     get { lastIndex(of: key).map { members[$0].value } }
     set {
@@ -68,7 +69,8 @@ public struct JSONObject: Sendable, Equatable {
     }
   }
 
-  /// Where the value of a key stands in the parsed input; nil when the key is absent or its value was built.
+  /// Where the value of a key stands in the parsed input; nil when the key is absent or its
+  /// value was built.
   ///
   /// Like reading by subscript it means the last of several members.
   public func range(of key: String) -> Range<Int>? {

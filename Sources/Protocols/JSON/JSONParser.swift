@@ -1,8 +1,9 @@
 extension JSONValue {
   /// Reads the one value that makes up the whole input.
   ///
-  /// RFC 8259 without leniency: UTF-8 only, no byte order mark, no comments, nothing after the value; half of
-  /// a surrogate pair is refused, since it could not be printed again. Time is linear in the input's size.
+  /// RFC 8259 without leniency: UTF-8 only, no byte order mark, no comments, nothing after the
+  /// value; half of a surrogate pair is refused, since it could not be printed again. Time is
+  /// linear in the input's size.
   ///
   /// - Parameters:
   ///   - bytes: the text.

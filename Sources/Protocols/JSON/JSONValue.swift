@@ -1,8 +1,9 @@
 /// One JSON value as it was written: member order, duplicate keys and the text of numbers are kept.
 ///
-/// The daemon passes configurations on that it understands only in part, so what it does not understand must
-/// come out as it went in. Equality compares content: members in their order, strings and keys byte by byte
-/// (Swift's own `==` also takes differently composed texts for equal), numbers by their text, never positions.
+/// The daemon passes configurations on that it understands only in part, so what it does not
+/// understand must come out as it went in. Equality compares content: members in their order,
+/// strings and keys byte by byte (Swift's own `==` also takes differently composed texts for
+/// equal), numbers by their text, never positions.
 public enum JSONValue: Sendable {
   /// The literal `null`.
   case null
@@ -89,19 +90,19 @@ extension JSONValue: Equatable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
   ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-  /// Makes a string.
+  /// Creates a string.
   public init(stringLiteral text: String) { self = .string(text) }
 
-  /// Makes a number.
+  /// Creates a number.
   public init(integerLiteral number: Int) { self = .number(JSONNumber(number)) }
 
-  /// Makes a boolean.
+  /// Creates a boolean.
   public init(booleanLiteral flag: Bool) { self = .bool(flag) }
 
-  /// Makes an array.
+  /// Creates an array.
   public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
 
-  /// Makes an object with the members in the order written.
+  /// Creates an object with the members in the order written.
   public init(dictionaryLiteral members: (String, JSONValue)...) {
     self = .object(JSONObject(members))
   }

@@ -4,7 +4,8 @@ import CLinux
 public struct Acknowledgement: Equatable, Sendable {
   /// The error number, 0 for success.
   public let errorNumber: Int32
-  /// The kernel's own words about the error or, on success, a warning (`NLMSGERR_ATTR_MSG`); often empty.
+  /// The kernel's own words about the error or, on success, a warning
+  /// (`NLMSGERR_ATTR_MSG`); often empty.
   public let message: String
 
   /// Reads the answer to a request.

@@ -1,13 +1,16 @@
 import CLinux
 public import Linux
 
-// By ethtool's ioctl, which any socket of the link's namespace takes: another protocol's socket is not needed.
+// By ethtool's ioctl, which any socket of the link's namespace takes: another protocol's
+// socket is not needed.
 
 extension NetlinkSocket {
-  /// Whether a link's driver, and not the kernel, computes the checksums of what the link sends (`ethtool -k`).
+  /// Whether a link's driver, and not the kernel, computes the checksums of what the link
+  /// sends (`ethtool -k`).
   ///
-  /// A veth link's driver leaves them out altogether, because nothing gets lost between its ends; whoever takes the
-  /// packets from the other end as they are, as a userspace switch does, then drops them.
+  /// A veth link's driver leaves them out altogether, because nothing gets lost between its
+  /// ends; whoever takes the packets from the other end as they are, as a userspace switch does,
+  /// then drops them.
   ///
   /// - Parameter link: the link's name.
   /// - Returns: whether it does for any protocol.
@@ -16,10 +19,12 @@ extension NetlinkSocket {
     try ethtool("read checksum offload of", link, ETHTOOL_GTXCSUM) != 0
   }
 
-  /// Makes a link's driver compute the checksums of what the link sends, or the kernel (`ethtool -K LINK tx on|off`).
+  /// Makes a link's driver compute the checksums of what the link sends, or the kernel
+  /// (`ethtool -K LINK tx on|off`).
   ///
-  /// What needs it, such as segmentation by the driver, goes and comes with it. It stays when the link changes its
-  /// name or its namespace. The kernel may wait for its configuration lock, which no deadline ends.
+  /// What needs it, such as segmentation by the driver, goes and comes with it. It stays when the
+  /// link changes its name or its namespace. The kernel may wait for its configuration lock, which
+  /// no deadline ends.
   ///
   /// - Parameters:
   ///   - isOn: whether the driver does.

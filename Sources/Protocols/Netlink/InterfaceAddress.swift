@@ -35,7 +35,8 @@ public struct InterfaceAddress: Sendable, Equatable {
   /// The scope (`RT_SCOPE_…`); 0 is the whole world.
   public var scope: UInt8
 
-  /// Describes an address to be added; an IPv4 network larger than two addresses gets its last as broadcast.
+  /// Describes an address to be added; an IPv4 network larger than two addresses gets its
+  /// last as broadcast.
   public init(index: UInt32, network: IPNetwork, flags: AddressFlags = [], scope: UInt8 = 0) {
     self.index = index
     self.network = network

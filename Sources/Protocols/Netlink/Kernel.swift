@@ -1,8 +1,8 @@
 import CLinux
 import Linux
 
-/// The only place of this module with pointers: the socket's system calls, and copying the kernel's structures
-/// into byte arrays and out of them.
+/// The only place of this module with pointers: the socket's system calls, and copying the kernel's
+/// structures into byte arrays and out of them.
 enum Kernel {
   /// A value from the beginning of some bytes; nil if there are too few.
   static func load<Value: BitwiseCopyable>(
@@ -12,7 +12,6 @@ enum Kernel {
     return unsafe bytes.withUnsafeBytes { raw in unsafe raw.loadUnaligned(as: type) }
   }
 
-  /// Appends a value's bytes.
   static func append(_ value: some BitwiseCopyable, to bytes: inout [UInt8]) {
     unsafe withUnsafeBytes(of: value) { raw in unsafe bytes.append(contentsOf: raw) }
   }
@@ -97,9 +96,7 @@ enum Kernel {
 
   /// What one receive gave.
   enum Received {
-    /// Nothing is there.
     case nothing
-    /// A datagram of the kernel.
     case datagram([UInt8])
     /// A datagram that was longer than the room for it, and is lost.
     case cut(length: Int)

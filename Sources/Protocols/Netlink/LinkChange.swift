@@ -2,25 +2,25 @@ public import Addresses
 import CLinux
 import Linux
 
-/// A link that is to be made.
+/// A link to create.
 public struct NewLink: Sendable {
   /// What kind of link.
   public enum Kind: Sendable {
-    /// A macvlan link on a parent of the socket's own namespace; a queue length of nil is the kernel's choice.
+    /// A macvlan link on a parent of the socket's own namespace; a queue length of nil is the
+    /// kernel's choice.
     case macvlan(parent: UInt32, mode: MacvlanMode, broadcastQueueLength: UInt32? = nil)
-    /// What carries one VLAN's tag on a parent of the socket's own namespace (802.1Q); fails with `EOPNOTSUPP` on a kernel
-    /// without the module `8021q`.
+    /// What carries one VLAN's tag on a parent of the socket's own namespace (802.1Q); fails with
+    /// `EOPNOTSUPP` on a kernel without the module `8021q`.
     case vlan(parent: UInt32, id: UInt16)
     /// One end of a cable; the other end stays in the socket's namespace unless it names another.
     case veth(peer: Peer)
-    /// A bridge.
     case bridge
   }
 
   /// The other end of a veth link.
   ///
-  /// Only the near end can come up in the message that makes the pair: the kernel refuses a far end that is up before
-  /// the ends are tied together (`ENOTCONN`).
+  /// Only the near end can come up in the message that makes the pair: the kernel refuses a far end
+  /// that is up before the ends are tied together (`ENOTCONN`).
   public struct Peer: Sendable {
     /// Its name.
     public var name: String
@@ -69,7 +69,9 @@ public struct NewLink: Sendable {
   }
 }
 
-/// What of a link is to be changed; everything that is nil stays as it is.
+/// The changes of a link.
+///
+/// Whatever is nil stays as it is.
 public struct LinkSettings: Sendable {
   /// An IPv4 setting of one link, as in `/proc/sys/net/ipv4/conf/<link>/`.
   public enum IPv4Setting: Sendable {
@@ -107,10 +109,10 @@ public struct LinkSettings: Sendable {
 }
 
 extension NetlinkChange {
-  /// Makes a link; fails with `EEXIST` if its name is taken.
+  /// Creates a link; fails with `EEXIST` if its name is taken.
   ///
-  /// Name, address, MTU and namespace are in the one message, so nobody ever sees a half-made link. An alias
-  /// cannot be: the kernel passes over it here.
+  /// Name, address, MTU and namespace are in the one message, so nobody ever sees a half-created
+  /// link. An alias cannot be: the kernel ignores it here.
   public static func createLink(_ link: NewLink) -> NetlinkChange {
     var message = MessageBuilder(type: Int(RTM_NEWLINK), flags: NLM_F_CREATE | NLM_F_EXCL)
     var header = ifinfomsg()
@@ -129,13 +131,14 @@ extension NetlinkChange {
 
   /// Removes a link; fails with `ENODEV` if it is gone already.
   ///
-  /// The acknowledgement comes about 18 ms after the link is gone; `LinkRemover` does not wait for it.
+  /// The acknowledgement comes about 18 ms after the link is gone; `LinkRemover` does
+  /// not wait for it.
   ///
   /// - Parameters:
   ///   - index: the link's number.
   ///   - name: what errors call it.
-  ///   - namespace: the id of the namespace in which it is; nil is the socket's own. Fails with `EINVAL` if that
-  ///     namespace is gone.
+  ///   - namespace: the id of the namespace in which it is; nil is the socket's own. Fails with
+  ///     `EINVAL` if that namespace is gone.
   /// - Returns: the change.
   public static func deleteLink(
     index: UInt32, name: String? = nil, inNamespace namespace: Int32? = nil
@@ -176,10 +179,11 @@ extension NetlinkChange {
     return NetlinkChange("change link", name ?? "interface \(index)", message)
   }
 
-  /// Keeps the kernel from giving a link an IPv6 address by itself when it comes up (`IN6_ADDR_GEN_MODE_NONE`).
+  /// Keeps the kernel from giving a link an IPv6 address by itself when it comes up
+  /// (`IN6_ADDR_GEN_MODE_NONE`).
   ///
-  /// For a link that is a switch's port: what the node said of itself there would reach the other end. A kernel without IPv6
-  /// has nothing to be kept from.
+  /// For a link that is a switch's port: what the node said of itself there would reach the other
+  /// end. A kernel without IPv6 has nothing to be kept from.
   ///
   /// - Parameters:
   ///   - index: the link's number.

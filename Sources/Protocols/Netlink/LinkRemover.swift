@@ -2,10 +2,10 @@ public import Linux
 
 /// Removes links and returns as soon as the kernel has announced that one is gone.
 ///
-/// The kernel sends `RTM_DELLINK` to the listeners when the link has left the namespace (its name and addresses are
-/// free), and acknowledges the request only when its memory is free, some 18 ms later. So a thread
-/// sends the request and waits for the acknowledgement, while the caller listens. The thread's socket keeps the
-/// namespace alive no longer than that.
+/// The kernel sends `RTM_DELLINK` to the listeners when the link has left the namespace (its name
+/// and addresses are free), and acknowledges the request only when its memory is free, some 18 ms
+/// later. So a thread sends the request and waits for the acknowledgement, while the caller
+/// listens. The thread's socket keeps the namespace alive no longer than that.
 ///
 /// There are at most `limit` such threads; a further removal waits for one to end.
 public final class LinkRemover: Sendable {
@@ -25,12 +25,12 @@ public final class LinkRemover: Sendable {
   private let places: Places
   private let onFailure: @Sendable (NetlinkError) -> Void
 
-  /// Makes a remover.
+  /// Creates a remover.
   ///
   /// - Parameters:
   ///   - limit: how many acknowledgements may be awaited at a time.
-  ///   - onFailure: called, on a thread of its own, when an acknowledgement is an error after the caller was told
-  ///     that the link is gone, or has given up.
+  ///   - onFailure: called, on a thread of its own, when an acknowledgement is an error after the
+  ///     caller was told that the link is gone, or has given up.
   /// - Throws: when there are no descriptors left.
   public init(
     limit: Int = 64, onFailure: @escaping @Sendable (NetlinkError) -> Void = { _ in }
@@ -61,7 +61,8 @@ public final class LinkRemover: Sendable {
   ///   - namespace: the namespace; not needed any more afterwards.
   ///   - permit: the proof that the undo was recorded.
   ///   - deadline: when to give up waiting; the kernel may remove the link all the same.
-  ///   - condition: whether it is the right link; runs on another thread, before anything is removed.
+  ///   - condition: whether it is the right link; runs on another thread, before
+  ///     anything is removed.
   /// - Returns: what has become of the link.
   /// - Throws: the kernel's refusal, or what kept us from asking.
   public func remove(
@@ -267,7 +268,8 @@ private final class Removal: Sendable {
     }
   }
 
-  /// Whether the link's end is among what has been announced; when something was lost, the acknowledgement decides.
+  /// Whether the link's end is among what has been announced; when something was lost, the
+  /// acknowledgement decides.
   private func isAnnounced(
     _ index: UInt32?, _ listener: inout NotificationSocket?
   ) throws(NetlinkError) -> Bool {

@@ -8,8 +8,8 @@ import CLinux
 /// message.attribute(IFLA_IFNAME, text: "eth0")
 /// message.nested(IFLA_LINKINFO) { $0.attribute(IFLA_INFO_KIND, text: "macvlan") }
 /// ```
-/// A value that does not fit the 16-bit length of an attribute makes the whole message unusable: `isTooLong`
-/// becomes true and sending it is the error `EMSGSIZE`. Nothing traps.
+/// A value that does not fit the 16-bit length of an attribute makes the whole message unusable:
+/// `isTooLong` becomes true and sending it is the error `EMSGSIZE`. Nothing traps.
 public struct MessageBuilder: Sendable {
   private var bytes: [UInt8]
   private let type: Int
@@ -60,7 +60,8 @@ public struct MessageBuilder: Sendable {
     }
   }
 
-  /// Appends an attribute that holds what a body appends: further attributes, and at times a structure.
+  /// Appends an attribute that holds what a body appends: further attributes, and at
+  /// times a structure.
   ///
   /// The flag `NLA_F_NESTED` is not set: rtnetlink's older attributes do not want it.
   public mutating func nested(_ type: Int, _ body: (inout MessageBuilder) -> Void) {

@@ -1,8 +1,9 @@
 import CLinux
 public import Linux
 
-// Ids are per namespace: the socket's namespace knows another one by a small number as long as that lives, even
-// when no path leads to it any more. The kernel forgets a number with its namespace and may give it to a later one.
+// Ids are per namespace: the socket's namespace knows another one by a small number as long as that
+// lives, even when no path leads to it any more. The kernel forgets a number with its namespace and
+// may give it to a later one.
 
 extension NetlinkSocket {
   /// The id by which the socket's namespace knows another one (`RTM_GETNSID`).
@@ -29,9 +30,11 @@ extension NetlinkSocket {
     return try dump(request, "list namespace ids", "", deadline: deadline, parse: NamespaceID.parse)
   }
 
-  /// The id by which the socket's namespace knows another one, which gets one if it has none (`RTM_NEWNSID`).
+  /// The id by which the socket's namespace knows another one, which gets one if it has none
+  /// (`RTM_NEWNSID`).
   ///
-  /// It needs no permit: nobody has to take the id back. One message if there was none yet, else two.
+  /// It needs no permit: nobody has to take the id back. One message if there was
+  /// none yet, else two.
   ///
   /// - Parameters:
   ///   - namespace: the other namespace.
@@ -57,7 +60,8 @@ extension NetlinkSocket {
 }
 
 extension NetlinkChange {
-  /// Gives another namespace an id in the socket's own (`RTM_NEWNSID`); fails with `EEXIST` if it has one.
+  /// Gives another namespace an id in the socket's own (`RTM_NEWNSID`); fails with
+  /// `EEXIST` if it has one.
   ///
   /// - Parameters:
   ///   - namespace: the other namespace; its descriptor must be open when the change is sent.

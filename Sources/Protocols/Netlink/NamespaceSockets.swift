@@ -159,7 +159,8 @@ private enum Home {
 }
 
 extension NetworkNamespace {
-  /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that is opened in it.
+  /// The kernel's number of this namespace, SO_NETNS_COOKIE, by way of a socket that
+  /// is opened in it.
   public func cookie() throws(NetlinkError) -> UInt64 {
     try NamespaceSockets.open(in: self).socket.namespaceCookie()
   }

@@ -12,7 +12,7 @@ public struct NetlinkChange: Sendable {
   private let message: MessageBuilder
   private var tolerated: [Errno] = []
 
-  /// Makes a change from a request.
+  /// Creates a change from a request.
   ///
   /// - Parameters:
   ///   - operation: what is done, for the error.

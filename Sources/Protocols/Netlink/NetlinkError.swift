@@ -12,10 +12,11 @@ public struct NetlinkError: Error, Equatable, Sendable, CustomStringConvertible 
   public let object: String
   /// The kernel's error number; `Errno.timedOut` and `.cancelled` when the deadline ended the wait.
   public let errno: Errno
-  /// The kernel's own words (`NLMSGERR_ATTR_MSG`), or ours about an answer that could not be read; may be empty.
+  /// The kernel's own words (`NLMSGERR_ATTR_MSG`), or ours about an answer that could not be
+  /// read; may be empty.
   public let kernelMessage: String
 
-  /// Makes an error from its parts.
+  /// Creates an error.
   public init(_ operation: String, _ object: String, _ errno: Errno, kernelMessage: String = "") {
     self.operation = operation
     self.object = object

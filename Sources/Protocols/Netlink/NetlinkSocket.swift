@@ -3,11 +3,13 @@ public import Linux
 
 /// A rtnetlink(7) socket for questions and changes, bound to the namespace in which it was opened.
 ///
-/// It is one owner's: two threads never share one, and a process may have any number, because the kernel chooses
-/// their port ids. Answers are matched by sequence number, extended acknowledgements are asked for, and every
-/// wait ends with its deadline. After an error the socket can be used again: late answers are passed over.
+/// It is one owner's: two threads never share one, and a process may have any number, because the
+/// kernel chooses their port ids. Answers are matched by sequence number, extended acknowledgements
+/// are asked for, and every wait ends with its deadline. After an error the socket can be used
+/// again: late answers are passed over.
 ///
-/// While it is open its namespace stays alive, so one opened in a pod's namespace lives no longer than its request.
+/// While it is open its namespace stays alive, so one opened in a pod's namespace lives no longer
+/// than its request.
 public struct NetlinkSocket: ~Copyable, Sendable {
   let descriptor: FileDescriptor
   private var sequence: UInt32 = 0
@@ -34,7 +36,8 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   /// Takes over an open socket, whatever it is; tests put one end of a socket pair here.
   init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
-  /// The number of the namespace to which the socket belongs (SO_NETNS_COOKIE), never given to another one.
+  /// The number of the namespace to which the socket belongs (SO_NETNS_COOKIE), never
+  /// given to another one.
   public func namespaceCookie() throws(NetlinkError) -> UInt64 {
     do throws(SystemError) {
       return try NetworkNamespace.cookie(ofSocket: descriptor)
@@ -112,7 +115,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   ///   - operation: what is asked, for the error.
   ///   - object: about what, for the error.
   ///   - deadline: when to give up.
-  ///   - parse: makes the object of the answer; nil for a message that is none.
+  ///   - parse: makes the object of the answer; nil for a message that is no such object.
   /// - Returns: the object, or nil if the kernel acknowledged without giving one.
   /// - Throws: the kernel's refusal, or what kept the question or the answer from its way.
   public mutating func get<Value>(

@@ -3,7 +3,8 @@ public import Linux
 
 /// What a namespace's kernel tells of itself.
 public enum NetlinkNotification: Sendable, Equatable {
-  /// A link was made or changed. Other families than `AF_UNSPEC` (0) speak of a link's role, such as a bridge's port.
+  /// A link was created or changed. Other families than `AF_UNSPEC` (0) speak of a link's role,
+  /// such as a bridge's port.
   case link(Link, family: UInt8)
   /// A link has gone, or with another family than 0: a role of it.
   case linkRemoved(Link, family: UInt8)
@@ -70,9 +71,11 @@ public enum NotificationGroup: Sendable, CaseIterable {
   }
 }
 
-/// A rtnetlink(7) socket that receives what the kernel announces in the namespace in which it was opened.
+/// A rtnetlink(7) socket that receives what the kernel announces in the namespace in
+/// which it was opened.
 ///
-/// Open it before the change whose effect is awaited. Like every socket it keeps its namespace alive.
+/// Open it before the change whose effect is awaited. Like every socket it keeps its
+/// namespace alive.
 public struct NotificationSocket: ~Copyable, Sendable {
   /// Readable when something was announced.
   public let descriptor: FileDescriptor
@@ -95,8 +98,8 @@ public struct NotificationSocket: ~Copyable, Sendable {
   ///
   /// - Parameter deadline: when to give up waiting.
   /// - Returns: the notification.
-  /// - Throws: `Errno.noBuffers` if the kernel had to drop some: what they said must be read anew, and the
-  ///   socket can be used further.
+  /// - Throws: `Errno.noBuffers` if the kernel had to drop some: what they said must be read anew,
+  ///   and the socket can be used further.
   public mutating func next(deadline: Deadline) throws(NetlinkError) -> NetlinkNotification {
     while true {
       if let first = try nextIfAny() { return first }

@@ -1,7 +1,8 @@
 import CLinux
 public import Linux
 
-/// What decides which packet a link sends next, or that holds the filters of what comes in, tc(8) (`RTM_NEWQDISC`).
+/// What decides which packet a link sends next, or that holds the filters of what comes in, tc(8)
+/// (`RTM_NEWQDISC`).
 public struct QueueDiscipline: Sendable, Equatable {
   /// The link's number.
   public var index: UInt32
@@ -11,7 +12,8 @@ public struct QueueDiscipline: Sendable, Equatable {
   public var handle: TrafficHandle
   /// Where it sits: `.root`, `.ingress`, or a class of another discipline.
   public var parent: TrafficHandle
-  /// Present if the kind is `tbf`; its burst is what the kernel made of it, at most one tick of 64 ns less.
+  /// Present if the kind is `tbf`; its burst is what the kernel made of it, at most one
+  /// tick of 64 ns less.
   public var tokenBucket: TokenBucket?
 
   /// Reads a message of type `RTM_NEWQDISC` or `RTM_DELQDISC`.

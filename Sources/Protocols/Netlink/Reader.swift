@@ -27,7 +27,8 @@ public struct ByteReader: Sendable {
 
 /// One attribute: a type and its bytes.
 public struct Attribute: Sendable {
-  /// The type without the flag bits; what it means depends on the message and on the attribute around it.
+  /// The type without the flag bits; what it means depends on the message and on the
+  /// attribute around it.
   public let type: Int
   /// The bytes, without header and padding.
   public let value: ArraySlice<UInt8>
@@ -36,7 +37,8 @@ public struct Attribute: Sendable {
   ///
   /// - Parameter type: what to read.
   /// - Returns: the value.
-  /// - Throws: `WireError.truncated` if the value is shorter; a longer one is what a newer kernel sends.
+  /// - Throws: `WireError.truncated` if the value is shorter; a longer one is what a
+  ///   newer kernel sends.
   public func read<Value: BitwiseCopyable>(_ type: Value.Type) throws(WireError) -> Value {
     var reader = ByteReader(value)
     return try reader.read(type)
@@ -60,7 +62,8 @@ public struct AttributeReader: Sendable {
   ///
   /// Fewer than four bytes at the end are padding, as in the kernel's `nla_ok`.
   ///
-  /// - Throws: `WireError` for a length below the header's or past the end; nothing can be read afterwards.
+  /// - Throws: `WireError` for a length below the header's or past the end; nothing can be
+  ///   read afterwards.
   public mutating func next() throws(WireError) -> Attribute? {
     guard let header = Kernel.load(nlattr.self, from: rest) else { return nil }
     let value = try take("attribute", Int(header.nla_len), header: nlattr.self, from: &rest)
@@ -91,8 +94,8 @@ public struct MessageReader: Sendable {
 
   /// The next message, or nil at the end.
   ///
-  /// - Throws: `WireError` for a length below the header's or past the end, and for a cut header; nothing can
-  ///   be read afterwards.
+  /// - Throws: `WireError` for a length below the header's or past the end, and for a cut header;
+  ///   nothing can be read afterwards.
   public mutating func next() throws(WireError) -> NetlinkMessage? {
     if rest.isEmpty { return nil }
     guard let header = Kernel.load(nlmsghdr.self, from: rest) else {

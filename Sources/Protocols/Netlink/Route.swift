@@ -38,7 +38,8 @@ public struct Route: Sendable, Equatable {
   public var priority: UInt32?
   /// The table.
   public var table = Table.main
-  /// The scope (`RT_SCOPE_…`); nil means what ip-route(8) takes: link for IPv4 without a gateway, else the world.
+  /// The scope (`RT_SCOPE_…`); nil means what ip-route(8) takes: link for IPv4 without a
+  /// gateway, else the world.
   public var scope: UInt8?
   /// Who made it (`RTPROT_…`); 3 (boot) is what tools leave that manage no routes.
   public var maker = UInt8(truncatingIfNeeded: RTPROT_BOOT)
@@ -182,7 +183,8 @@ extension NetlinkSocket {
     }
   }
 
-  /// The number of the link to which the default route of the main table leads; IPv4's before IPv6's.
+  /// The number of the link to which the default route of the main table leads;
+  /// IPv4's before IPv6's.
   ///
   /// - Returns: nil if there is no default route.
   public mutating func defaultRouteLink(deadline: Deadline) throws(NetlinkError) -> UInt32? {
@@ -197,7 +199,8 @@ extension NetlinkSocket {
 }
 
 extension NetlinkChange {
-  /// Adds a route after those with the same destination and metric, of which it becomes a further way.
+  /// Adds a route after those with the same destination and metric, of which it
+  /// becomes a further way.
   ///
   /// Fails with `EEXIST` if exactly this route is there.
   public static func addRoute(_ route: Route) -> NetlinkChange {
@@ -273,6 +276,5 @@ extension MessageBuilder {
 }
 
 extension rtattr_type_t {
-  /// The attribute's number.
   var number: Int { Int(rawValue) }
 }

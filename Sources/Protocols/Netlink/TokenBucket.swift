@@ -1,13 +1,14 @@
 import CLinux
 
-/// A limit for what a link sends, tc-tbf(8): a bucket that fills at the rate, and out of which each packet takes its length.
+/// A limit for what a link sends, tc-tbf(8): a bucket that fills at the rate, and out of which each
+/// packet takes its length.
 public struct TokenBucket: Sendable, Equatable {
   /// Bytes per second, from 1: the kernel takes 0 for a very high rate.
   public var rate: UInt64
   /// The bucket's size in bytes, the most that goes out at once after a pause.
   ///
-  /// A packet with its link header that is longer never goes out: it must not be less than the link's MTU and 14 bytes.
-  /// A packet that the kernel still has to cut (GSO) is cut first.
+  /// A packet with its link header that is longer never goes out: it must not be less than the
+  /// link's MTU and 14 bytes. A packet that the kernel still has to cut (GSO) is cut first.
   public var burst: UInt32
   /// The bytes that may wait for their turn; what comes then is dropped.
   public var limit: UInt32
@@ -24,7 +25,8 @@ public struct TokenBucket: Sendable, Equatable {
   /// - Parameters:
   ///   - rate: bytes per second.
   ///   - burst: the bucket's size in bytes.
-  ///   - milliseconds: the longest wait; what the rate sends in that time, and the bucket, is the queue.
+  ///   - milliseconds: the longest wait; what the rate sends in that time, and the
+  ///     bucket, is the queue.
   public init(rate: UInt64, burst: UInt32, latency milliseconds: UInt32) {
     let waiting = UInt128(rate) * UInt128(milliseconds) / 1000
     self.init(rate: rate, burst: burst, limit: UInt32(clamping: waiting + UInt128(burst)))
@@ -54,8 +56,9 @@ public struct TokenBucket: Sendable, Equatable {
 extension NetlinkChange {
   /// Limits what a link sends by a token bucket as its outermost discipline (`RTM_NEWQDISC`).
   ///
-  /// A bucket that is there is changed in place and loses no packet; a discipline of another kind is replaced, with what
-  /// waits in it. Fails with `ENODEV` if the link is gone, with `EINVAL` if burst is 0.
+  /// A bucket that is there is changed in place and loses no packet; a discipline of another
+  /// kind is replaced, with what waits in it. Fails with `ENODEV` if the link is gone, with
+  /// `EINVAL` if burst is 0.
   ///
   /// - Parameters:
   ///   - index: the link's number.
@@ -72,14 +75,16 @@ extension NetlinkChange {
     return NetlinkChange("limit bandwidth", "of \(name ?? "interface \(index)")", message)
   }
 
-  /// Takes away a link's outermost discipline; the link then has the kernel's usual one (`RTM_DELQDISC`).
+  /// Takes away a link's outermost discipline; the link then has the kernel's usual one
+  /// (`RTM_DELQDISC`).
   ///
   /// Fails with `ENOENT` if it has no other than that, with `ENODEV` if the link is gone.
   ///
   /// - Parameters:
   ///   - index: the link's number.
   ///   - name: what errors call it.
-  ///   - kind: the only kind that is taken away, such as `tbf`; another one stays, and the change fails with `EINVAL`.
+  ///   - kind: the only kind that is taken away, such as `tbf`; another one stays, and the change
+  ///     fails with `EINVAL`.
   /// - Returns: the change.
   public static func removeRootQueue(
     index: UInt32, name: String? = nil, kind: String? = nil

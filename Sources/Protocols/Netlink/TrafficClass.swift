@@ -1,7 +1,8 @@
 import CLinux
 public import Linux
 
-/// A share of a link's sending, one of a queueing discipline that divides it, tc(8) (`RTM_NEWTCLASS`).
+/// A share of a link's sending, one of a queueing discipline that divides it, tc(8)
+/// (`RTM_NEWTCLASS`).
 public struct TrafficClass: Sendable, Equatable {
   /// The rates of a class of kind `htb`, tc-htb(8).
   public struct Hierarchical: Sendable, Equatable {

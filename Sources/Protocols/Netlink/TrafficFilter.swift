@@ -19,8 +19,9 @@ public struct TrafficFilter: Sendable, Equatable {
 
   /// A policer, tc-police(8): what is more than its rate is dropped, or whatever else it was told.
   ///
-  /// A sender's packets of up to 64 KiB, which its driver would cut (GSO), must fit the bucket. TCP reaches the rate if
-  /// the bucket holds a fifth of a second of it, and only half of the rate with half of that.
+  /// A sender's packets of up to 64 KiB, which its driver would cut (GSO), must fit the bucket.
+  /// TCP reaches the rate if the bucket holds a fifth of a second of it, and only half of the rate
+  /// with half of that.
   public struct Police: Sendable, Equatable {
     /// Bytes per second; 0 if it counts packets only.
     public var rate: UInt64
@@ -64,7 +65,8 @@ public struct TrafficFilter: Sendable, Equatable {
     }
   }
 
-  /// Under which numbers the options of a kind hold its actions, and a policer in the way from before there were actions.
+  /// Under which numbers the options of a kind hold its actions, and a policer in the way from
+  /// before there were actions.
   private struct Places {
     let actions: Int
     var police: Int?

@@ -1,7 +1,7 @@
 /// Bytes that are not what netlink(7) says they are.
 ///
-/// The kernel never sends such bytes; a reader still must end on them, so every length is checked and
-/// none can be zero steps.
+/// The kernel never sends such bytes; a reader still must end on them, so every length is checked
+/// and none can be zero steps.
 public enum WireError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Fewer bytes are left than the thing takes.
   case truncated(what: String, needed: Int, left: Int)

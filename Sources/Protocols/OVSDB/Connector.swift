@@ -30,7 +30,7 @@ struct Connector {
 
   /// Waits before the next try, unless somebody wants it now.
   ///
-  /// - Returns: whether there is to be one.
+  /// - Returns: whether to connect.
   private func rest(_ pauses: inout RetryPauses) -> Bool {
     let pause = pauses.next(isOutageShort: session.isOutageShort)
     let end = Deadline.after(milliseconds: pause, cancellation: session.closing)
@@ -222,8 +222,8 @@ struct Line {
 
   /// Sends a request and waits for its answer; for one at a time.
   ///
-  /// Numbers below zero, so that they are nobody else's. What comes before the answer is dropped but an `echo`;
-  /// updates come only after the answer to the request for them, and stay.
+  /// Numbers below zero, so that they are nobody else's. What comes before the answer is dropped
+  /// but an `echo`; updates come only after the answer to the request for them, and stay.
   mutating func ask(
     _ method: String, _ parameters: [JSONValue], _ deadline: Deadline
   ) throws(Connector.Broken) -> Message.Answer {

@@ -17,7 +17,6 @@ package enum Message: Equatable, Sendable {
 
   /// What came of a request.
   package enum Answer: Equatable, Sendable {
-    /// Its result.
     case result(JSONValue)
     /// The server's word and sentence.
     case error(String, details: String)
@@ -26,7 +25,6 @@ package enum Message: Equatable, Sendable {
   /// How much one message may hold; its length is bounded before.
   private static let limits = JSONLimits(values: 8_000_000)
 
-  /// Reads a message.
   package init(_ bytes: [UInt8]) throws(OVSDBWireError) {
     let json: JSONValue
     do throws(JSONError) {

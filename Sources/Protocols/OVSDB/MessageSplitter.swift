@@ -1,7 +1,7 @@
 /// Cuts a stream of JSON objects into its messages.
 ///
-/// JSON-RPC over a stream has no lengths and no separators: a message ends where its object ends. Bytes may come
-/// in pieces of any size.
+/// JSON-RPC over a stream has no lengths and no separators: a message ends where its object ends.
+/// Bytes may come in pieces of any size.
 package struct MessageSplitter: Sendable {
   /// Why the stream cannot be cut.
   package enum Failure: Error, Equatable, Sendable, CustomStringConvertible {
@@ -25,7 +25,7 @@ package struct MessageSplitter: Sendable {
   private var isInString = false
   private var isEscaped = false
 
-  /// Makes one for messages of at most so many bytes.
+  /// Creates one for messages of at most so many bytes.
   package init(limit: Int = 64 << 20) { self.limit = limit }
 
   /// Whether a message has begun and not ended.

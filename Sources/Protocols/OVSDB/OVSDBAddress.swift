@@ -4,7 +4,8 @@ public import Addresses
 public enum OVSDBAddress: Hashable, Sendable {
   /// `unix:/path`: a socket in the file system.
   case unix(path: String)
-  /// `tcp:1.2.3.4:6640` or `tcp:[::1]:6640`: a literal address, because a static program resolves no names.
+  /// `tcp:1.2.3.4:6640` or `tcp:[::1]:6640`: a literal address, because a static program
+  /// resolves no names.
   case tcp(IPAddress, port: UInt16)
 
   /// Where ovsdb-server listens when nobody says otherwise.
@@ -12,7 +13,8 @@ public enum OVSDBAddress: Hashable, Sendable {
 
   /// Reads an address.
   ///
-  /// - Throws: `invalidAddress` with a reason for people: an unknown method, `ssl:`, a name, no port.
+  /// - Throws: `invalidAddress` with a reason for people: an unknown method, `ssl:`,
+  ///   a name, no port.
   public init(parsing text: String) throws(OVSDBError) {
     guard let colon = text.firstIndex(of: ":") else {
       throw .invalidAddress(text, "it must begin with unix: or tcp:")

@@ -4,9 +4,9 @@ public import Linux
 extension OVSDBClient {
   /// Whether another client of the server holds a lock, RFC 7047 §4.1.8.
   ///
-  /// ovs-vswitchd holds `ovs_vswitchd` as long as it is connected. The question is a try to take the lock; the request
-  /// that gives it back is sent in the same breath, so that neither a call that gives up nor one of another thread
-  /// can come between.
+  /// ovs-vswitchd holds `ovs_vswitchd` as long as it is connected. To ask means to try to take the
+  /// lock. The request that gives it back is sent together with the first one. So neither a call
+  /// that gives up nor a call of another thread can come between.
   ///
   /// - Parameters:
   ///   - name: the lock's name.

@@ -3,19 +3,22 @@ public import Linux
 
 /// A client of one database of an OVSDB server, RFC 7047.
 ///
-/// All threads of the program share it: it keeps one connection, sends everything over it and tells the answers
-/// apart by their numbers. Nothing is started before the first use. A thread of its own reads while there is a
-/// connection, or while somebody waits for one; it inherits the network namespace of the thread that needed it
-/// first, so use the client from threads that are in the program's own.
+/// All threads of the program share it: it keeps one connection, sends everything over it and
+/// tells the answers apart by their numbers. Nothing is started before the first use. A thread of
+/// its own reads while there is a connection, or while somebody waits for one; it inherits the
+/// network namespace of the thread that needed it first, so use the client from threads that are
+/// in the program's own.
 ///
-/// **When there is no connection**, a call has one made at once. An outage of less than two seconds, such as a
-/// restart of the server, is waited out inside the deadline, with a try every 100 ms. In a longer one a call gets the
-/// outcome of one fresh try, and a `wait` that has begun before has tries in pauses that grow up to 5 s. A connection that has been silent for 5 s is asked whether it lives;
-/// without an answer in 5 more it is given up.
+/// **When there is no connection**, a call connects at once. An outage of less than two seconds,
+/// such as a restart of the server, is waited out inside the deadline, with a try every 100 ms. In
+/// a longer outage, a call gets the outcome of one new try. A `wait` that began before it tries
+/// again in pauses that grow up to 5 s. A connection that has been silent for 5 s is probed.
+/// Without an answer within 5 more seconds, it is closed.
 ///
-/// **The copy.** The tables and columns named at the beginning are copied when a connection is made, and the
-/// server's updates keep the copy current. When `transact` returns, the copy has what the transaction did: the
-/// server sends a connection its updates before the answers that follow from the same change.
+/// **The copy.** The tables and columns named at the beginning are copied when a connection is
+/// made, and the server's updates keep the copy current. When `transact` returns, the copy has what
+/// the transaction did: the server sends a connection its updates before the answers that follow
+/// from the same change.
 public final class OVSDBClient: Sendable {
   /// Where the server is.
   public let address: OVSDBAddress
@@ -23,13 +26,15 @@ public final class OVSDBClient: Sendable {
   public let database: String
   let session: Session
 
-  /// Makes a client; nothing is opened but an event descriptor or two.
+  /// Creates a client; nothing is opened but an event descriptor or two.
   ///
   /// - Parameters:
   ///   - address: where the server is.
   ///   - database: the database's name.
-  ///   - monitoring: by table, the columns to keep a copy of; what the server's schema lacks is left out.
-  ///   - log: told of a connection made or lost, on the thread that notices; must not call the client.
+  ///   - monitoring: by table, the columns to keep a copy of; what the server's schema
+  ///     lacks is left out.
+  ///   - log: told of a connection made or lost, on the thread that notices; must not
+  ///     call the client.
   /// - Throws: `failed` when there are no descriptors left.
   public convenience init(
     _ address: OVSDBAddress, database: String, monitoring: [String: [String]] = [:],
@@ -77,8 +82,9 @@ public final class OVSDBClient: Sendable {
 
   /// Does all of the operations or none.
   ///
-  /// It is sent once. When the answer does not come (`interrupted`, `timedOut`, `cancelled`, `malformed`) it
-  /// may have been carried out all the same; whether to repeat it is the caller's to decide.
+  /// It is sent once. When the answer does not come (`interrupted`, `timedOut`,
+  /// `cancelled`, `malformed`) it may have been carried out all the same; the caller
+  /// decides whether to repeat it.
   ///
   /// - Parameters:
   ///   - operations: what to do, in this order.
@@ -129,16 +135,17 @@ public final class OVSDBClient: Sendable {
 
   /// Waits until the copy is as somebody wants it; looks at each update and never between.
   ///
-  /// When the connection is lost meanwhile, it is made again inside the deadline, everything is read anew, and the
-  /// look is taken at that.
+  /// If the connection is lost meanwhile, the client connects again within the deadline, and reads
+  /// everything again.
   ///
   /// - Parameters:
   ///   - what: what is awaited, for the error.
   ///   - deadline: for everything.
-  ///   - body: gives a value when the copy is so, nil when not yet; it holds up the updates meanwhile,
-  ///     and must not call the client.
+  ///   - body: gives a value when the copy is so, nil when not yet; it holds up the updates
+  ///     meanwhile, and must not call the client.
   /// - Returns: what `body` gave.
-  /// - Throws: `timedOut` with `what`; `unreachable` if there was no connection at first, as for `connect`, or at the end.
+  /// - Throws: `timedOut` with `what`; `unreachable` if there was no connection at first, as for
+  ///   `connect`, or at the end.
   public func wait<Value: Sendable>(
     for what: String, deadline: Deadline, until body: (OVSDBReplica) -> Value?
   ) throws(OVSDBError) -> Value {
@@ -150,7 +157,7 @@ public final class OVSDBClient: Sendable {
 public enum OVSDBEvent: Equatable, Sendable, CustomStringConvertible {
   /// There is a connection, to a database of this schema version.
   case connected(OVSDBAddress, schema: String)
-  /// There is none any more.
+  /// The connection has ended.
   case lost(OVSDBAddress, cause: String)
   /// None could be made; told once for each cause in an outage.
   case unreachable(OVSDBAddress, cause: String)

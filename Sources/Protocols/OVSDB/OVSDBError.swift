@@ -10,8 +10,8 @@ public enum OVSDBError: Error, Equatable, Sendable {
   case interrupted(OVSDBAddress, cause: String)
   /// The server refused.
   ///
-  /// - `index`: the operation that it names, counted from 0; nil for the request as a whole, such as a
-  ///   constraint that is looked at when everything is done.
+  /// - `index`: the operation that it names, counted from 0; nil for the request as a whole, such
+  ///   as a constraint that is checked at the end.
   /// - `operation`: that operation in words, empty without one.
   /// - `error`: the server's word (RFC 7047 §3.1), such as `constraint violation`.
   /// - `details`: the server's sentence, may be empty.
@@ -20,9 +20,9 @@ public enum OVSDBError: Error, Equatable, Sendable {
   case malformed(OVSDBAddress, String)
   /// The time was over, doing this; a request that was sent may have been carried out.
   case timedOut(String)
-  /// The deadline's cancellation was used, doing this; a request that was sent may have been carried out.
+  /// The deadline's cancellation was used, doing this; a request that was sent may have
+  /// been carried out.
   case cancelled(String)
-  /// The client was closed.
   case closed
   /// A system call failed that has nothing to do with the server.
   case failed(SystemError)

@@ -29,7 +29,7 @@ public struct OVSDBCondition: Hashable, Sendable {
   /// With what it is compared.
   public let value: OVSDBValue
 
-  /// Makes a condition.
+  /// Creates a condition.
   public init(_ column: String, _ function: Function, _ value: OVSDBValue) {
     self.column = column
     self.function = function
@@ -71,7 +71,7 @@ public struct OVSDBMutation: Hashable, Sendable {
   /// What is put in, taken out or computed with.
   public let value: OVSDBValue
 
-  /// Makes a mutation.
+  /// Creates a mutation.
   public init(_ column: String, _ mutator: Mutator, _ value: OVSDBValue) {
     self.column = column
     self.mutator = mutator
@@ -105,7 +105,8 @@ public struct OVSDBOperation: Hashable, Sendable {
   /// - Parameters:
   ///   - table: the table.
   ///   - row: its columns.
-  ///   - name: what other operations of the transaction call the row (`OVSDBAtom.named`): letters, digits and `_`.
+  ///   - name: what other operations of the transaction call the row (`OVSDBAtom.named`):
+  ///     letters, digits and `_`.
   /// - Returns: the operation; its result has the row's `uuid`.
   public static func insert(
     into table: String, _ row: OVSDBRow, named name: String? = nil
@@ -147,7 +148,8 @@ public struct OVSDBOperation: Hashable, Sendable {
     OVSDBOperation(kind: .delete(table: table, conditions))
   }
 
-  /// Lets the transaction go on only if rows are, or are not, as given; otherwise it is refused with `timed out`.
+  /// Lets the transaction go on only if rows are, or are not, as given; otherwise it is refused
+  /// with `timed out`.
   ///
   /// - Parameters:
   ///   - table: the table.

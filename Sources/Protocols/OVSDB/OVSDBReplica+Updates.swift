@@ -104,8 +104,8 @@ extension OVSDBValue {
 
   /// Takes over a difference, ovsdb-server(7) `<row>` of `modify`.
   ///
-  /// One value: the new one. A set: what is in one of old and new only. A map: pairs that have gone, have come or
-  /// have another value now.
+  /// One value: the new one. A set: what is in one of old and new only. A map: pairs that have
+  /// gone, have come or have another value now.
   mutating func amend(
     _ change: OVSDBValue, _ shape: OVSDBSchema.Column.Shape
   ) throws(OVSDBWireError) {

@@ -1,7 +1,8 @@
 /// A copy of the tables and columns that a client watches.
 ///
-/// A column holds the same case of `OVSDBValue` in every row: one that must have a value an atom, one that may
-/// have some a set, a map a map. A column or table that the server's schema lacks is not there.
+/// A column holds the same case of `OVSDBValue` in every row: one that must have a value an
+/// atom, one that may have some a set, a map a map. A column or table that the server's schema
+/// lacks is not there.
 public struct OVSDBReplica: Sendable {
   /// What the server knows.
   public let schema: OVSDBSchema
@@ -46,7 +47,6 @@ public struct OVSDBReplica: Sendable {
     tables[table]?[uuid] = row
   }
 
-  /// Takes a row out.
   mutating func remove(_ table: String, _ uuid: OVSDBUUID) {
     tables[table]?[uuid] = nil
   }

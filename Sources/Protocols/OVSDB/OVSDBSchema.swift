@@ -32,7 +32,8 @@ public struct OVSDBSchema: Equatable, Sendable {
 
   package func column(_ table: String, _ column: String) -> Column? { tables[table]?[column] }
 
-  /// Of the columns that somebody wants to watch, those that there are; without tables that have none of them.
+  /// Of the columns that somebody wants to watch, those that there are; without tables that
+  /// have none of them.
   package func watchable(_ wanted: [String: [String]]) -> [String: [String]] {
     var watched: [String: [String]] = [:]
     for (table, columns) in wanted {

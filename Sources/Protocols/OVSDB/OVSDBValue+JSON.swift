@@ -39,7 +39,7 @@ extension OVSDBAtom {
 
   /// The form on the wire.
   ///
-  /// A number that is none (infinite, NaN) becomes `null`, which the server refuses.
+  /// What is no number (infinite, NaN) becomes `null`, which the server refuses.
   package var json: JSONValue {
     switch self {
     case .integer(let value): .number(JSONNumber(value))

@@ -6,7 +6,8 @@ import JSON
 public enum OVSDBAtom: Sendable {
   /// An integer.
   case integer(Int)
-  /// A real number; one without a fraction is read as an integer, because the wire does not tell them apart.
+  /// A real number; one without a fraction is read as an integer, because the wire does not
+  /// tell them apart.
   case real(Double)
   /// A truth value.
   case boolean(Bool)

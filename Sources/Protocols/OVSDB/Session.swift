@@ -13,7 +13,7 @@ final class Session: Sendable {
   let replica = Mutex<OVSDBReplica?>(nil)
   /// Ends the waits of the connection's thread for good.
   let closing: Cancellation
-  /// Wakes the connection's thread: there is output, a try is wanted, or nobody waits any more.
+  /// Wakes the connection's thread: there is output, a try is wanted, or the last waiter has left.
   let work: EventDescriptor
 
   init(
@@ -159,7 +159,7 @@ final class Session: Sendable {
     }
   }
 
-  /// Lets a waiter be signalled, and sees to it that a thread works on a connection.
+  /// Lets a waiter be signalled, and makes sure that a thread works on a connection.
   ///
   /// - Returns: how many tries have failed so far.
   private func enrol(_ waiter: Waiter, wantsTry: Bool) throws(OVSDBError) -> Int {
@@ -198,7 +198,8 @@ final class Session: Sendable {
 
   /// Sends a request.
   ///
-  /// - Returns: whether any of it may have reached the server; if not, there is no connection any more.
+  /// - Returns: whether any of it may have reached the server; if not, there is no
+  ///   connection any more.
   private func send(_ message: [UInt8], id: Int, _ waiter: Waiter) -> Bool {
     let (isSent, needsThread) = state.withLock { state in
       guard state.phase == .up else { return (false, false) }

@@ -89,7 +89,9 @@ extension Session.State {
     for id in calls.keys { finish(id, outcome) }
   }
 
-  /// Wakes the thread that waits for an answer; nobody does after it has given up.
+  /// Wakes the thread that waits for an answer.
+  ///
+  /// After it has given up, no thread waits.
   mutating func finish(_ id: Int, _ outcome: Session.Outcome) {
     guard let call = calls[id], call.outcome == nil else { return }
     calls[id]?.outcome = outcome

@@ -4,7 +4,8 @@ import Linux
 
 /// The agent's bytes made fit for one line of a message or a log.
 enum AgentText {
-  /// The text of an answer that refuses: `{"error":"{ TEXT }"}`, or the beginning of whatever it is.
+  /// The text of an answer that refuses: `{"error":"{ TEXT }"}`, or the beginning of whatever it
+  /// is.
   static func reason(_ body: [UInt8]) -> String {
     guard let text = (try? JSONValue.parse(body))?["error"]?.string else {
       return line(body, limit: 300)
@@ -16,7 +17,8 @@ enum AgentText {
     return line(bytes, limit: 1000)
   }
 
-  /// At most so many bytes on one line: every run of blanks, line ends and control characters is one blank.
+  /// At most so many bytes on one line: every run of blanks, line ends and control
+  /// characters is one blank.
   static func line(_ bytes: some Collection<UInt8>, limit: Int) -> String {
     var text: [UInt8] = []
     var isBlank = true
@@ -46,7 +48,6 @@ final class RequestLog: Sendable {
 
   func close() { sink.withLock { $0 = nil } }
 
-  /// Writes a line.
   func write(_ line: String) {
     // Called outside the lock: it may take its time.
     sink.withLock { $0 }?(line)

@@ -1,10 +1,12 @@
 import JSON
 public import Linux
 
-/// The links by which the agent goes on knowing interfaces that were detached while their pod stays.
+/// The links by which the agent goes on knowing interfaces that were detached while
+/// their pod stays.
 ///
-/// There is no request that ends one interface's port: until the whole pod is withdrawn the agent keeps the first link that it
-/// heard of for an interface, and passes over another one. So whoever attaches the interface again has to use that name.
+/// There is no request that ends one interface's port: until the whole pod is withdrawn the agent
+/// keeps the first link that it heard of for an interface, and passes over another one. So whoever
+/// attaches the interface again has to use that name.
 extension PortFiles {
   /// Remembers the link of an interface that is detached.
   public func remember(

@@ -1,10 +1,12 @@
 import JSON
 public import Linux
 
-/// The directory in which the agent finds its ports again when it starts: `<config-dir>/<pod's name>/<interface>`.
+/// The directory in which the agent finds its ports again when it starts:
+/// `<config-dir>/<pod's name>/<interface>`.
 ///
-/// Layout and content are the original's, so that either program can remove what the other wrote. A file is put in place
-/// whole: the agent passes over a torn one without a word and the pod would have no network.
+/// Layout and content are the original's, so that either program can remove what the other wrote. A
+/// file is put in place whole: the agent passes over a torn one without a word and the pod would
+/// have no network.
 public struct PortFiles: Sendable, Equatable {
   /// The plugin's `config-dir`.
   public let directory: String
@@ -12,7 +14,7 @@ public struct PortFiles: Sendable, Equatable {
   /// Names the directory; nothing is read or made yet.
   public init(directory: String) { self.directory = directory }
 
-  /// Writes a port's file and waits until it is on the disk; missing directories are made.
+  /// Writes a port's file and waits until it is on the disk; missing directories are created.
   public func write(
     _ port: VRouter.Port, _ permit: borrowing Permit
   ) throws(VRouterError) {
@@ -82,10 +84,11 @@ public struct PortFiles: Sendable, Equatable {
     }
   }
 
-  /// Removes a pod's port files with what a killed write left of them, and its directory once that is empty.
+  /// Removes a pod's port files with what a killed write left of them, and its directory
+  /// once that is empty.
   ///
-  /// A file that is not there is removed already, and a directory in its place is nobody's port. One that cannot be
-  /// removed does not keep the others.
+  /// A file that is not there is removed already, and a directory in its place is nobody's port.
+  /// One that cannot be removed does not keep the others.
   public func remove(
     name: String, interfaces: [VRouterUUID], _ permit: borrowing Permit
   ) throws(VRouterError) {
@@ -144,10 +147,12 @@ public struct PortFiles: Sendable, Equatable {
     }
   }
 
-  /// Where files are made: beside the agent's directory, where neither the agent nor the original looks.
+  /// Where files are created: beside the agent's directory, where neither the agent nor
+  /// the original looks.
   var workArea: String { "\(directory)/../\(Self.workAreaName)" }
 
-  /// The second choice: in the agent's directory, under names that neither of them takes for a port's.
+  /// The second choice: in the agent's directory, under names that neither of them
+  /// takes for a port's.
   var innerWorkArea: String { "\(directory)/\(Self.workAreaName)" }
 
   private static let workAreaName = ".cni"
@@ -213,7 +218,7 @@ public struct PortFile: Sendable, Equatable {
   /// Whether the file is a JSON object at all; of a damaged one only the interface is known.
   public var isReadable = false
 
-  /// Makes the file of an interface of which nothing else is known.
+  /// Creates the file of an interface of which nothing else is known.
   public init(interface: VRouterUUID) { self.interface = interface }
 
   /// Reads a file; nil if it has gone meanwhile.

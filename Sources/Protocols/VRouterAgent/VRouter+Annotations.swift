@@ -1,8 +1,8 @@
 extension VRouter {
   /// What the control plane wrote about an interface, from texts of the form `{key:value}`.
   ///
-  /// Counterpart of `Annotations` in the original's `contrail` package. A text of another form, and a key that is
-  /// not known here, is ignored.
+  /// Counterpart of `Annotations` in the original's `contrail` package. A text of another form, and
+  /// a key that is not known here, is ignored.
   public struct Annotations: Sendable, Equatable {
     /// The cluster's name.
     public var cluster = ""
@@ -30,7 +30,7 @@ extension VRouter {
       /// How many there are.
       public var total: Int
 
-      /// Makes an index from its parts.
+      /// Creates an index from its parts.
       public init(number: Int, total: Int) {
         self.number = number
         self.total = total
@@ -46,7 +46,7 @@ extension VRouter {
       }
     }
 
-    /// Makes annotations that say nothing.
+    /// Creates annotations that say nothing.
     public init() {}
 
     /// Reads the texts in their order; of two with the same key the later counts.
@@ -68,7 +68,8 @@ extension VRouter {
       }
     }
 
-    /// The parts before and after the first colon inside one pair of braces; values are not escaped in any way.
+    /// The parts before and after the first colon inside one pair of braces; values are not
+    /// escaped in any way.
     private static func pair(_ text: String) -> (key: String, value: String)? {
       var bytes = Array(text.utf8)[...]
       if bytes.first == UInt8(ascii: "{"), bytes.last == UInt8(ascii: "}"), bytes.count > 1 {

@@ -11,9 +11,10 @@ enum PollOutcome<Value> {
 extension VRouter {
   /// Asks for a pod's interfaces by its name until all of them are there, `GET /vm-cfg/<name>`.
   ///
-  /// Counterpart of `PollVmCfg` of the original's `VRouter`. The agent learns of interfaces one by one, and for a
-  /// moment it may still know the previous pod of that name. So an answer counts when it has as many interfaces as
-  /// each of them says there are, each only once, and all of one pod.
+  /// Counterpart of `PollVmCfg` of the original's `VRouter`. The agent learns of interfaces
+  /// one by one, and for a moment it may still know the previous pod of that name. So an
+  /// answer counts when it has as many interfaces as each of them says there are, each only
+  /// once, and all of one pod.
   ///
   /// - Parameters:
   ///   - name: the pod's name at the agent.
@@ -35,9 +36,10 @@ extension VRouter {
 
   /// Asks for interfaces until each of them has its address, `GET /vm/<pod>/<interface>`.
   ///
-  /// Counterpart of `PollVm` of the original's `VRouter`. An interface counts when the answer is about it and this pod and
-  /// has a MAC address and an IPv4 address; with IPv6 alone, when it was so twice running. An agent that is too old to be
-  /// asked for one interface is asked for all of the pod.
+  /// Counterpart of `PollVm` of the original's `VRouter`. An interface counts when the answer is
+  /// about it and this pod and has a MAC address and an IPv4 address; with IPv6 alone, when two
+  /// answers in a row said so. An agent that is too old to be asked for one interface is asked
+  /// for all of the pod.
   ///
   /// - Parameters:
   ///   - uuid: the pod.
@@ -76,11 +78,12 @@ extension VRouter {
     return nil
   }
 
-  /// Makes an attempt until it succeeds: as often as ``pollRetries`` says, with the pause between two of them.
+  /// Makes an attempt until it succeeds: as often as ``pollRetries`` says, with the pause
+  /// between two of them.
   ///
   /// - Parameters:
   ///   - operation: what is asked, for the error.
-  ///   - deadline: when to give up; no pause is begun that would not end before it.
+  ///   - deadline: when to give up. No pause begins that would end after it.
   ///   - attempt: asks once. A refusal and a failed exchange are only one attempt's.
   ///   - isFinal: tells which of these end it nevertheless.
   /// - Returns: what the attempt that succeeded has found.

@@ -22,7 +22,7 @@ extension VRouter {
     /// The interface's identity.
     public var interface: VRouterUUID
 
-    /// Makes a port from its parts.
+    /// Creates a port from its parts.
     public init(
       containerID: String, name: String, hostLink: String, ifName: String, netns: String,
       uuid: VRouterUUID, network: VRouterUUID, interface: VRouterUUID
@@ -37,7 +37,8 @@ extension VRouter {
       self.interface = interface
     }
 
-    /// The nine members in the original's order and layout, as they are sent and as they stand in the port file.
+    /// The nine members in the original's order and layout, as they are sent and as they stand
+    /// in the port file.
     var encoded: [UInt8] {
       PortBody(
         containerID: containerID, uuid: uuid.text, name: name, hostLink: hostLink, ifName: ifName,
@@ -78,9 +79,9 @@ struct PortBody {
 extension VRouter {
   /// Tells the agent of a port, `POST /vm`.
   ///
-  /// A good answer only means that the agent has taken it: ``pollVM(_:interfaces:deadline:)`` waits for the rest.
-  /// An exchange that failed is repeated after the pause, so often as an answer is asked for, because telling twice
-  /// does no harm.
+  /// A good answer only means that the agent has taken it: ``pollVM(_:interfaces:deadline:)`` waits
+  /// for the rest. An exchange that failed is repeated after the pause, so often as an answer is
+  /// asked for, because telling twice does no harm.
   ///
   /// - Throws: `refused` with the agent's text; `notReady` when no exchange came about.
   public func announce(
@@ -91,7 +92,8 @@ extension VRouter {
 
   /// Writes a port's file, then tells the agent of it unless told otherwise.
   ///
-  /// Counterpart of `Add` of the original's `VRouter`. The file comes first: an agent that starts in between reads it.
+  /// Counterpart of `Add` of the original's `VRouter`. The file comes first: an agent that starts
+  /// in between reads it.
   public func add(
     _ port: Port, updateAgent: Bool = true, _ permit: borrowing Permit, deadline: Deadline
   ) throws(VRouterError) {
@@ -114,8 +116,9 @@ extension VRouter {
 
   /// Tells the agent that a pod has no port any more, `DELETE /vm/<uuid>`.
   ///
-  /// The agent drops the ports that the control plane links to that pod at that moment. A failure inside the agent and an
-  /// answer that was cut are tried twice more at once; an agent that hangs is not.
+  /// The agent drops the ports that the control plane links to that pod at that moment. A
+  /// failure inside the agent and an answer that was cut are tried twice more at once; an agent
+  /// that hangs is not.
   public func withdraw(
     _ uuid: VRouterUUID, containerID: String, _ permit: borrowing Permit, deadline: Deadline
   ) throws(VRouterError) {
@@ -157,8 +160,8 @@ extension VRouter {
 
   /// The port files of a pod that are this container's.
   ///
-  /// Counterpart of `CanDelete` of the original's `VRouter`, but decided for each file: another container's file, and
-  /// one that cannot be read, do not hide those that are ours.
+  /// Counterpart of `CanDelete` of the original's `VRouter`, but decided for each file: another
+  /// container's file, and one that cannot be read, do not hide those that are ours.
   public func canDelete(name: String, containerID: String) throws(VRouterError) -> [PortFile] {
     try files.list(name: name).filter { $0.isReadable && $0.containerID == containerID }
   }

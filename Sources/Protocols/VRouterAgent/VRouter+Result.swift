@@ -4,8 +4,9 @@ import JSON
 extension VRouter {
   /// One object of an answer: what the agent knows of an interface.
   ///
-  /// Counterpart of `Result` in the original's `contrail` package. `/vm-cfg` gives names, annotations and VLAN, `/vm`
-  /// gives addresses. A member that is missing or makes no sense is nil or empty; it never spoils the others.
+  /// Counterpart of `Result` in the original's `contrail` package. `/vm-cfg` gives names,
+  /// annotations and VLAN, `/vm` gives addresses. A member that is missing or makes no sense is nil
+  /// or empty; it never spoils the others.
   public struct Result: Sendable, Equatable {
     /// The interface's identity; ``VRouterUUID/none`` where the answer has none.
     public var id = VRouterUUID.none
@@ -17,7 +18,8 @@ extension VRouter {
     public var vnName = ""
     /// The hardware address; nil where it is missing, zero or a group's.
     public var mac: MACAddress?
-    /// The VLAN on the parent link, as the agent says it; nil where it is missing or 65535, which means none.
+    /// The VLAN on the parent link, as the agent says it; nil where it is missing or 65535,
+    /// which means none.
     public var vlanID: Int?
     /// The host link that the agent uses for it.
     public var systemName = ""
@@ -28,7 +30,7 @@ extension VRouter {
     /// The IPv6 address; the agent says no prefix length.
     public var ipv6: Address?
 
-    /// Makes an object that says nothing.
+    /// Creates an object that says nothing.
     public init() {}
   }
 
@@ -43,7 +45,7 @@ extension VRouter {
     /// The name server; nil where it is missing or unspecified.
     public var nameServer: IPAddress?
 
-    /// Makes an address from its parts.
+    /// Creates an address from its parts.
     public init(
       address: IPAddress, prefixLength: Int? = nil, gateway: IPAddress? = nil,
       nameServer: IPAddress? = nil

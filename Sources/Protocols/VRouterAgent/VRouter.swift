@@ -50,7 +50,7 @@ public struct VRouter: Sendable {
   /// Asks once.
   ///
   /// - Returns: the objects of the answer, in its order.
-  /// - Throws: `refused` for any status but 200, `unreachable` for an answer that is none.
+  /// - Throws: `refused` for any status but 200, `unreachable` for an answer that is not HTTP.
   public func get(_ path: String, deadline: Deadline) throws(VRouterError) -> [Result] {
     let operation = "GET \(path)"
     let response = try exchange("GET", path, deadline)
@@ -110,7 +110,7 @@ extension VRouter {
     }
   }
 
-  /// The same, for who must know how far the exchange came.
+  /// The same, for a caller that must know how far the exchange came.
   func send(
     _ method: String, _ path: String, body: [UInt8], _ deadline: Deadline
   ) throws(HTTPClientError) -> HTTPResponse {

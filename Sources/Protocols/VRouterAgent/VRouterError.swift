@@ -7,7 +7,8 @@ public struct VRouterError: Error, Equatable, Sendable {
   public enum Reason: Equatable, Sendable {
     /// All tries were used up, or the deadline has passed; the text says what the last one lacked.
     case notReady(String)
-    /// One exchange failed; with `refused` nobody listens, so that the agent that was there has no memory left.
+    /// One exchange failed; with `refused` nobody listens, so that the agent that was there
+    /// has no memory left.
     case unreachable(String, refused: Bool)
     /// The agent refused, in its own words.
     case refused(status: Int, String)
@@ -26,7 +27,7 @@ public struct VRouterError: Error, Equatable, Sendable {
   /// What was asked, such as `POST /vm`; may be empty.
   public let operation: String
 
-  /// Makes an error from its parts.
+  /// Creates an error.
   public init(_ reason: Reason, operation: String = "") {
     self.reason = reason
     self.operation = operation

@@ -1,4 +1,5 @@
-/// The identity that the control plane gave to a virtual machine (a pod), an interface or a network.
+/// The identity that the control plane gave to a virtual machine (a pod), an
+/// interface or a network.
 public struct VRouterUUID: Hashable, Sendable {
   /// 8-4-4-4-12 hexadecimal digits in lower case, the only form that the agent's paths take.
   public let text: String

@@ -2,7 +2,8 @@ import CNI
 import DaemonAPI
 import Linux
 
-/// One call's conversation with the daemon: waiting for it, sending, and sending again where that is safe.
+/// One call's conversation with the daemon: waiting for it, sending, and sending again
+/// where that is safe.
 struct Exchange {
   private let command: CNICommand
   private let request: Request
@@ -38,9 +39,9 @@ struct Exchange {
   /// Gets the daemon's answer.
   ///
   /// - Returns: the answer; nil if a DEL found no daemon and waits in the spool.
-  /// - Throws: the daemon's own error; 11 or, for STATUS, 50 if it cannot be reached (11 for a DEL that cannot be
-  ///   written to the spool either); 5 for an answer that cannot be
-  ///   read; 105 if none came in time.
+  /// - Throws: the daemon's own error; 11 or, for STATUS, 50 if it cannot be reached (11 for a DEL
+  ///   that cannot be written to the spool either); 5 for an answer that cannot be read; 105 if
+  ///   none came in time.
   mutating func run() throws(CNIError) -> Response? {
     switch command {
     case .status: try runStatus()
@@ -49,8 +50,10 @@ struct Exchange {
     }
   }
 
-  /// ADD, CHECK, UPDATE and GC wait for the daemon, and come again under the same request id when it went away before it
-  /// answered: it then returns what it had finished, or does the work anew.
+  /// ADD, CHECK, UPDATE and GC wait for the daemon.
+  ///
+  /// They are repeated under the same request id if it went away before it answered. It then
+  /// returns what it had finished, or does the work again.
   private mutating func runWaiting() throws(CNIError) -> Response {
     while true {
       let begun = KernelClock.monotonic
@@ -73,7 +76,7 @@ struct Exchange {
       log.write(.info, error.description)
       if deadline.isOver { throw unreachable(error) }
       absence = error
-    // Where no try was served, one that began in the last second tells nothing new.
+    // If no try was served, a try that began in the last second tells nothing new.
     case .deadline where KernelClock.monotonic &- begun < 1_000_000_000:
       throw absence.map { unreachable($0) } ?? failure(error)
     case .cut where !hasRepeated:
@@ -83,7 +86,9 @@ struct Exchange {
     }
   }
 
-  /// STATUS tells at once what is; only an answer that was cut is asked for again.
+  /// STATUS does not wait for the daemon.
+  ///
+  /// Only an answer that was cut is asked for again.
   private mutating func runStatus() throws(CNIError) -> Response {
     while true {
       do throws(DaemonClientError) {
@@ -101,7 +106,9 @@ struct Exchange {
     }
   }
 
-  /// DEL never waits for a daemon that is not there: it writes down what the daemon does when it is back.
+  /// DEL never waits for a daemon that is not there.
+  ///
+  /// It goes to the spool, and the daemon does it when it is back.
   private mutating func runDelete() throws(CNIError) -> Response? {
     while true {
       do throws(DaemonClientError) {
@@ -120,7 +127,8 @@ struct Exchange {
     }
   }
 
-  /// Writes the DEL to the spool, and asks once more: a daemon that came meanwhile may have read the spool before.
+  /// Writes the DEL to the spool, and asks once more: a daemon that came meanwhile may have read
+  /// the spool before.
   private mutating func spool(after error: DaemonClientError) throws(CNIError) -> Response? {
     let writer = SpoolWriter(socketDirectory: socketDirectory)
     guard let stamp = headers.stamp,

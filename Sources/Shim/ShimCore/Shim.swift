@@ -12,7 +12,7 @@ package struct ShimOutcome: Equatable, Sendable {
   /// 0, or 1 for a failed call.
   package var status: Int32
 
-  /// Makes an outcome; a silent success unless told otherwise.
+  /// Creates an outcome; a silent success unless told otherwise.
   package init(output: [UInt8] = [], errorOutput: [UInt8] = [], status: Int32 = 0) {
     self.output = output
     self.errorOutput = errorOutput
@@ -20,7 +20,8 @@ package struct ShimOutcome: Equatable, Sendable {
   }
 }
 
-/// The plugin binary that the container runtime runs: checks the call, asks the daemon, prints its answer.
+/// The plugin binary that the container runtime runs: checks the call, asks the daemon,
+/// prints its answer.
 package struct Shim {
   private let environment: ShimEnvironment
   private let standardInput: Int32
@@ -37,7 +38,8 @@ package struct Shim {
   ///
   /// - Parameters:
   ///   - environment: the process's variables.
-  ///   - standardInput: the descriptor with the network configuration; not read for VERSION and without CNI_COMMAND.
+  ///   - standardInput: the descriptor with the network configuration; not read for VERSION and
+  ///     without CNI_COMMAND.
   package init(environment: [(name: String, value: String)], standardInput: Int32) {
     self.environment = ShimEnvironment(environment)
     self.standardInput = standardInput
@@ -133,7 +135,6 @@ extension Shim {
     _ = try exchange(.check, request)
   }
 
-  /// GC.
   package mutating func cmdGC(_ request: Request) throws(CNIError) {
     _ = try exchange(.garbageCollect, request)
   }
@@ -151,7 +152,8 @@ extension Shim {
     return try exchange.run()
   }
 
-  /// Refuses the shim's own namespace before anything is done; a path that cannot be looked at passes.
+  /// Refuses the shim's own namespace before anything is done; a path that cannot be
+  /// looked at passes.
   private func refuseOwnNamespace() throws(CNIError) {
     let path = environment["CNI_NETNS"]
     guard !path.isEmpty, !environment.allowsOwnNamespace else { return }
@@ -165,7 +167,8 @@ extension Shim {
       .invalidNamespace, "plugin's netns and netns from CNI_NETNS should not be the same")
   }
 
-  /// The result as the daemon printed it; only one of another version, as other daemons give it, is converted.
+  /// The result as the daemon printed it; only one of another version, as other daemons give
+  /// it, is converted.
   private func result(_ response: Response?, _ version: CNIVersion) throws(CNIError) -> [UInt8] {
     guard let bytes = response?.result, !bytes.isEmpty else {
       throw CNIError(.decodingFailure, "cnid answered without a result")

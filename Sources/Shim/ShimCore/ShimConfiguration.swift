@@ -4,7 +4,8 @@ import JSON
 
 /// What the shim itself reads of the network configuration on stdin.
 ///
-/// Counterpart of `ShimNetConf` in Multus' server api. All other keys are the daemon's and pass through unread.
+/// Counterpart of `ShimNetConf` in Multus' server api. All other keys are the daemon's and
+/// pass through unread.
 package struct ShimConfiguration: Equatable, Sendable {
   /// `cniVersion` as it stands there; `0.1.0` if it is missing.
   package var cniVersion = CNIVersion.v010.description
@@ -21,7 +22,6 @@ package struct ShimConfiguration: Equatable, Sendable {
   /// `logToStderr`.
   package var logToStandardError = true
 
-  /// The defaults.
   package init() {}
 
   /// Reads a configuration as the CNI skeleton does.
@@ -29,8 +29,9 @@ package struct ShimConfiguration: Equatable, Sendable {
   /// - Parameters:
   ///   - bytes: stdin.
   ///   - command: the verb; what is wrong with the shim's own keys does not stop a DEL.
-  /// - Throws: code 6 for what is no JSON object or has a `cniVersion` or `name` of another type, code 7 for a name
-  ///   that is missing or not valid, and for bad values of the shim's own keys. Never with a value that is right.
+  /// - Throws: code 6 for what is no JSON object or has a `cniVersion` or `name` of another type,
+  ///   code 7 for a name that is missing or not valid, and for bad values of the shim's own keys.
+  ///   The error never repeats a value that is right.
   package init(parsing bytes: [UInt8], for command: CNICommand) throws(CNIError) {
     self.init()
     let reader = try MemberReader(parsing: bytes, .configuration)

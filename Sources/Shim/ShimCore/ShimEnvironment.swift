@@ -2,13 +2,11 @@ package import CNI
 
 /// The variables of a CNI call, checked as the CNI skeleton does and in its order.
 package struct ShimEnvironment: Sendable {
-  /// All variables of the process.
   private let variables: [(name: String, value: String)]
 
   /// CNI_COMMAND; nil if it is missing or empty.
   package let command: CNICommand?
 
-  /// Keeps a process's variables.
   package init(_ variables: [(name: String, value: String)]) {
     self.variables = variables
     let verb = Self.value(of: "CNI_COMMAND", in: variables)
@@ -64,7 +62,8 @@ package struct ShimEnvironment: Sendable {
     return lower.elementsEqual("true".utf8)
   }
 
-  /// What the daemon gets: CNI_*, the trace context, and the mark of a call from inside a call; nothing else.
+  /// What the daemon gets: CNI_*, the trace context, and the mark of a call from inside a
+  /// call; nothing else.
   package var forwarded: [String: String] {
     var result: [String: String] = [:]
     for variable in variables where Self.isForwarded(variable.name) {

@@ -4,7 +4,6 @@ import Linux
 
 /// Writes DELs for a daemon that is not there, where it finds them when it is back.
 struct SpoolWriter {
-  /// The directory of the entries.
   let directory: String
   private let socketDirectory: String
 
@@ -15,7 +14,7 @@ struct SpoolWriter {
 
   /// Writes an entry; it is there as a whole or not at all.
   ///
-  /// - Throws: code 11, naming the directory and why; the runtime comes again with its DEL.
+  /// - Throws: code 11, naming the directory and why; the runtime retries its DEL.
   func write(_ entry: SpoolEntry) throws(CNIError) {
     let bytes = entry.encoded()
     guard bytes.count <= SpoolEntry.sizeLimit else {
@@ -38,7 +37,8 @@ struct SpoolWriter {
     _ = try? Files.removeIfPresent(directory + "/" + entry.fileName)
   }
 
-  /// Opens the directory, made if missing; one that is not root's alone holds no entry that the daemon would read.
+  /// Opens the directory, made if missing; one that is not root's alone holds no entry that the
+  /// daemon would read.
   private func open() throws(SystemError) -> FileDescriptor {
     do throws(SystemError) {
       try Files.makeDirectory(directory)

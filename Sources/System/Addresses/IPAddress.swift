@@ -20,19 +20,19 @@ public struct IPAddress: Hashable, Sendable {
   /// The address as a number; an IPv4 address is in the low 32 bits and the others are zero.
   public let bits: UInt128
 
-  /// Makes an IPv4 address from its number: `127.0.0.1` is `0x7f000001`.
+  /// Creates an IPv4 address from its number: `127.0.0.1` is `0x7f000001`.
   public init(v4: UInt32) {
     family = .v4
     bits = UInt128(v4)
   }
 
-  /// Makes an IPv6 address from its number, also when that is an IPv4-mapped one.
+  /// Creates an IPv6 address from its number, also when that is an IPv4-mapped one.
   public init(v6: UInt128) {
     family = .v6
     bits = v6
   }
 
-  /// Makes an address from 4 or 16 bytes in network order; nil for any other length.
+  /// Creates an address from 4 or 16 bytes in network order; nil for any other length.
   public init?(bytes: [UInt8]) {
     guard bytes.count == 4 || bytes.count == 16 else { return nil }
     family = bytes.count == 4 ? .v4 : .v6
@@ -60,7 +60,7 @@ public struct IPAddress: Hashable, Sendable {
     return IPAddress(v4: UInt32(truncatingIfNeeded: bits))
   }
 
-  /// Makes an address whose bits are known to fit the family.
+  /// Creates an address whose bits are known to fit the family.
   init(family: Family, bits: UInt128) {
     self.family = family
     self.bits = bits

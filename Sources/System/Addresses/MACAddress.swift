@@ -3,7 +3,7 @@ public struct MACAddress: Hashable, Sendable {
   /// The address as a number in the low 48 bits.
   private let bits: UInt64
 
-  /// Makes an address from six bytes in transmission order; nil for any other length.
+  /// Creates an address from six bytes in transmission order; nil for any other length.
   public init?(bytes: [UInt8]) {
     guard bytes.count == 6 else { return nil }
     bits = bytes.reduce(0) { $0 << 8 | UInt64($1) }
@@ -43,7 +43,7 @@ public struct MACAddress: Hashable, Sendable {
   /// Whether the address was not assigned by a manufacturer.
   public var isLocallyAdministered: Bool { bits >> 41 & 1 == 1 }
 
-  /// Makes a locally administered unicast address from six random bytes; nil for other lengths.
+  /// Creates a locally administered unicast address from six random bytes; nil for other lengths.
   public static func locallyAdministered(random: [UInt8]) -> MACAddress? {
     guard var bytes = random.count == 6 ? random : nil else { return nil }
     bytes[0] = bytes[0] & 0xfc | 0x02

@@ -20,7 +20,8 @@
 
   /// A process that this one started, in a process group of its own.
   ///
-  /// It gets descriptors 0, 1 and 2 only, an empty signal mask and default signal actions. Nobody else may wait for it.
+  /// It gets descriptors 0, 1 and 2 only, an empty signal mask and default signal actions. Nobody
+  /// else may wait for it.
   public struct ChildProcess: ~Copyable, Sendable {
     /// Its process id, valid until `wait` has returned its status.
     public let pid: Int32

@@ -30,7 +30,7 @@ public enum Boot {
   }
 }
 
-/// When a piece of work must be over, and who may end it sooner.
+/// When work must be over, and what may end it sooner.
 ///
 /// Every wait of this module takes one; it throws `Errno.timedOut` when the time is over and
 /// `Errno.cancelled` when the cancellation was used.
@@ -40,7 +40,7 @@ public struct Deadline: Sendable {
   /// What may end the work before its time.
   public let cancellation: Cancellation?
 
-  /// Makes a deadline from a point in time.
+  /// Creates a deadline from a point in time.
   public init(nanoseconds: UInt64, cancellation: Cancellation? = nil) {
     self.nanoseconds = nanoseconds
     self.cancellation = cancellation

@@ -2,8 +2,8 @@ import CLinux
 
 /// Tells when files have come into a directory, inotify(7).
 ///
-/// Only whole files count: what is renamed into the directory, not what is made or written there, nor what leaves. Nobody
-/// needs to look at names: whoever is woken lists the directory.
+/// Only whole files count: what is renamed into the directory, not what is made or written there,
+/// nor what leaves. The names do not matter: whoever is woken lists the directory.
 public struct DirectoryWatch: ~Copyable, Sendable {
   /// What has happened.
   public struct Changes: OptionSet, Sendable {
@@ -37,7 +37,8 @@ public struct DirectoryWatch: ~Copyable, Sendable {
     self.path = path
   }
 
-  /// Readable while something has happened that was not drained; the same number as long as this value lives.
+  /// Readable while something has happened that was not drained; the same number as long as
+  /// this value lives.
   public var descriptor: Int32 { inotify.rawValue }
 
   /// Whether something has happened that was not drained.

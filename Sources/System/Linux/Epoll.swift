@@ -30,7 +30,7 @@ public struct Epoll: ~Copyable, Sendable {
 
   private let descriptor: FileDescriptor
 
-  /// Makes an empty set.
+  /// Creates an empty set.
   public init() throws(SystemError) {
     descriptor = FileDescriptor(
       adopting: try retrying("epoll_create1", "") { epoll_create1(cl_EPOLL_CLOEXEC) })

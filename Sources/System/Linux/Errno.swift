@@ -110,7 +110,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Why it failed.
   public let errno: Errno
 
-  /// Makes an error from its parts.
+  /// Creates an error.
   public init(_ operation: String, _ object: String, _ errno: Errno) {
     self.operation = operation
     self.object = object

@@ -1,6 +1,6 @@
 import CLinux
 
-/// An open file that closes itself when its owner lets go of it.
+/// An open file that closes itself when its owner ends.
 ///
 /// Every descriptor of this module is opened with O_CLOEXEC in the call that makes it.
 @frozen  // Embedded Swift asks for it where `discard` is used.
@@ -50,7 +50,8 @@ public enum Descriptor {
     _ descriptor: Int32, into buffer: inout [UInt8], limit: Int = 65_536
   ) throws(SystemError) -> Int {
     var failure: Errno?
-    // A chunk of its own, because filling the buffer's new end with zeros first takes longer than reading.
+    // A chunk of its own, because filling the buffer's new end with zeros first takes
+    // longer than reading.
     let chunk = unsafe [UInt8](unsafeUninitializedCapacity: max(0, limit)) { all, count in
       while true {
         let got = unsafe CLinux.read(descriptor, all.baseAddress, all.count)
@@ -72,7 +73,8 @@ public enum Descriptor {
 
   /// Writes once and tells how many of the bytes from `offset` on were taken.
   ///
-  /// A closed other end is the error EPIPE, never a signal, on sockets and, with SIGPIPE ignored, on pipes.
+  /// A closed other end is the error EPIPE, never a signal, on sockets and, with SIGPIPE
+  /// ignored, on pipes.
   public static func write(
     _ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0
   ) throws(SystemError) -> Int {

@@ -3,8 +3,8 @@ import CLinux
 extension Files {
   /// Puts a new file into an open directory: whole under its name, or not there at all.
   ///
-  /// It is written as a temporary file, which must not exist, and renamed. What happens to the directory's path
-  /// meanwhile does not matter.
+  /// It is written as a temporary file, which must not exist, and renamed. What happens to the
+  /// directory's path meanwhile does not matter.
   ///
   /// - Parameters:
   ///   - bytes: its content.

@@ -7,7 +7,7 @@ public struct FileTime: Hashable, Sendable {
   /// Nanoseconds of the second.
   public let nanoseconds: Int
 
-  /// Makes a time from its parts.
+  /// Creates a time from its parts.
   public init(seconds: Int, nanoseconds: Int) {
     self.seconds = seconds
     self.nanoseconds = nanoseconds
@@ -28,7 +28,8 @@ public struct DirectoryStamp: Hashable, Sendable {
 }
 
 extension Files {
-  /// Whether a file was last written before the machine was started, as far as the clock of today tells.
+  /// Whether a file was last written before the machine was started, as far as the
+  /// clock of today tells.
   package static func isOfAnotherBoot(_ path: String) throws(SystemError) -> Bool {
     var result = stat()
     _ = try retrying("lstat", path) { unsafe lstat(path, &result) }
@@ -49,8 +50,9 @@ extension Files {
 
   /// Sets a directory's modification time, utimensat(2), and takes its stamp.
   ///
-  /// The kernel sets the time to that of its last tick (4 ms) whenever an entry changes, so two changes
-  /// within a tick look the same. After a time that is no tick's, every later change shows.
+  /// Whenever an entry changes, the kernel sets the time to that of its last tick (4 ms). So
+  /// two changes within a tick look the same. After a time that no tick has, every later
+  /// change can be seen.
   public static func stamp(
     _ path: String, modified: FileTime
   ) throws(SystemError) -> DirectoryStamp {

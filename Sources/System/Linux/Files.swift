@@ -4,11 +4,8 @@ import CLinux
 public struct FileStatus: Equatable, Sendable {
   /// What a path leads to.
   public enum Kind: Sendable {
-    /// A regular file.
     case regular
-    /// A directory.
     case directory
-    /// A socket.
     case socket
     /// A symbolic link; only from a status that does not follow links.
     case symbolicLink
@@ -123,7 +120,8 @@ public enum Files {
     return bytes
   }
 
-  /// Writes a whole file in place; for files of /proc, and with `create` for what need not be atomic.
+  /// Writes a whole file in place; for files of /proc, and with `create` for what
+  /// need not be atomic.
   public static func write(
     _ path: String, _ bytes: [UInt8], mode: OpenMode = [.write], permissions: UInt32 = 0o600
   ) throws(SystemError) {
@@ -133,9 +131,9 @@ public enum Files {
 
   /// Writes a whole file in place, made if missing, and cuts off what is left of a longer one.
   ///
-  /// A file that is emptied first, as `write` with `truncate` does, is sent to the disk by ext4 when it
-  /// is closed (auto_da_alloc), which takes a hundred times longer. A process that dies in between leaves a
-  /// mixture of old and new.
+  /// A file that is emptied first, as `write` with `truncate` does, is sent to the disk by ext4
+  /// when it is closed (auto_da_alloc), which takes a hundred times longer. A process that dies in
+  /// between leaves a mixture of old and new.
   public static func overwrite(
     _ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600
   ) throws(SystemError) {
@@ -145,7 +143,8 @@ public enum Files {
     _ = try retrying("ftruncate", path) { ftruncate(number, off_t(bytes.count)) }
   }
 
-  /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary file beside it takes its place.
+  /// Replaces a file so that a reader sees the old or the new content, never a part: a temporary
+  /// file beside it takes its place.
   ///
   /// It does not wait for the disk: what has to outlive a power cut is noted with a `Keeper`.
   /// A process that dies in between leaves `<path>.tmp`, which the next replacement overwrites.
@@ -166,8 +165,8 @@ public enum Files {
 
   /// Gives a new file the name of an old one.
   ///
-  /// ext4 writes a file to the disk at once when it is renamed over another (0.9 ms here), but not when the two change
-  /// places (0.05 ms).
+  /// ext4 writes a file to the disk at once when it is renamed over another (0.9 ms here), but not
+  /// when the two change places (0.05 ms).
   private static func putInPlace(_ temporary: String, _ path: String) throws(SystemError) {
     do throws(SystemError) {
       guard try linkStatus(path).kind == .regular else { return try rename(temporary, path) }
@@ -255,7 +254,7 @@ public enum Files {
     _ = try retrying("chmod", path) { unsafe chmod(path, mode_t(bits)) }
   }
 
-  /// Makes a directory whose parents exist, mkdir(2), with exactly these permission bits.
+  /// Creates a directory whose parents exist, mkdir(2), with exactly these permission bits.
   ///
   /// - Returns: whether it was made; false if a directory was there already.
   @discardableResult
@@ -274,7 +273,7 @@ public enum Files {
     return true
   }
 
-  /// Makes a directory and the parents it lacks, all with these permission bits.
+  /// Creates a directory and the parents it lacks, all with these permission bits.
   @discardableResult
   public static func makeDirectories(
     _ path: String, permissions: UInt32 = 0o700
@@ -347,7 +346,8 @@ public struct FileLock: ~Copyable, Sendable {
     return FileLock(file: file)
   }
 
-  /// Takes the exclusive lock, trying again with growing pauses (0.1 ms to 3 ms) until the deadline.
+  /// Takes the exclusive lock, trying again with growing pauses (0.1 ms to 3 ms)
+  /// until the deadline.
   ///
   /// For locks that are held for a moment; nobody is told when one is given back.
   public static func take(_ path: String, deadline: Deadline) throws(SystemError) -> FileLock {

@@ -4,8 +4,8 @@
 
   /// Sends files to the disk about a second after they were written, many at a time.
   ///
-  /// Whoever writes a file only notes its path, so no call waits for a disk. A power cut costs at most what was noted
-  /// in the last second. Nothing wakes the machine while nothing is written.
+  /// Whoever writes a file only notes its path, so no call waits for a disk. A power cut costs at
+  /// most what was noted in the last second. Nothing wakes the machine while nothing is written.
   package final class Keeper: Sendable {
     private struct State {
       var paths: Set<String> = []
@@ -37,7 +37,7 @@
 
     /// Starts the thread that sends files to the disk.
     ///
-    /// - Parameter report: hears of an error, once until it is another one or none.
+    /// - Parameter report: is told of an error, once until it is another one or none.
     /// - Throws: the error of eventfd(2) or of starting a thread.
     package func start(_ report: @escaping @Sendable (SystemError) -> Void) throws(SystemError) {
       let wake = try Wake()
@@ -115,7 +115,9 @@
       return failure
     }
 
-    /// The error of a body; a file that is gone is none, nor a file system that keeps nothing.
+    /// The error of a body.
+    ///
+    /// A file that has gone is no error, nor is a file system that keeps nothing.
     private static func failure(of body: () throws(SystemError) -> Void) -> SystemError? {
       do throws(SystemError) {
         try body()

@@ -10,8 +10,8 @@
     /// A TCP socket.
     case tcp(IPAddress, port: UInt16)
 
-    /// Finds out where a descriptor listens; nil if it is not a listening stream socket, or one that has neither a path
-    /// nor an IP address.
+    /// Finds out where a descriptor listens; nil if it is not a listening stream socket, or one
+    /// that has neither a path nor an IP address.
     public init?(of descriptor: Int32) {
       guard Self.option(descriptor, SO_ACCEPTCONN) == 1,
         Self.option(descriptor, SO_TYPE) == cl_STREAM

@@ -1,5 +1,5 @@
-// The one place that says what `Mutex` is: every other file gets it, and `Atomic`, with `import Linux`.
-// The shim has neither.
+// The one place that says what `Mutex` is: every other file gets it, and `Atomic`, with
+// `import Linux`. The shim has neither.
 #if !hasFeature(Embedded)
   @_exported public import Synchronization
 
@@ -9,8 +9,8 @@
     /// A value behind a lock of libpthread, for `scripts/test --sanitize thread` only.
     ///
     /// The sanitizer follows pthread mutexes. It does not see into the library that has
-    /// `Synchronization.Mutex`, and would call everything behind one a race. A file sees this one as long as
-    /// it does not import Synchronization itself.
+    /// `Synchronization.Mutex`, and would call everything behind one a race. A file sees this one
+    /// as long as it does not import Synchronization itself.
     @safe
     public struct Mutex<Value: ~Copyable>: ~Copyable {
       private let lock: UnsafeMutablePointer<pthread_mutex_t>

@@ -50,14 +50,16 @@
       _ = try retrying("setns", "") { setns(descriptor, cl_CLONE_NEWNET) }
     }
 
-    /// Moves the calling thread into a new namespace, unshare(2); only for a thread that ends afterwards.
+    /// Moves the calling thread into a new namespace, unshare(2); only for a thread that
+    /// ends afterwards.
     public static func enterNew() throws(SystemError) {
       _ = try retrying("unshare", "") { unshare(cl_CLONE_NEWNET) }
     }
 
     /// The kernel's number of the namespace that a socket belongs to, SO_NETNS_COOKIE.
     ///
-    /// A number is never given to a second namespace while the machine runs; paths, pids and inodes are.
+    /// A number is never given to a second namespace while the machine runs; paths,
+    /// pids and inodes are.
     public static func cookie(ofSocket socket: borrowing FileDescriptor) throws(SystemError)
       -> UInt64
     {

@@ -11,7 +11,8 @@
 
     private final class Slot<T> { var value: T? }
 
-    /// Stack of every thread, virtual memory only: Swift code needs more than 16 KiB, with a sanitizer far more.
+    /// Stack of every thread, virtual memory only: Swift code needs more than 16 KiB, with a
+    /// sanitizer far more.
     #if SANITIZE_THREAD || SANITIZE_ADDRESS
       private static let stackBytes = 8 << 20
     #else
@@ -26,8 +27,8 @@
 
     /// Runs a body on a thread of its own and waits for its end.
     ///
-    /// A namespace that the body enters ends with the thread, so the process never keeps a thread in a
-    /// foreign namespace. The body's own errors come back as values.
+    /// A namespace that the body enters ends with the thread, so the process never keeps a thread
+    /// in a foreign namespace. The body's own errors come back as values.
     public static func run<T>(_ body: @escaping () -> T) throws(SystemError) -> T {
       let slot = Slot<T>()
       let thread = try create { slot.value = body() }

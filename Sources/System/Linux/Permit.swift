@@ -4,6 +4,6 @@
 /// plugin that is executed) borrows one. Only `PluginKit`'s journal makes them, so an effect that
 /// nobody recorded does not compile.
 public struct Permit: ~Copyable, Sendable {
-  /// Makes a permit; only the journal and tests import this with `@_spi(Journal)`.
+  /// Creates a permit; only the journal and tests import this with `@_spi(Journal)`.
   @_spi(Journal) public init() {}
 }

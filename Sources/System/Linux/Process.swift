@@ -14,10 +14,12 @@ public enum Process {
   /// Takes bits away from the permissions of files that it makes, umask(2).
   public static func setFileCreationMask(_ bits: UInt32) { _ = umask(mode_t(bits)) }
 
-  /// Lets all threads share one or few heaps, mallopt(3), so that memory freed by one thread serves the others.
+  /// Lets all threads share one or few heaps, mallopt(3), so that memory freed by one thread
+  /// serves the others.
   public static func limitHeaps(to count: Int32) { _ = mallopt(M_ARENA_MAX, count) }
 
-  /// The variables of its environment in order; entries without `=` or with an empty name are left out.
+  /// The variables of its environment in order; entries without `=` or with an empty
+  /// name are left out.
   public static func environment() -> [(name: String, value: String)] {
     var result: [(name: String, value: String)] = []
     var next = unsafe cl_environment()
@@ -44,7 +46,8 @@ public enum Process {
     }
   }
 
-  /// Takes a variable out of its environment, unsetenv(3); to be called before the first other thread starts.
+  /// Takes a variable out of its environment, unsetenv(3); to be called before the first
+  /// other thread starts.
   public static func removeVariable(_ name: String) { _ = unsafe unsetenv(name) }
 
   /// One variable of its environment.
@@ -58,7 +61,7 @@ public enum Process {
 public struct Semaphore: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
 
-  /// Makes one with the count 0.
+  /// Creates one with the count 0.
   public init() throws(SystemError) {
     descriptor = FileDescriptor(
       adopting: try retrying("eventfd", "") { eventfd(0, cl_SEMAPHORE_FLAGS) })
@@ -76,8 +79,8 @@ public struct Semaphore: ~Copyable, Sendable {
     Self.insist { unsafe CLinux.read(descriptor.rawValue, &value, 8) }
   }
 
-  /// Tries until it succeeds: a call that failed has neither added nor taken one, and who counts on it would
-  /// wait for ever.
+  /// Tries until it succeeds: a call that failed has neither added nor taken one, and who counts on
+  /// it would wait for ever.
   private static func insist(_ call: () -> Int) {
     while call() < 0 {
       if Errno.current != .interrupted { Clock.pause(milliseconds: 1) }

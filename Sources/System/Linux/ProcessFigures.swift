@@ -48,7 +48,8 @@
     }
 
     private static var openDescriptors: UInt64 {
-      // Since Linux 6.2 the directory's size is the number; before, one of the entries is the listing's own.
+      // Since Linux 6.2 the directory's size is the number; before, one of the entries is
+      // the listing's own.
       if let status = try? Files.status("/proc/self/fd"), status.size > 0 {
         return UInt64(status.size)
       }

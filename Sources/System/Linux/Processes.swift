@@ -4,23 +4,26 @@
 
   /// Other processes, found by what /proc says of them.
   public enum Processes {
-    /// Kills every process that was started with a line in its environment, and the process groups of those.
+    /// Kills every process that was started with a line in its environment, and the process
+    /// groups of those.
     ///
-    /// For children that a process which was killed has left behind. A group ends as a whole, also those in it that have
-    /// cleaned their environment. The calling process and its group are never touched.
+    /// For children that a process which was killed has left behind. A group ends as a whole,
+    /// also those in it that have cleaned their environment. The calling process and its group
+    /// are never touched.
     ///
     /// - Parameters:
     ///   - line: `KEY=value`, exactly.
     ///   - deadline: when to give up waiting for their end.
     /// - Returns: how many processes have ended.
-    /// - Throws: `timedOut` or `cancelled` when one has not ended; the error of reading /proc or of pidfd_open(2).
+    /// - Throws: `timedOut` or `cancelled` when one has not ended; the error of reading /proc or
+    ///   of pidfd_open(2).
     @discardableResult
     public static func kill(
       withEnvironment line: String, deadline: Deadline
     ) throws(SystemError) -> Int {
       var count = 0
       while true {
-        // Again until there is none: one of them may have started another meanwhile.
+        // It repeats until there is none, because one of them may have started another meanwhile.
         let found = try marked(Array(line.utf8))
         if found.isEmpty { return count }
         let groups = Set(found.map(\.group)).subtracting([getpgrp(), 0])
@@ -84,7 +87,8 @@
       return found
     }
 
-    /// The name of the process that started another one, or that it was left to: its `comm`, at most 15 bytes.
+    /// The name of the process that started another one, or that it was left to: its `comm`,
+    /// at most 15 bytes.
     ///
     /// - Parameter pid: the other one.
     /// - Returns: the name; nil where one of the two is gone or not visible from here.
@@ -109,7 +113,8 @@
       return Int32(words[2])
     }
 
-    /// What `/proc/<pid>/stat` says behind the name: state, parent, group and so on; nil for one that is gone.
+    /// What `/proc/<pid>/stat` says behind the name: state, parent, group and so on; nil for
+    /// one that is gone.
     private static func status(of pid: Int32) -> [String]? {
       guard let bytes = try? Files.read("/proc/\(pid)/stat"),
         // The name before it may hold anything, parentheses too.

@@ -61,7 +61,8 @@
       executable: String, arguments: [String], environment: [String], input: [UInt8],
       limits: Limits, deadline: Deadline, lastWords: inout [UInt8]
     ) throws(SystemError) -> ProgramRun {
-      // A program that does not read its input must not end this one; write(2) knows no MSG_NOSIGNAL.
+      // A program that does not read its input must not end this one; write(2) knows
+      // no MSG_NOSIGNAL.
       Signal.ignoreBrokenPipes()
       let stdin = try Pipe()
       let stdout = try Pipe()
@@ -75,7 +76,8 @@
         bytes: input, limits: limits)
       do throws(SystemError) {
         try exchange.run(child.descriptor, executable, deadline)
-        // What the program left running ends with it; before its status is taken the group's number is still its own.
+        // What the program left running ends with it; before its status is taken the group's number
+        // is still its own.
         _ = kill(-child.pid, SIGKILL)
         let status = try child.wait(deadline: deadline)
         return ProgramRun(
@@ -117,7 +119,8 @@
     }
   }
 
-  /// One end of a pipe that is closed when it has served, and then has the number -1, which poll(2) passes over.
+  /// One end of a pipe that is closed when it has served, and then has the number -1, which
+  /// poll(2) passes over.
   private struct End: ~Copyable {
     private(set) var number: Int32
     init(_ number: Int32) { self.number = number }

@@ -32,7 +32,8 @@ public struct SignalDescriptor: ~Copyable, Sendable {
   /// The descriptor to wait on.
   public let descriptor: FileDescriptor
 
-  /// Blocks the signals in the calling thread, and so in every thread started after, and opens the descriptor.
+  /// Blocks the signals in the calling thread, and so in every thread started after, and
+  /// opens the descriptor.
   ///
   /// To be called before the first other thread starts.
   public init(_ signals: [Signal]) throws(SystemError) {

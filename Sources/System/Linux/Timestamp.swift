@@ -3,13 +3,14 @@ public struct Timestamp: Sendable, CustomStringConvertible {
   /// `2026-11-21T09:30:00.123Z`.
   public let description: String
 
-  /// Makes the text of a point in time.
+  /// Creates the text of a point in time.
   ///
   /// - Parameter nanoseconds: since 1970.
   public init(nanoseconds: UInt64) {
     let seconds = nanoseconds / 1_000_000_000
     let (days, ofDay) = (Int(seconds / 86_400), Int(seconds % 86_400))
-    // Days since 1970-01-01 to a date of the Gregorian calendar, counted in years that begin in March.
+    // Days since 1970-01-01 to a date of the Gregorian calendar, counted in years
+    // that begin in March.
     let shifted = days + 719_468
     let (era, ofEra) = (shifted / 146_097, shifted % 146_097)
     let yearOfEra = (ofEra - ofEra / 1460 + ofEra / 36_524 - ofEra / 146_096) / 365

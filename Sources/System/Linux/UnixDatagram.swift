@@ -6,7 +6,7 @@
   public struct UnixDatagram: ~Copyable, Sendable {
     private let socket: FileDescriptor
 
-    /// Makes one without an address of its own.
+    /// Creates one without an address of its own.
     public init() throws(SystemError) {
       socket = FileDescriptor(
         adopting: try retrying("socket", "") { CLinux.socket(AF_UNIX, cl_SOCK_DGRAM, 0) })

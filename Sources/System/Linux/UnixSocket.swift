@@ -1,6 +1,6 @@
 import CLinux
 
-/// Who is at the other end of a Unix socket, SO_PEERCRED.
+/// The process at the other end of a Unix socket, SO_PEERCRED.
 public struct PeerCredentials: Equatable, Sendable {
   /// Its process when it connected.
   public let pid: Int32
@@ -17,8 +17,8 @@ public enum UnixSocket {
 
   /// Connects to a socket.
   ///
-  /// - Throws: the error of connect(2): `noEntry` and `connectionRefused` mean that nobody listens, `again` that
-  ///   the listener's backlog is full.
+  /// - Throws: the error of connect(2): `noEntry` and `connectionRefused` mean that nobody listens,
+  ///   `again` that the listener's backlog is full.
   public static func connect(_ path: String) throws(SystemError) -> FileDescriptor {
     let socket = try make(path)
     let number = socket.rawValue
@@ -28,7 +28,7 @@ public enum UnixSocket {
     return socket
   }
 
-  /// Makes a listening socket at a path where nothing is, with mode 0600.
+  /// Creates a listening socket at a path where nothing is, with mode 0600.
   ///
   /// The caller has made the directory private before, so nobody can connect in between.
   public static func listen(_ path: String, backlog: Int32 = 1024) throws(SystemError)
@@ -76,8 +76,8 @@ public enum UnixSocket {
     let length = socklen_t(MemoryLayout<sockaddr_un>.size)
     let result = unsafe withUnsafePointer(to: &address) { pointer in
       unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-        // A connect that a signal interrupts goes on by itself on a non-blocking Unix socket only if it
-        // had to wait, and then it says EAGAIN; so it is simply given again.
+        // A connect that a signal interrupts goes on by itself on a non-blocking Unix socket only
+        // if it had to wait, and then it says EAGAIN; So the call is simply repeated.
         while true {
           let code = unsafe call(generic, length)
           if code == 0 { return Errno(rawValue: 0) }

@@ -25,7 +25,7 @@ public struct PollEntry: Sendable {
   /// What has happened, empty if nothing.
   public internal(set) var seen: PollEvents = []
 
-  /// Makes an entry.
+  /// Creates an entry.
   public init(_ descriptor: Int32, _ events: PollEvents) {
     self.descriptor = descriptor
     self.events = events
@@ -90,7 +90,7 @@ extension Deadline {
 public final class Cancellation: Sendable {
   private let event: EventDescriptor
 
-  /// Makes one; fails when there are no descriptors left.
+  /// Creates one; fails when there are no descriptors left.
   public init() throws(SystemError) { event = try EventDescriptor() }
 
   /// Ends every wait that has this cancellation in its deadline, now and later.
@@ -108,7 +108,7 @@ public struct EventDescriptor: ~Copyable, Sendable {
   /// The descriptor, readable while the counter is not zero.
   public let descriptor: FileDescriptor
 
-  /// Makes one with the counter at zero.
+  /// Creates one with the counter at zero.
   public init() throws(SystemError) {
     descriptor = FileDescriptor(
       adopting: try retrying("eventfd", "") { eventfd(0, cl_EVENTFD_FLAGS) })

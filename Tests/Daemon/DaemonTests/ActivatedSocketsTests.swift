@@ -8,7 +8,8 @@ import TestSupport
 
 @Suite("Activated sockets")
 struct ActivatedSocketsTests {
-  /// Runs a body in a process of its own, whose descriptors from 100 on are what a service manager hands over.
+  /// Runs a body in a process of its own, whose descriptors from 100 on are what a service
+  /// manager hands over.
   private static let first: Int32 = 100
 
   /// Moves a descriptor to a number.
@@ -140,7 +141,8 @@ struct ActivatedSocketsTests {
       let text =
         "handed-over descriptor 100 is no listening stream socket; "
         + "use ListenStream= with Accept=no"
-      // A file, a datagram socket, a connected socket, a socket that does not listen, one without a path.
+      // A file, a datagram socket, a connected socket, a socket that does not listen,
+      // one without a path.
       Self.place(try Files.open("/dev/null", [.read]), at: 100)
       precondition(Self.fault("1", configuration) == text)
       Self.place(

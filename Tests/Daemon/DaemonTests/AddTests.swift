@@ -169,7 +169,7 @@ struct AddTests {
       ])
     let daemon = try TestDaemon([plugin])
     let answer = try await daemon.send(CNICall())
-    // The caller hears of the first failure, the log of the second.
+    // The caller is told of the first failure, the log of the second.
     #expect(answer.message == "no address left")
     #expect(daemon.log.contains("device busy"))
     let record = try #require(daemon.record())

@@ -21,7 +21,8 @@ struct PrivateDisk {
   ///
   /// - Parameters:
   ///   - plugin: what is called.
-  ///   - directory: where it is mounted; it must outlive the thread, on which it could not be removed.
+  ///   - directory: where it is mounted; it must outlive the thread, on which it
+  ///     could not be removed.
   ///   - kibibytes: the disk's size.
   /// - Throws: when it cannot be mounted.
   init(

@@ -6,7 +6,8 @@ import Netlink
 import PluginKit
 import TestSupport
 
-/// A plugin that keeps what it is called with and does what the test says; of itself it records a plan of one thing.
+/// A plugin that keeps what it is called with and does what the test says; of itself it records a
+/// plan of one thing.
 final class RecordingPlugin: NetworkPlugin {
   enum Step: String, PluginStep {
     case make

@@ -6,7 +6,8 @@ import PluginKit
 import Records
 import TestSupport
 
-/// A daemon in this process: real socket, real directories, its own thread; it stops when nobody has it any more.
+/// A daemon in this process: real socket, real directories, its own thread; it stops when nobody
+/// has it any more.
 final class TestDaemon: Sendable {
   let directory: TemporaryDirectory
   let server: Server
@@ -102,7 +103,8 @@ final class TestDaemon: Sendable {
 }
 
 extension AttachmentRecord {
-  /// A record in phase `adding`, of the network `net` and made by the plugin `recorder` unless told otherwise.
+  /// A record in phase `adding`, of the network `net` and made by the plugin `recorder`
+  /// unless told otherwise.
   init(
     network: String = "net", container: String, ifName: String = "eth0",
     plugin: String = "recorder", boot: String = Stamp.now.bootID

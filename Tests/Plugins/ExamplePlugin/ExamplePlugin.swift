@@ -12,7 +12,6 @@ package final class CablePlugin: NetworkPlugin {
   }
 
   package let name = "cable"
-
   package init() {}
 
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
@@ -55,5 +54,11 @@ package final class CablePlugin: NetworkPlugin {
     var session = try PodSession(call.request)
     let link = try expected.checkLink(&session.pod, kind: "veth")
     try expected.checkAddresses(&session.pod, link)
+  }
+
+  package func garbageCollect(
+    _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
+  ) throws(CNIError) {
+    try Addressing(call.request, call.host).collect(call.journal, valid: valid)
   }
 }

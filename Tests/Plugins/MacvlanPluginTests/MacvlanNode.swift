@@ -8,7 +8,8 @@ import TestSupport
 
 @testable import MacvlanPlugin
 
-/// A node for the plugin alone: a namespace with a card, directories, and what the daemon does around a plugin's calls.
+/// A node for the plugin alone: a namespace with a card, directories, and what the daemon does
+/// around a plugin's calls.
 final class MacvlanNode: Sendable {
   let network: TestNamespace
   let directory: TemporaryDirectory
@@ -29,7 +30,7 @@ final class MacvlanNode: Sendable {
     return new
   }
 
-  /// Makes a node whose card is `uplink`, MTU 1500.
+  /// Creates a node whose card is `uplink`, MTU 1500.
   init() async throws {
     network = try await TestNamespace()
     directory = try TemporaryDirectory()
@@ -208,7 +209,8 @@ final class Records: AttachmentRecording {
   private let records = Locked<[AttachmentKey: AttachmentRecord]>([:])
   private let hook = Locked<(@Sendable () -> Void)?>(nil)
 
-  /// Runs a body when the next plan is written, after everything was looked at and before anything is made.
+  /// Runs a body when the next plan is written, after everything was looked at and before
+  /// anything is made.
   func onNextPlan(_ body: @escaping @Sendable () -> Void) { hook.withLock { $0 = body } }
 
   func write(_ record: AttachmentRecord) throws(CNIError) {

@@ -81,10 +81,11 @@ struct ExamplePluginTests {
         "```swift\n" + String(decoding: code, as: UTF8.self) + "```\n"))
   }
 
-  @Test("a plugin takes less than 60 lines")
+  @Test("a plugin takes less than 60 lines, blank ones aside")
   func length() throws {
     let path = "\(Program.packageDirectory)/Tests/Plugins/ExamplePlugin/ExamplePlugin.swift"
-    #expect(try Files.read(path).count { $0 == 0x0A } < 60)
+    // Runs of line ends count once.
+    #expect(try Files.read(path).split(separator: 0x0A).count < 60)
   }
 
   @Test("ADD lays the cable with its mark and an address; DEL takes both away, twice")

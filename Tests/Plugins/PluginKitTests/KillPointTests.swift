@@ -6,7 +6,8 @@ import Testing
 
 @Suite("Journal: CNID_KILL_AFTER")
 struct KillPointTests {
-  /// Runs all three steps, the second failing once before it succeeds, and says on stdout what was done.
+  /// Runs all three steps, the second failing once before it succeeds, and says on
+  /// stdout what was done.
   private static func run(killAfter: String) {
     unsafe setenv("CNID_KILL_AFTER", killAfter, 1)
     func say(_ word: String) { _ = try? Descriptor.write(1, Array("<\(word)>".utf8)) }

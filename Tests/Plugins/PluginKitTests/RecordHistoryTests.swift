@@ -4,7 +4,8 @@ import PluginKit
 import Testing
 import TestSupport
 
-// Files of records as programs have written them. What stands here never changes: a new version gets a file more.
+// Files of records as programs have written them. What stands here never changes: a new version
+// gets a file more.
 
 /// Version 0, from before the first release; made by hand.
 private let version0 =

@@ -4,7 +4,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// Mode `mesos`: a container is known by its id, and the node's Mesos manager hears of it first.
+/// Mode `mesos`: a container is known by its id, and the node's Mesos manager is told of it first.
 @Suite(.daemonLog) struct MesosTests {
   private static let id = Fixture.podUID
 

@@ -4,7 +4,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// Answers that are whole and make no sense, and ADDs that fail in the middle: nothing of them stays.
+/// Answers that are whole and make no sense, and ADDs that fail in the middle:
+/// nothing of them stays.
 @Suite(.daemonLog) struct OddAnswerTests {
   private func withPod(
     _ interfaces: [AgentInterface] = Fixture.one,

@@ -4,7 +4,8 @@ import Linux
 import TestSupport
 import Testing
 
-/// What the specification's section 5 wants to be better than in the original, beyond its test cases.
+/// What the specification's section 5 wants to be better than in the original,
+/// beyond its test cases.
 @Suite(.daemonLog) struct TargetTests {
   private static let old = "d1f1802e-3b52-4d68-9a41-0c2b7de91f34"
 

@@ -49,7 +49,8 @@ extension VRouterNode {
     }
   }
 
-  /// The milliseconds from each answer to the next request, of the requests of one method whose path begins so.
+  /// The milliseconds from each answer to the next request, of the requests of one method
+  /// whose path begins so.
   func gaps(_ method: String, _ prefix: String) -> [Int] {
     let requests = agent.requests(method, prefix)
     return zip(requests, requests.dropFirst()).map { first, second in
@@ -107,7 +108,8 @@ extension JSONValue {
 }
 
 extension ProgramResult {
-  /// Whether this is a failure as a runtime understands it: status 1, one object with code and text.
+  /// Whether this is a failure as a runtime understands it: status 1, one object
+  /// with code and text.
   var isFailure: Bool {
     status == .exited(1) && code != nil && message?.isEmpty == false
   }

@@ -293,7 +293,8 @@ private final class Gate: Sendable {
   }
 }
 
-/// A server whose thread is held up by `/block` until the gate opens, and whose `/hold` is up to the test.
+/// A server whose thread is held up by `/block` until the gate opens, and whose `/hold`
+/// is up to the test.
 private func gated(
   _ gate: Gate, hold: @escaping @Sendable (HTTPExchange) -> Void
 ) throws -> ServerFixture {

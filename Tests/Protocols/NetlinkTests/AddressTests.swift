@@ -151,7 +151,8 @@ struct AddressTests {
     let node = try await TestNamespace()
     let seen = try await node.netlink { socket in
       let link = try socket.cable()
-      // Without any address the namespace has no table that tells what kind of address a gateway is.
+      // Without any address the namespace has no table that tells what kind of
+      // address a gateway is.
       let address = IPNetwork("192.0.2.1/32")!
       try socket.apply(.addAddress(.init(index: link.index, network: address)))
       var route = Route(

@@ -76,7 +76,8 @@ struct BandwidthTests {
   func policer() async throws {
     let cable = try await Cable()
     try await cable.near.tc("qdisc add dev eth0 ingress")
-    // TCP needs a burst of a fifth of a second: with half of it, half of the rate is all that it gets.
+    // TCP needs a burst of a fifth of a second: with half of it, half of the rate is
+    // all that it gets.
     try await cable.near.tc(
       "filter add dev eth0 parent ffff: protocol all matchall action police rate 20mbit burst 512k")
     let limited = try await TCPTransfer.measure(limit: 20) {

@@ -4,9 +4,11 @@ import TestSupport
 
 @testable import Netlink
 
-/// The other end of a netlink socket, which says what a test wants; its twin on the real kernel is in `SocketTests`.
+/// The other end of a netlink socket, which says what a test wants; its twin on the real kernel is
+/// in `SocketTests`.
 ///
-/// The answers are queued before the question is asked: a new socket's sequence numbers begin with 1.
+/// The answers are queued before the question is asked: a new socket's sequence
+/// numbers begin with 1.
 struct FakeKernel: ~Copyable {
   private let descriptor: FileDescriptor
   private let other: Int32

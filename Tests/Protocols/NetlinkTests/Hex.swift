@@ -1,6 +1,7 @@
 @testable import Netlink
 
-/// Bytes written as hexadecimal digits; white space is passed over, and `;` begins a comment up to the end of the line.
+/// Bytes written as hexadecimal digits; white space is passed over, and `;` begins a comment up to
+/// the end of the line.
 func hex(_ text: String) -> [UInt8] {
   var bytes: [UInt8] = []
   for line in text.split(separator: "\n") {

@@ -30,7 +30,7 @@ extension NetlinkSocket {
     return link
   }
 
-  /// Makes a veth pair, both ends up.
+  /// Creates a veth pair, both ends up.
   mutating func cable(_ name: String = "uplink", _ peer: String = "wire") throws -> Link {
     try apply(.createLink(NewLink(name: name, kind: .veth(peer: .init(name: peer)), isUp: true)))
     var settings = LinkSettings()

@@ -196,7 +196,7 @@ private func usage() throws -> (descriptors: Int, threads: Int) {
 }
 
 extension NetlinkSocket {
-  /// Makes a macvlan link `eth0` in a pod's namespace and brings it up there.
+  /// Creates a macvlan link `eth0` in a pod's namespace and brings it up there.
   fileprivate mutating func attach(
     _ parent: UInt32, _ pod: TestNamespace, _ mac: MACAddress?
   ) throws {

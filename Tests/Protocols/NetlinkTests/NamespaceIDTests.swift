@@ -29,7 +29,8 @@ struct NamespaceIDTests {
   @Test("A descriptor that is no namespace is refused")
   func noNamespace() async throws {
     let node = try await TestNamespace()
-    // Opened while it was one, closed and used for something else: what a bug would look like to the kernel.
+    // Opened while it was one, closed and used for something else: what a bug would look
+    // like to the kernel.
     let errno = try await node.netlink { socket -> Errno? in
       let pod = try NetworkNamespace.current()
       let null = try Files.open("/dev/null", [.read])

@@ -47,7 +47,8 @@ struct TrafficReaderTests {
       0800 0500 00000000                               ;   TCA_HTB_DIRECT_QLEN
     """)
 
-  /// A policer of 10 Mbit/s under a filter of kind `basic`, as Open vSwitch makes it, after another action.
+  /// A policer of 10 Mbit/s under a filter of kind `basic`, as Open vSwitch makes it,
+  /// after another action.
   static let police = hex(
     """
     a8000000 2c00 0200 01000000 00000000               ; RTM_NEWTFILTER

@@ -308,7 +308,8 @@ struct ConnectionTests {
   }
 }
 
-/// What the process uses when that has stayed the same for a while, because what was closed has ended.
+/// What the process uses when that has stayed the same for a while, because what was
+/// closed has ended.
 private func settledUsage() async throws -> ProcessUsage {
   let last = Locked((usage: ProcessUsage(pid: Process.pid), looks: 0))
   let isSettled = try await eventually {

@@ -6,7 +6,8 @@ import TestSupport
 
 /// A server of a test's own, for what the real one never does with its bytes.
 ///
-/// It answers `get_schema` and requests to watch with the example schema and no rows; the test decides about the rest.
+/// It answers `get_schema` and requests to watch with the example schema and no rows; the test
+/// decides about the rest.
 final class FakeServer: Sendable {
   /// What it does about a message.
   enum Reaction: Sendable {

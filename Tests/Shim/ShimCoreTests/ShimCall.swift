@@ -5,7 +5,8 @@ import Linux
 import ShimCore
 import TestSupport
 
-/// One call of the shim as a runtime makes it, run in this process; its parts are changed before it runs.
+/// One call of the shim as a runtime makes it, run in this process; its parts are
+/// changed before it runs.
 struct ShimCall: Sendable {
   /// What the shim reads as standard input.
   enum Input: Sendable {

@@ -191,7 +191,8 @@ struct SpoolTests {
     }
     #expect(outcome?.status == 0)
     #expect(outcome?.output == [])
-    // Whether the second try met the daemon is a matter of luck; that nothing is lost or left is not.
+    // Whether the second try met the daemon is a matter of luck; that nothing is
+    // lost or left is not.
     #expect(requests + left == 1)
   }
 

@@ -100,7 +100,8 @@ struct UnreachableTests {
 
   @Test("ADD finds a daemon that comes late")
   func late() async throws {
-    // All of it on one thread: the test's own may have to wait for other tests, longer than the shim does.
+    // All of it on one thread: the test's own may have to wait for other tests, longer
+    // than the shim does.
     let (outcome, requests) = try await onThread {
       let directory = try TemporaryDirectory()
       let call = ShimCall("ADD", [:], ["daemonTimeout": 60]).to(directory)

@@ -68,7 +68,8 @@ public struct AgentAnswer: Sendable {
   ///
   /// - Parameters:
   ///   - bytes: how many.
-  ///   - announced: whether the head tells how many; else the body goes on until the connection is closed.
+  ///   - announced: whether the head tells how many; else the body goes on until the
+  ///     connection is closed.
   /// - Returns: the answer.
   public static func huge(bytes: Int, announced: Bool) -> AgentAnswer {
     AgentAnswer(.huge(bytes: bytes, announced: announced))

@@ -15,7 +15,7 @@ public struct AgentInterface: Sendable, Equatable {
     /// The name server.
     public var nameServer: String
 
-    /// Makes an address.
+    /// Creates an address.
     public init(_ address: String, _ prefixLength: Int, gateway: String, nameServer: String) {
       self.address = address
       self.prefixLength = prefixLength
@@ -43,7 +43,7 @@ public struct AgentInterface: Sendable, Equatable {
   /// Whether the agent knows the virtual network.
   public var isNetworkKnown = true
 
-  /// Makes an interface.
+  /// Creates an interface.
   ///
   /// - Parameters:
   ///   - id: its uuid.

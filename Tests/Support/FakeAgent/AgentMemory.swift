@@ -23,7 +23,8 @@ public struct AgentMemory: Sendable {
   public var isNested = false
   /// How long after its POST a port is not seen by `GET /vm`, in milliseconds.
   public var visibleDelay = 0
-  /// Whether the removal of a virtual machine erases its name also when the name leads to a newer one.
+  /// Whether the removal of a virtual machine erases its name also when the name
+  /// leads to a newer one.
   public var forgetsNewerNames = true
   /// Until when nothing of the configuration is known, CLOCK_MONOTONIC in milliseconds.
   public var knowsConfigurationFrom: UInt64 = 0

@@ -1,14 +1,15 @@
 import JSON
 public import Linux
 
-/// A vRouter agent's port API on a real TCP socket: its bytes, its state machine, and the faults that a test asks for.
+/// A vRouter agent's port API on a real TCP socket: its bytes, its state machine, and the faults
+/// that a test asks for.
 ///
-/// Each connection is served by a thread of its own. Any thread may call any method; starting and stopping
-/// block for some milliseconds.
+/// Each connection is served by a thread of its own. Any thread may call any method; starting and
+/// stopping block for some milliseconds.
 public final class FakeAgent: Sendable {
   private let core: AgentCore
 
-  /// Makes an agent that does not listen yet.
+  /// Creates an agent that does not listen yet.
   ///
   /// - Parameters:
   ///   - namespace: the path of the network namespace that it runs in; nil for the caller's.
@@ -71,7 +72,8 @@ public final class FakeAgent: Sendable {
   /// - Parameters:
   ///   - method: `GET`, …
   ///   - prefix: how their path begins; of several scripts the longest prefix counts.
-  ///   - answers: one for each request in turn, the last one for all further ones; none ends the script.
+  ///   - answers: one for each request in turn, the last one for all further ones; none
+  ///     ends the script.
   public func script(_ method: String, _ prefix: String, _ answers: [AgentAnswer]) {
     core.script(method, prefix, answers)
   }
@@ -90,6 +92,7 @@ public final class FakeAgent: Sendable {
   public var connections: Int { core.connections }
   /// Leaves out from now on what has come until now.
   public func forgetRequests() { core.forgetRequests() }
-  /// What no client of an agent may do: bytes while an answer is pending, requests that are no HTTP, `/syncports`.
+  /// What no client of an agent may do: bytes while an answer is pending, requests that are no
+  /// HTTP, `/syncports`.
   public var violations: [String] { core.violations }
 }

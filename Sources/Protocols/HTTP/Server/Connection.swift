@@ -50,7 +50,6 @@
       parser = HTTPRequestParser(limits: limits)
     }
 
-    /// Gives it the bytes to send.
     func setOutput(_ bytes: [UInt8]) {
       output = bytes
       sent = 0

@@ -48,8 +48,8 @@
     ///
     /// - Parameters:
     ///   - response: the answer; `Connection: close` is added.
-    ///   - whenDone: called once with what became of it, on the server's thread or on this one; must
-    ///     not block.
+    ///   - whenDone: called once with what became of it, on the server's thread or on this
+    ///     one; must not block.
     public func respond(
       _ response: HTTPResponse, whenDone: (@Sendable (Delivery) -> Void)? = nil
     ) {
@@ -66,8 +66,8 @@
     /// Has an action run once if the client goes before it is answered, at once if it has gone.
     ///
     /// Gone means that it closed the connection or was reset; a client that only ended its own
-    /// writing (a half-closed socket) is not gone. The action runs on the server's thread (or on this
-    /// one) and must not block; it replaces one that was given before.
+    /// writing (a half-closed socket) is not gone. The action runs on the server's thread (or on
+    /// this one) and must not block; it replaces one that was given before.
     public func onClientGone(_ action: @escaping @Sendable () -> Void) {
       let isGone = state.withLock { state in
         if !state.isClientGone && !state.hasResponded { state.whenGone = action }

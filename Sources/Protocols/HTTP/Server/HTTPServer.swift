@@ -1,10 +1,12 @@
 #if !hasFeature(Embedded)
   public import Linux
 
-  /// A server with one thread that accepts, reads whole requests inside limits and time, and writes answers.
+  /// A server with one thread that accepts, reads whole requests inside limits and time,
+  /// and writes answers.
   ///
   /// Silent, slow and hanging clients cost a descriptor and no thread. Every connection carries one
-  /// request; every answer says `Connection: close`. Counterpart of `Server` in OVN-Kubernetes' cniserver.
+  /// request; every answer says `Connection: close`. Counterpart of `Server` in
+  /// OVN-Kubernetes' cniserver.
   public final class HTTPServer: Sendable {
     /// How much of what the server grants to its clients.
     public struct Options: Sendable {
@@ -16,16 +18,19 @@
       public var requestTime = 30_000
       /// Milliseconds from the first byte of an answer until the client must have taken it all.
       public var writeTime = 30_000
-      /// Milliseconds for which a refused client's bytes are still read away, so that it sees the answer.
+      /// Milliseconds for which a refused client's bytes are still read away, so that it
+      /// sees the answer.
       public var lingerTime = 2_000
-      /// The most connections at a time; beyond it the oldest one without a complete request is closed.
+      /// The most connections at a time; beyond it the oldest one without a complete
+      /// request is closed.
       ///
       /// It should leave the rest of the process enough of RLIMIT_NOFILE.
       public var maximumConnections = 1_024
-      /// The most bytes of requests that are held at a time; beyond it the largest incomplete one is refused.
+      /// The most bytes of requests that are held at a time; beyond it the largest
+      /// incomplete one is refused.
       public var maximumBufferedBytes = 64 * 1024 * 1024
 
-      /// Makes the options that suit the daemon.
+      /// Creates the options that suit the daemon.
       public init() {}
     }
 
@@ -33,12 +38,12 @@
     private let mailbox: Mailbox
     private let handler: @Sendable (HTTPExchange) -> Void
 
-    /// Makes a server; it does nothing until `run`.
+    /// Creates a server; it does nothing until `run`.
     ///
     /// - Parameters:
     ///   - options: what clients are granted.
-    ///   - handler: called on the server's thread for each complete request, so it must not block: it
-    ///     answers what is cheap at once and hands the rest to other threads.
+    ///   - handler: called on the server's thread for each complete request, so it must not block:
+    ///     it answers what is cheap at once and hands the rest to other threads.
     /// - Throws: the error of eventfd(2).
     public init(
       options: Options = Options(), handler: @escaping @Sendable (HTTPExchange) -> Void
@@ -72,11 +77,12 @@
 
     /// When the server's thread last came round, CLOCK_MONOTONIC nanoseconds; 0 before `run`.
     ///
-    /// Each question wakes the thread, so a server that answers nothing else still comes round: for watchdogs.
+    /// Each call wakes the thread. So a watchdog sees that the server runs, even if it
+    /// answers nothing else.
     public func pulse() -> UInt64 { mailbox.pulse() }
 
-    /// Closes the listeners and the connections without a complete request, waits until the others have
-    /// their answers, and lets `run` return.
+    /// Closes the listeners and the connections without a complete request, waits until the others
+    /// have their answers, and lets `run` return.
     ///
     /// Can be called from any thread, also before `run`; returns at once.
     ///

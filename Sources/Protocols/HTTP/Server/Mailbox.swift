@@ -88,7 +88,6 @@
       }
     }
 
-    /// Takes all mail.
     func take(_ now: UInt64) -> Mail {
       state.withLock { state in
         defer { state.mail = Mail() }

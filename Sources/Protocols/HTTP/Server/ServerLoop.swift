@@ -10,7 +10,8 @@
     private let acceptor: Acceptor
 
     private var connections: [UInt64: Connection] = [:]
-    /// Connections in the order in which they came; those that have gone or are served are passed over.
+    /// Connections in the order in which they came; those that have gone or are served
+    /// are passed over.
     private var arrivals = ArrivalQueue()
     private var buffer: [UInt8] = []
     private var bufferedBytes = 0
@@ -133,7 +134,7 @@
       do throws(SystemError) {
         peer = try Self.peer(of: socket)
       } catch {
-        // The kernel did not say who it is: it may come again, a refusal would be final.
+        // The kernel did not say who it is. The client may retry, but a refusal would be final.
         if rootPeersOnly { return }
         peer = nil
       }
@@ -158,7 +159,7 @@
       read(connection)
     }
 
-    /// Who is at the other end; nil on a TCP socket, for which the kernel says user -1.
+    /// The process at the other end; nil on a TCP socket, for which the kernel reports user -1.
     private static func peer(
       of socket: borrowing FileDescriptor
     ) throws(SystemError) -> PeerCredentials? {

@@ -111,8 +111,8 @@ static inline int cl_fcntl(int fd, int command, int argument) {
   return fcntl(fd, command, argument);
 }
 static inline int cl_namespace_type(int fd) { return ioctl(fd, NS_GET_NSTYPE); }
-// One of ethtool's commands that take and give one value, through any socket of the link's namespace.
-// name has at most 15 bytes; 0 with *value filled in, -1 with errno.
+// One of ethtool's commands that take and give one value, through any socket of the link's
+// namespace. name has at most 15 bytes; 0 with *value filled in, -1 with errno.
 static inline int cl_ethtool_value(int fd, const char *name, uint32_t command, uint32_t *value) {
   struct ethtool_value exchange = {.cmd = command, .data = *value};
   struct ifreq request;
@@ -160,7 +160,8 @@ static inline const char *cl_entry_name(const struct dirent *entry) { return ent
 static inline char *const *cl_environment(void) { return environ; }
 static inline void cl_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
-// waitid(P_PIDFD): 0 with *exited and *value filled in, -1 with errno. value is the exit status or the signal.
+// waitid(P_PIDFD): 0 with *exited and *value filled in, -1 with errno. value is the exit
+// status or the signal.
 static inline int cl_wait_pidfd(int pidfd, int *exited, int *value) {
   siginfo_t info;
   memset(&info, 0, sizeof info);
@@ -175,7 +176,8 @@ _Static_assert(NETLINK_ROUTE == 0, "linux/netlink.h");
 // What DirectoryWatch assembles byte by byte.
 _Static_assert(sizeof(struct inotify_event) == 16, "sys/inotify.h");
 
-// Netlink copies these as they lie in memory; the kernel's own sizes leave no room for padding at the end.
+// Netlink copies these as they lie in memory; the kernel's own sizes leave no room for
+// padding at the end.
 _Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct nlattr) == 4, "linux/netlink.h");
 _Static_assert(sizeof(struct ifinfomsg) == 16 && sizeof(struct rtmsg) == 12, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct rtnexthop) == 8 && sizeof(struct rtgenmsg) == 1, "linux/rtnetlink.h");
