@@ -176,9 +176,6 @@ public struct LinkSysctls: ~Copyable, Sendable {
     directory = number >= 0 ? FileDescriptor(adopting: number) : nil
   }
 
-  /// Whether the kernel has IPv6 at all.
-  public var isAvailable: Bool { directory != nil }
-
   /// Reads a setting.
   ///
   /// - Parameters:

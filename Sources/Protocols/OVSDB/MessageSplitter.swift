@@ -28,9 +28,6 @@ package struct MessageSplitter: Sendable {
   /// Creates one for messages of at most so many bytes.
   package init(limit: Int = 64 << 20) { self.limit = limit }
 
-  /// Whether a message has begun and not ended.
-  package var isInside: Bool { depth > 0 }
-
   /// Takes the next bytes.
   ///
   /// - Parameters:
