@@ -6,12 +6,14 @@ import PluginKit
 import Testing
 import TestSupport
 
-/// A plugin whose ADD waits in its step until it is cancelled.
-private func waiting() -> RecordingPlugin {
+/// A plugin whose ADD comes to an open door in its step, and waits until it is cancelled.
+private func waiting(_ door: Door) -> RecordingPlugin {
   RecordingPlugin(add: { call throws(CNIError) in
     let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
     var nothing: [PollEntry] = []
     try journal.perform(.make) { _ throws(CNIError) in
+      door.open()
+      door.pass()
       try mapped { () throws(SystemError) in
         try call.request.deadline.wait(&nothing, "wait")
       }
@@ -21,7 +23,7 @@ private func waiting() -> RecordingPlugin {
 }
 
 /// A plugin whose ADD ends when a door opens, whatever else happens.
-private func stubborn(_ door: Watched<Bool>) -> RecordingPlugin {
+private func stubborn(_ door: Door) -> RecordingPlugin {
   RecordingPlugin(add: { call throws(CNIError) in
     let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
     _ = try journal.perform(.make) { _ throws(CNIError) in door.pass() }
@@ -48,10 +50,11 @@ private func hangUp(_ client: Locked<Int32>) {
 struct CancellationTests {
   @Test("an ADD whose client hangs up is cancelled and undone")
   func clientGone() async throws {
-    let plugin = waiting()
+    let door = Door()
+    let plugin = waiting(door)
     let daemon = try TestDaemon([plugin])
     let client = try await connected(daemon, CNICall())
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     #expect(try await becomes { daemon.files.count == 1 })
     hangUp(client)
     #expect(await plugin.hasCalls(.delete))
@@ -61,11 +64,11 @@ struct CancellationTests {
 
   @Test("an ADD whose client has only ended its own writing goes on")
   func halfClosed() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = stubborn(door)
     let daemon = try TestDaemon([plugin])
     let client = try await connected(daemon, CNICall())
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let number = client.value
     let answer = try await onThread {
       let connection = FileDescriptor(adopting: number)
@@ -80,12 +83,12 @@ struct CancellationTests {
 
   @Test("an ADD is undone whose client went away before it could get the result")
   func unread() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = stubborn(door)
     let daemon = try TestDaemon([plugin])
     let client = try await connected(
       daemon, CNICall(headers: [(RequestHeaders.requestIDName, "abc")]))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     hangUp(client)
     // The plugin does not look, and succeeds.
     #expect(try await becomes { plugin.calls(.add).first?.request.deadline.isOver == true })
@@ -96,11 +99,11 @@ struct CancellationTests {
 
   @Test("an ADD that waits and whose client hangs up never starts")
   func waitingClient() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = stubborn(door)
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 1 }
     let first = daemon.start(CNICall(container: "a"))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let client = try await connected(daemon, CNICall(container: "b"))
     #expect(try await becomes { daemon.server.load.waiting == 1 })
     hangUp(client)
@@ -112,10 +115,11 @@ struct CancellationTests {
 
   @Test("a DEL ends the ADD of its attachment that runs, and then finds it undone")
   func deleteDuringAdd() async throws {
-    let plugin = waiting()
+    let door = Door()
+    let plugin = waiting(door)
     let daemon = try TestDaemon([plugin])
     let add = daemon.start(CNICall())
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let delete = try await daemon.send(CNICall("DEL"))
     let failed = try await add.value
     #expect(delete.status == 200)
@@ -125,12 +129,12 @@ struct CancellationTests {
 
   @Test("a DEL that is older than a running ADD does not end it")
   func olderDelete() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = stubborn(door)
     let daemon = try TestDaemon([plugin])
     let old = Stamp.now
     let add = daemon.start(CNICall())
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let delete = daemon.start(
       CNICall("DEL").with(RequestHeaders.stampName, old.description))
     #expect(try await becomes { daemon.server.load.waiting == 1 })
@@ -178,7 +182,7 @@ struct HangingCallTests {
 
   @Test("four that hang make /readyz fail; every probe answers within 100 ms meanwhile")
   func unhealthy() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = stubborn(door)
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 4 }
     let calls = (0..<4).map { number in

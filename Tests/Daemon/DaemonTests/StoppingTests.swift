@@ -8,7 +8,7 @@ import TestSupport
 @Suite("Server: order, load and stopping, seen by clients")
 struct StoppingTests {
   /// A plugin whose ADDs wait at a door.
-  private static func waiting(at door: Watched<Bool>) -> RecordingPlugin {
+  private static func waiting(at door: Door) -> RecordingPlugin {
     RecordingPlugin(add: { call throws(CNIError) in
       let result = try RecordingPlugin.make(call)
       door.pass()
@@ -16,14 +16,14 @@ struct StoppingTests {
     })
   }
 
-  private let door = Watched()
+  private let door = Door()
 
   @Test("while stopping, running calls end well, waiting and new ones are asked to come again")
   func stopping() async throws {
     let plugin = Self.waiting(at: door)
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 1 }
     let running = daemon.start(CNICall(container: "a"))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let waiting = daemon.start(CNICall(container: "b"))
     let check = daemon.start(CNICall("CHECK", container: "a"))
     let delete = daemon.start(CNICall("DEL", container: "c"))
@@ -71,7 +71,7 @@ struct StoppingTests {
       $0.maximumQueued = 1
     }
     let first = daemon.start(CNICall(container: "a"))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let second = daemon.start(CNICall(container: "b"))
     #expect(try await becomes { daemon.server.load.waiting == 1 })
     let third = try await daemon.send(CNICall(container: "c"))
@@ -90,7 +90,7 @@ struct StoppingTests {
     let plugin = Self.waiting(at: door)
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 1 }
     let first = daemon.start(CNICall(container: "a"))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let second = daemon.start(
       CNICall(container: "b", headers: [("X-Cnid-Time-Left", "2001")]))
     #expect(
@@ -111,7 +111,7 @@ struct StoppingTests {
     let plugin = Self.waiting(at: door)
     let daemon = try TestDaemon([plugin])
     let add = daemon.start(CNICall(container: "a"))
-    #expect(await plugin.hasCalls(.add))
+    #expect(await door.isReached())
     let delete = daemon.start(CNICall("DEL", container: "a"))
     #expect(try await becomes { daemon.server.load.waiting == 1 })
     #expect(try await daemon.send(CNICall("DEL", container: "b")).status == 200)
