@@ -132,7 +132,7 @@ import Testing
       }
       #expect(isStopped)
       _ = socket.receive()
-      try await Task.sleep(for: .milliseconds(1_000))
+      await onThread { Clock.pause(milliseconds: 1_000) }
       #expect(socket.receive() == [])
       process.signal(.resume)
       _ = try await news(socket, until: "WATCHDOG=1")

@@ -12,17 +12,14 @@ extension PluginBench {
   /// worker has them all, and N goes up until nothing was hit. Each place gets the next of the
   /// seam's errors; all of them at every place with `CNI_TEST_ALL_FAULTS=1`.
   ///
-  /// A seam that the daemon never reaches fails the test,
-  /// unless the plugin need not have it.
-  package static func fail(
-    _ seam: Seam, situation: String = "", mustBeReached: Bool = true
-  ) async throws {
+  /// A seam that the daemon never reaches fails the test.
+  package static func fail(_ seam: Seam, situation: String = "") async throws {
     let setting = try await BenchSetting(.add, situation: situation)
     var options = TestNode.Options(startsDaemon: false)
     options.program = daemon
     try await Scene.stage(options, setting) { scene in
       try await scene.node.start()
-      try await FaultDrill(scene, setting.pod).fail(seam, mustBeReached)
+      try await FaultDrill(scene, setting.pod).fail(seam)
     }
   }
 
@@ -51,7 +48,7 @@ private struct FaultDrill<Scene: PluginScene> {
     try await scene.node.shim(command, pod, input, scene.environment)
   }
 
-  func fail(_ seam: Seam, _ mustBeReached: Bool) async throws {
+  func fail(_ seam: Seam) async throws {
     // What is started and made once.
     for given in calls + calls { _ = try await call(given.command, given.input) }
     let before = try await quietState()
@@ -70,7 +67,7 @@ private struct FaultDrill<Scene: PluginScene> {
       if !wasHit { break }
       hits += 1
     }
-    #expect(hits > 0 || !mustBeReached, "no call of the daemon reaches \(seam.call)")
+    #expect(hits > 0, "no call of the daemon reaches \(seam.call)")
     print("figure: \(seam.call) failed at \(hits) places with \(Scene.plugin.name)")
   }
 

@@ -34,7 +34,7 @@ public struct TCPTransfer: Sendable, CustomStringConvertible {
   /// - Throws: when not everything arrived in time.
   public static func run(
     from sender: TestNamespace, to receiver: TestNamespace, at address: IPAddress,
-    port: UInt16 = 5001, bytes: Int, within milliseconds: Int = 60_000
+    port: UInt16 = newPort(), bytes: Int, within milliseconds: Int = 60_000
   ) async throws -> TCPTransfer {
     let deadline = Deadline.after(milliseconds: milliseconds * Program.patience)
     // It stays the receiver's, whatever thread uses it.
@@ -62,6 +62,17 @@ public struct TCPTransfer: Sendable, CustomStringConvertible {
     let transfer = try await received
     guard transfer.bytes == bytes else { throw TestError("of \(bytes) bytes: \(transfer)") }
     return transfer
+  }
+
+  private static let lastPort = Locked<UInt16>(5000)
+
+  /// A port that no transfer had before: a program that is being started may hold the socket of the
+  /// last one for a moment.
+  public static func newPort() -> UInt16 {
+    lastPort.withLock { last in
+      last += 1
+      return last
+    }
   }
 
   /// Measures a limit: what came of the first of three transfers that kept to it, else of the last.
