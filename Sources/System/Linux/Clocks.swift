@@ -93,3 +93,20 @@ public struct Deadline: Sendable {
     if remainingMilliseconds == 0 { throw SystemError(operation, object, .timedOut) }
   }
 }
+
+/// Waiting without a descriptor; only where the kernel offers nothing to wait for.
+public enum Clock {
+  /// Sleeps, nanosleep(2); a signal ends it early.
+  public static func pause(milliseconds: Int) {
+    var span = timespec(
+      tv_sec: max(0, milliseconds) / 1000, tv_nsec: max(0, milliseconds) % 1000 * 1_000_000)
+    _ = unsafe nanosleep(&span, nil)
+  }
+
+  /// Sleeps for less than a millisecond or a few, nanosleep(2).
+  public static func pause(microseconds: Int) {
+    var span = timespec(
+      tv_sec: max(0, microseconds) / 1_000_000, tv_nsec: max(0, microseconds) % 1_000_000 * 1000)
+    _ = unsafe nanosleep(&span, nil)
+  }
+}
