@@ -43,8 +43,8 @@ struct MacvlanConfiguration: Sendable {
     isParentInContainer = try reader.flag("linkInContainer") ?? false
     let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
-    skipsDAD = try reader.skipsDAD()
-    mac = try Self.mac(reader, configuration, arguments)
+    skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
+    mac = try .requested(reader, arguments, else: try reader.string("mac"))
   }
 
   private static func mode(_ text: String) throws(CNIError) -> MacvlanMode {
@@ -57,18 +57,6 @@ struct MacvlanConfiguration: Sendable {
     default:
       throw CNIError(.invalidConfiguration, "unknown macvlan mode: \(goQuoted(text))")
     }
-  }
-
-  private static func mac(
-    _ reader: MemberReader, _ configuration: NetworkConfiguration, _ arguments: CNIArguments
-  ) throws(CNIError) -> MACAddress? {
-    var given = try reader.string("mac") ?? ""
-    if let argued = arguments["MAC"], !argued.isEmpty { given = argued }
-    if let wanted = try reader.reader("runtimeConfig")?.string("mac"), !wanted.isEmpty {
-      given = wanted
-    }
-    if given.isEmpty { return nil }
-    return try MACAddress(ofOneInterface: given)
   }
 
   /// The MTU for a link on a parent; nil for the parent's own.

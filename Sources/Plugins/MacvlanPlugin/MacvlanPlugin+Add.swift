@@ -23,7 +23,7 @@ extension MacvlanPlugin {
     let wanted = try configuration.link(request.ifName, on: parent, mac, in: session.podDescriptor)
     try addresses.prepare()
     let journal = try call.record(
-      plan: [PlannedLink(request, mac).planned] + addresses.plan,
+      plan: [PlannedLink(request.ifName, mac).planned] + addresses.plan,
       namespace: try session.identity())
 
     let (leased, link) = try addresses.take(journal) { _ throws(CNIError) in
@@ -40,7 +40,7 @@ extension MacvlanPlugin {
       }
       return link
     }
-    var settings = session.marked()
+    var settings = session.marked
     // In passthru mode the kernel ignores the address in the message that makes the link.
     if link.mac != mac { settings.mac = mac }
     let setup = LinkSetup(link, settings, leased, skipsDAD: configuration.skipsDAD)

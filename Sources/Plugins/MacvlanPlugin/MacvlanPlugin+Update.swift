@@ -23,26 +23,13 @@ extension MacvlanPlugin {
       throw CNIError(.invalidConfiguration, "UPDATE cannot change the master of a macvlan link")
     }
     let mtu = try configuration.mtu(on: parent) ?? parent.mtu
-    let changes = difference(link, mtu: mtu, configuration.mode, configuration.mac)
-    try session.update(
-      changes.map { (step: .updateLink, change: $0) }, restore: .restoreLink, call.journal)
+    let change = Reversible(
+      link, on: .pod, mtu: mtu, mac: configuration.mac, mode: configuration.mode)
+    try session.update([(.updateLink, change)], restore: .restoreLink, call.journal)
     let mac = configuration.mac ?? link.mac
     for index in result.interfaces.indices where request.isOwn(result.interfaces[index]) {
       result.interfaces[index].mac = mac?.description ?? result.interfaces[index].mac
     }
     return result
-  }
-
-  private func difference(
-    _ link: Link, mtu: UInt32, _ mode: MacvlanMode, _ mac: MACAddress?
-  ) -> [Reversible] {
-    var (forward, back) = (LinkSettings(), LinkSettings())
-    if mtu != link.mtu { (forward.mtu, back.mtu) = (mtu, link.mtu) }
-    if mode != link.macvlan?.mode {
-      (forward.macvlanMode, back.macvlanMode) = (mode, link.macvlan?.mode)
-    }
-    if let mac, mac != link.mac { (forward.mac, back.mac) = (mac, link.mac) }
-    let isSame = forward.mtu == nil && forward.macvlanMode == nil && forward.mac == nil
-    return isSame ? [] : [Reversible(link, on: .pod, forward, back: back)]
   }
 }

@@ -1,7 +1,7 @@
 import CNI
 import JSON
 import Linux
-import PluginKit
+import Workbench
 
 /// ovs-cni's flat file of defaults, whose keys count where a network configuration has none.
 enum ConfigurationFile {
@@ -10,9 +10,6 @@ enum ConfigurationFile {
     "/etc/kubernetes/cni/net.d/ovs.d/ovs.conf", "/etc/cni/net.d/ovs.d/ovs.conf",
   ]
 
-  /// The most that is read of a file, in bytes.
-  private static let limit = 1 << 20
-
   /// What the file has and a configuration lacks.
   ///
   /// - Throws: code 5 if the file that the configuration names cannot be read, 6 if it
@@ -20,22 +17,12 @@ enum ConfigurationFile {
   static func defaults(for configuration: NetworkConfiguration) throws(CNIError) -> JSONObject {
     let named = configuration.object["configuration_path"]?.string ?? ""
     for path in (named.isEmpty ? [] : [named]) + places {
-      guard let bytes = try read(path, isNamed: path == named) else { continue }
-      guard let object = (try? JSONValue.parse(bytes))?.object else {
-        throw CNIError(.decodingFailure, "\(path): not a JSON object")
+      if let object = try JSONObject.inFile(path) {
+        return JSONObject(
+          object.members.filter { configuration.object[$0.key] == nil }.map { ($0.key, $0.value) })
       }
-      return JSONObject(
-        object.members.filter { configuration.object[$0.key] == nil }.map { ($0.key, $0.value) })
+      if path == named { throw CNIError(.ioFailure, "failed to read \(path): \(Errno.noEntry)") }
     }
     return JSONObject()
-  }
-
-  private static func read(_ path: String, isNamed: Bool) throws(CNIError) -> [UInt8]? {
-    do throws(SystemError) {
-      return try Files.read(path, limit: limit)
-    } catch {
-      if error.errno == .noEntry || error.errno == .notDirectory, !isNamed { return nil }
-      throw CNIError(error, doing: "failed to read \(path): \(error.errno)")
-    }
   }
 }

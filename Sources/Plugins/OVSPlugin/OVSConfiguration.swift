@@ -65,9 +65,11 @@ struct OVSConfiguration: Sendable {
       configuration.cniArgs ?? JSONObject(), path: "args.cni", .configuration)
     bridge = try reader.nonEmpty("bridge")
     vlans = try VLANs(reader)
-    mtu = try Self.mtu(reader)
-    mac = try Self.mac(reader, arguments, given)
-    ovnPort = try Self.either(arguments["OvnPort"], "ovnPort", given)
+    let wantedMTU = try reader.number("mtu", maximum: 65_535) ?? 0
+    mtu = wantedMTU == 0 ? nil : UInt32(truncatingIfNeeded: wantedMTU)
+    mac = try .requested(reader, arguments, else: try Self.nonEmpty("mac", inAnyCase: given))
+    let argued = arguments["OvnPort"] ?? ""
+    ovnPort = argued.isEmpty ? try Self.nonEmpty("ovnPort", inAnyCase: given) : argued
     portNumber = try Self.portNumber(reader)
     database = try reader.nonEmpty("socket_file") ?? Self.defaultDatabase
     let retries = try reader.number("link_state_check_retries", maximum: 10_000) ?? 0
@@ -76,7 +78,7 @@ struct OVSConfiguration: Sendable {
     linkStateMilliseconds = retries == 0 && interval == 0 ? nil : Int(clamping: product)
     addresses = try Self.addressSource(reader, configuration)
     annotatedNetwork = try reader.nonEmpty("netAttachDefName") ?? "default"
-    skipsDAD = try reader.skipsDAD()
+    skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
     let limits = try reader.reader("runtimeConfig")?.reader("bandwidth")
     bandwidth = try limits.map { reader throws(CNIError) in try Bandwidth(reader) }
   }
@@ -110,21 +112,12 @@ struct OVSConfiguration: Sendable {
     )
   }
 
-  /// An item of CNI_ARGS, else of `args.cni`, whose keys are compared as Go does: in any case.
-  private static func either(
-    _ argument: String?, _ key: String, _ given: MemberReader
+  /// An item of `args.cni`, whose keys are compared as Go does.
+  private static func nonEmpty(
+    _ key: String, inAnyCase given: MemberReader
   ) throws(CNIError) -> String? {
-    if let argument, !argument.isEmpty { return argument }
-    let wanted = key.lowercased()
-    for name in given.object.keys.reversed() where name.lowercased() == wanted {
-      return try given.nonEmpty(name)
-    }
-    return nil
-  }
-
-  private static func mtu(_ reader: MemberReader) throws(CNIError) -> UInt32? {
-    let number = try reader.number("mtu", maximum: 65_535) ?? 0
-    return number == 0 ? nil : UInt32(truncatingIfNeeded: number)
+    let name = given.object.keys.last { $0.lowercased() == key.lowercased() }
+    return try name.flatMap { name throws(CNIError) in try given.nonEmpty(name) }
   }
 
   private static func portNumber(_ reader: MemberReader) throws(CNIError) -> Int? {
@@ -135,14 +128,6 @@ struct OVSConfiguration: Sendable {
         .invalidConfiguration, "invalid ofport_request \(number), must be between 1 and 65279")
     }
     return Int(number)
-  }
-
-  private static func mac(
-    _ reader: MemberReader, _ arguments: CNIArguments, _ given: MemberReader
-  ) throws(CNIError) -> MACAddress? {
-    var text = try either(arguments["MAC"], "mac", given)
-    if let wanted = try reader.reader("runtimeConfig")?.nonEmpty("mac") { text = wanted }
-    return try text.map { text throws(CNIError) in try MACAddress(ofOneInterface: text) }
   }
 
   private static func addressSource(
@@ -159,7 +144,6 @@ struct OVSConfiguration: Sendable {
     }
     return source
   }
-
 }
 
 extension MemberReader {

@@ -12,9 +12,7 @@ extension OVSPlugin {
   /// Everything that can be wrong with the request is found before the plan is recorded. What fails
   /// afterwards is undone by `delete`.
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
-    let defaults = try ConfigurationFile.defaults(for: call.request.configuration)
-    var request = call.request
-    request.configuration = try request.configuration.completed(with: defaults)
+    let (request, defaults) = try completedByFile(call.request)
     let previous = try request.configuration.prevResult()
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let annotations = PodAnnotations(request.configuration)
@@ -23,8 +21,8 @@ extension OVSPlugin {
     let addresses = assigned == nil ? addressing(fixed, call.host) : Addressing()
     let port = try openSwitch(configuration.database, call.host).planned(configuration, request)
     var attachment = try PortAttachment(
-      request, configuration, port, try limits(configuration, annotations),
-      mac: configuration.mac ?? assigned?.mac, call.host)
+      port, try limits(configuration, annotations), mac: configuration.mac ?? assigned?.mac,
+      call.host)
     try addresses.prepare()
     let journal = try call.record(
       plan: attachment.plan(addresses.plan, defaults), namespace: try attachment.identity())
@@ -35,6 +33,14 @@ extension OVSPlugin {
     let added = try attachment.connect(pair, leased, journal)
     try attachment.configure(&pair, added, leased, journal)
     return request.result(attachment.interfaces(pair), leased, after: previous)
+  }
+
+  /// The request with the defaults of the file, and what those are.
+  func completedByFile(_ request: PodRequest) throws(CNIError) -> (PodRequest, JSONObject) {
+    var request = request
+    let defaults = try ConfigurationFile.defaults(for: request.configuration)
+    request.configuration = try request.configuration.completed(with: defaults)
+    return (request, defaults)
   }
 
   /// The addresses of the pod's annotation, where the configuration takes them from there.

@@ -45,19 +45,17 @@ extension OVSPlugin {
       throw CNIError(
         .openVSwitch, "Error: interface \(port.name) is in error state", details: interface.error)
     }
-    let vlans = configuration.vlans
-    if port.mode != vlans.mode {
+    let (real, wanted) = (port.vlans, configuration.vlans)
+    if real.mode != wanted.mode {
       throw CNIError(
-        .openVSwitch, "vlan mode mismatch. expected=\(vlans.mode),real=\(port.mode)")
+        .openVSwitch, "vlan mode mismatch. expected=\(wanted.mode),real=\(real.mode)")
     }
-    if port.tag != vlans.tag {
-      func text(_ tag: Int?) -> String { tag.map { String($0) } ?? "0" }
+    if real.tag != wanted.tag {
       throw CNIError(
-        .openVSwitch, "vlan tag mismatch. ovs=\(text(port.tag)),netconf=\(text(vlans.tag))")
+        .openVSwitch, "vlan tag mismatch. ovs=\(real.tag ?? 0),netconf=\(wanted.tag ?? 0)")
     }
-    if port.trunks.sorted() != vlans.trunks {
-      throw CNIError(
-        .openVSwitch, "trunk mismatch. ovs=\(port.trunks.sorted()),netconf=\(vlans.trunks)")
+    if real.trunks != wanted.trunks {
+      throw CNIError(.openVSwitch, "trunk mismatch. ovs=\(real.trunks),netconf=\(wanted.trunks)")
     }
   }
 
@@ -67,9 +65,7 @@ extension OVSPlugin {
   /// - Throws: code 50 if the database or the bridge is missing, 51 if ovs-vswitchd is: then also
   ///   pods that are attached may be cut off.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
-    var request = call.request
-    let defaults = try ConfigurationFile.defaults(for: request.configuration)
-    request.configuration = try request.configuration.completed(with: defaults)
+    let (request, _) = try completedByFile(call.request)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let owner = try openSwitch(configuration.database, call.host)
     let isConnected: Bool

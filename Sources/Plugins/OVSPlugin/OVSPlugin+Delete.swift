@@ -106,7 +106,7 @@ extension OVSPlugin {
     _ call: PluginCall<Step>, _ request: PodRequest, _ others: [String],
     _ permit: borrowing Permit
   ) throws(CNIError) {
-    let plan = call.record.map { LinkOwnership.Plan($0.planned(PlannedPair.self).map(\.mac)) }
+    let plan = call.record.map { LinkOwnership.Plan($0.planned(PlannedLink.self).map(\.mac)) }
     let own = LinkOwnership(mark: request.mark, kind: Self.kind, plan: plan, unrecorded: .others)
     let references = LinkOwnership(
       mark: request.mark, kind: Self.kind, plan: nil, unrecorded: .reference)
@@ -126,15 +126,12 @@ extension Switch {
     of request: PodRequest, hasRecord: Bool, _ permit: borrowing Permit
   ) throws(OVSDBError) -> [String] {
     let deadline = request.deadline
-    let others = hasRecord ? [] : try portsFromBefore(of: request, deadline)
+    let others = hasRecord ? [] : try ports(deadline) { PortOwner.ownedBefore(request, $0) }
     let broken = hasRecord || !others.isEmpty ? [] : try brokenPorts(request, deadline)
     while true {
       let own = try ports(deadline) { PortOwner.owns(request, $0) }
       let question = OVSDBOperation.select(
-        from: "Port",
-        where: [
-          OVSDBCondition("external_ids", .includes, .strings(PortOwner.identity(request)))
-        ], columns: ["_uuid"])
+        from: "Port", where: [PortOwner.condition(request)], columns: ["_uuid"])
       let results = try change(
         [question] + (own + others + broken).flatMap { Switch.removal(of: $0) } + [
           Switch.queueRemoval(of: request),
@@ -145,15 +142,6 @@ extension Switch {
       if seen.allSatisfy({ uuid in own.contains { $0.uuid == uuid } }) { break }
     }
     return others.map(\.name)
-  }
-
-  /// Ports that ovs-cni or OVN-Kubernetes had made for the attachment.
-  private func portsFromBefore(
-    of request: PodRequest, _ deadline: Deadline
-  ) throws(OVSDBError) -> [Port] {
-    try ports(deadline) { port in
-      PortOwner.ownedBefore(request, port) || PortOwner.ownedByOVNKubernetes(request, port)
-    }
   }
 
   /// Ports of ovs-cni that do not work, where there is no path by which they could be told apart;

@@ -103,11 +103,8 @@ package final class OVSPlugin: NetworkPlugin {
         let client = try OVSDBClient(
           address, database: Switch.database, monitoring: Switch.monitored
         ) { event in
-          if case .connected = event {
-            host.log(.info, event.description)
-          } else {
-            host.log(.warning, event.description)
-          }
+          let isGood = if case .connected = event { true } else { false }
+          host.log(isGood ? .info : .warning, event.description)
         }
         clients[address] = client
         return client

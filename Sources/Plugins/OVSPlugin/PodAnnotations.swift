@@ -41,20 +41,14 @@ struct PodAnnotations: Sendable {
   ///   it cannot be read.
   func assignment(network: String, pod: String) throws(CNIError) -> Assignment {
     if let text = texts[Self.networks]?.string {
-      guard let networks = Self.parsed(text) else {
-        throw Self.unreadable(Self.networks, "not a JSON object")
-      }
+      let networks = try Self.object(in: text, of: Self.networks)
       if let entry = networks[network]?.object {
-        return try Self.assignment(
-          MemberReader(
-            entry, path: network, CNIMembers("pod annotation \(Self.networks): ")))
+        return try Self.assignment(entry, path: network, of: Self.networks)
       }
     }
     if network == "default", let text = texts[Self.older]?.string {
-      guard let entry = Self.parsed(text) else {
-        throw Self.unreadable(Self.older, "not a JSON object")
-      }
-      return try Self.assignment(MemberReader(entry, CNIMembers("pod annotation \(Self.older): ")))
+      let entry = try Self.object(in: text, of: Self.older)
+      return try Self.assignment(entry, path: "", of: Self.older)
     }
     throw CNIError(
       .tryAgainLater,
@@ -63,17 +57,19 @@ struct PodAnnotations: Sendable {
         "ovnkube has not assigned addresses yet; the runtime gave what it knew when the call began")
   }
 
-  private static func parsed(_ text: String) -> JSONObject? {
-    (try? JSONValue.parse(Array(text.utf8)))?.object
-  }
-
-  private static func unreadable(_ annotation: String, _ reason: String) -> CNIError {
-    CNIError(.invalidConfiguration, "pod annotation \(annotation): \(reason)")
+  private static func object(
+    in text: String, of annotation: String
+  ) throws(CNIError) -> JSONObject {
+    if let object = (try? JSONValue.parse(Array(text.utf8)))?.object { return object }
+    throw CNIError(.invalidConfiguration, "pod annotation \(annotation): not a JSON object")
   }
 
   /// One network's entry: `mac_address`; `ip_addresses` or `ip_address`; `gateway_ips` or
   /// `gateway_ip`; `routes`.
-  private static func assignment(_ entry: MemberReader) throws(CNIError) -> Assignment {
+  private static func assignment(
+    _ object: JSONObject, path: String, of annotation: String
+  ) throws(CNIError) -> Assignment {
+    let entry = MemberReader(object, path: path, CNIMembers("pod annotation \(annotation): "))
     let mac = try MACAddress(ofOneInterface: try entry.string("mac_address") ?? "")
     var texts = try entry.strings("ip_addresses")
     if texts.isEmpty, let one = try entry.nonEmpty("ip_address") { texts = [one] }
@@ -111,9 +107,9 @@ struct PodAnnotations: Sendable {
       routes.append(CNIResult.Route(dst: try route.network("dest"), gw: hop))
     }
     for gateway in gateways {
-      let everything: IPNetwork? = IPNetwork(gateway.family == .v4 ? "0.0.0.0/0" : "::/0")
-      guard let everything, !routes.contains(where: { $0.dst == everything }) else { continue }
-      routes.append(CNIResult.Route(dst: everything, gw: gateway))
+      let all = IPNetwork.all(gateway.family)
+      if routes.contains(where: { $0.dst == all }) { continue }
+      routes.append(CNIResult.Route(dst: all, gw: gateway))
     }
     return routes
   }

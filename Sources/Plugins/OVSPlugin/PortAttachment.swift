@@ -16,7 +16,6 @@ struct PortAttachment: ~Copyable {
     var far: Link
   }
 
-  private let configuration: OVSConfiguration
   private let host: PluginHost
   private let port: Switch.PlannedPort
   private let limits: Bandwidth
@@ -28,18 +27,17 @@ struct PortAttachment: ~Copyable {
   private let podMAC: MACAddress
 
   private var request: PodRequest { session.request }
+  private var configuration: OVSConfiguration { port.configuration }
 
   /// Looks at everything that an ADD needs; changes nothing.
   init(
-    _ request: PodRequest, _ configuration: OVSConfiguration, _ port: Switch.PlannedPort,
-    _ limits: Bandwidth, mac: MACAddress?, _ host: PluginHost
+    _ port: Switch.PlannedPort, _ limits: Bandwidth, mac: MACAddress?, _ host: PluginHost
   ) throws(CNIError) {
-    let session = try PodSession.attaching(request)
     let hostMAC = try MACAddress.random()
     let podMAC = if let mac { mac } else { try MACAddress.random() }
-    self.session = session
+    session = try PodSession.attaching(port.request)
     (self.hostMAC, self.podMAC, wantedMAC) = (hostMAC, podMAC, mac)
-    (self.configuration, self.host, self.port, self.limits) = (configuration, host, port, limits)
+    (self.host, self.port, self.limits) = (host, port, limits)
   }
 
   /// What the ADD creates, with what `delete` needs to know it again.
@@ -50,12 +48,11 @@ struct PortAttachment: ~Copyable {
   ///     change before the DEL.
   /// - Returns: the plan.
   func plan(_ lease: [PlannedResource], _ defaults: JSONObject) -> [PlannedResource] {
-    let pair = PlannedPair(
-      name: request.hostLinkName, mac: hostMAC, podLink: request.ifName, netns: request.netns)
+    let link = PlannedLink(request.hostLinkName, hostMAC)
     let port = PlannedPort(
-      name: request.hostLinkName, bridge: port.bridge.name, database: configuration.database)
+      name: port.name, bridge: port.bridge.name, database: configuration.database)
     let file = PlannedDefaults(members: defaults)
-    return [pair.planned, port.planned] + lease + (defaults.isEmpty ? [] : [file.planned])
+    return [link.planned, port.planned] + lease + (defaults.isEmpty ? [] : [file.planned])
   }
 
   /// How the kernel names the pod's namespace.
@@ -117,12 +114,11 @@ struct PortAttachment: ~Copyable {
       }
     }
     let externalIDs = port.externalIDs(
-      request, mac: mac(for: leased), addresses: leased.ips.map(\.address))
-    let deadline = request.deadline
+      mac: mac(for: leased), addresses: leased.ips.map(\.address))
     let added = try journal.perform(.addPort) { permit throws(CNIError) in
-      try port.add(externalIDs, limits, permit, deadline)
+      try port.add(externalIDs, limits, permit)
     }
-    try journal.waiting(.awaitPort) { _ throws(CNIError) in try port.await(added, deadline) }
+    try journal.waiting(.awaitPort) { _ throws(CNIError) in try port.await(added) }
     return added
   }
 
@@ -142,15 +138,10 @@ struct PortAttachment: ~Copyable {
     try session.configure(
       [LinkSetup(pair.far, settings, leased.addresses(.v4))], .configureLink, .awaitAddresses,
       .addRoutes, journal)
-    let deadline = request.deadline
-    try journal.waiting(.awaitLink) { _ throws(CNIError) in
-      try port.awaitLink(added, within: configuration.linkStateMilliseconds, deadline)
-    }
+    try journal.waiting(.awaitLink) { _ throws(CNIError) in try port.awaitLink(added) }
     try limitBandwidth(pair, journal)
     if port.needsFlows {
-      try journal.waiting(.awaitFlows) { _ throws(CNIError) in
-        try port.awaitFlows(added, deadline)
-      }
+      try journal.waiting(.awaitFlows) { _ throws(CNIError) in try port.awaitFlows(added) }
     }
     // Only now: duplicate address detection through a port that does not work yet
     // would hear nobody.
@@ -167,7 +158,7 @@ struct PortAttachment: ~Copyable {
   ) throws(CNIError) {
     if limits.isEmpty { return }
     let shaping = Shaping(
-      limits, hostLink: pair.near, podLink: pair.far, isUserspace: port.bridge.isUserspace,
+      limits: limits, hostLink: pair.near, podLink: pair.far, isUserspace: port.bridge.isUserspace,
       owner: port.owner, log: host.log)
     try journal.perform(.limitBandwidth) { permit throws(CNIError) in
       try shaping.enforce(&session, permit)

@@ -1,4 +1,5 @@
 import CNI
+import OVSDB
 import PluginKit
 
 /// The marks of a port that say whose it is: those of ovs-cni's kind, with an owner's
@@ -14,6 +15,11 @@ enum PortOwner {
     ["owner": name, "sandbox": request.sandboxID, "contIface": request.ifName]
   }
 
+  /// That a row has those marks.
+  static func condition(_ request: PodRequest) -> OVSDBCondition {
+    OVSDBCondition("external_ids", .includes, .strings(identity(request)))
+  }
+
   /// All marks of an attachment's port.
   static func marks(_ request: PodRequest) -> [String: String] {
     var marks = identity(request)
@@ -25,25 +31,17 @@ enum PortOwner {
 
   /// Whether a port is an attachment's.
   static func owns(_ request: PodRequest, _ port: Switch.Port) -> Bool {
-    has(identity(request), port)
+    identity(request).allSatisfy { port.externalIDs[$0.key] == $0.value }
   }
 
-  /// Whether a port has all of some marks.
-  static func has(_ marks: [String: String], _ port: Switch.Port) -> Bool {
-    marks.allSatisfy { port.externalIDs[$0.key] == $0.value }
-  }
-
-  /// Whether a port was created by ovs-cni for this namespace and interface, before a migration.
+  /// Whether a port was created before a migration: by ovs-cni for this namespace and interface, or
+  /// by OVN-Kubernetes for this sandbox's only interface.
   static func ownedBefore(_ request: PodRequest, _ port: Switch.Port) -> Bool {
     let marks = port.externalIDs
-    return marks["owner"] == reference && !request.netns.isEmpty
-      && marks["contNetns"] == request.netns && marks["contIface"] == request.ifName
-  }
-
-  /// Whether a port was created by OVN-Kubernetes for this sandbox's only interface,
-  /// before a migration.
-  static func ownedByOVNKubernetes(_ request: PodRequest, _ port: Switch.Port) -> Bool {
-    port.externalIDs["owner"] == nil && port.name == request.sandboxID.prefix(15)
+    if marks["owner"] == reference, !request.netns.isEmpty {
+      return marks["contNetns"] == request.netns && marks["contIface"] == request.ifName
+    }
+    return marks["owner"] == nil && port.name == request.sandboxID.prefix(15)
       && port.interface?.externalIDs["sandbox"] == request.sandboxID
   }
 

@@ -7,14 +7,24 @@ import Workbench
 
 /// One UPDATE of a port: what the database has, and what it shall have.
 struct PortUpdate: Sendable {
+  /// What an UPDATE may change of a port.
+  private struct Settings: Sendable {
+    let vlans: VLANs
+    let limits: Bandwidth
+    /// The settings of the queue towards the pod; nil for none.
+    let queue: [String: String]?
+    /// The columns of the interface that limit what comes from the pod.
+    let policing: OVSDBRow
+  }
+
   private let request: PodRequest
-  private let limits: Bandwidth
-  private let configuration: OVSConfiguration
   private let owner: Switch
   private let port: Switch.Port
-  private let interface: Switch.Interface
-  private let queue: [String: String]?
+  private let interface: OVSDBUUID
   private let isUserspace: Bool
+  private let mtu: UInt32?
+  private let before: Settings
+  private let after: Settings
 
   /// Looks at the port; changes nothing.
   init(
@@ -30,7 +40,7 @@ struct PortUpdate: Sendable {
     if let name = configuration.bridge, try owner.bridge(named: name, deadline)?.uuid != bridge {
       throw CNIError(.invalidConfiguration, "UPDATE cannot move a port to another bridge")
     }
-    (queue, isUserspace) = try mapped { () throws(OVSDBError) in
+    let (queue, isUserspace) = try mapped { () throws(OVSDBError) in
       try owner.read(deadline) { replica in
         (
           port.queue.flatMap { replica.rows("QoS")[$0]?["other_config"]?.strings },
@@ -38,144 +48,92 @@ struct PortUpdate: Sendable {
         )
       }
     }
-    (self.request, self.limits, self.configuration) = (request, limits, configuration)
-    (self.owner, self.port, self.interface) = (owner, port, interface)
+    before = Settings(
+      vlans: port.vlans, limits: Bandwidth(queue: queue, interface), queue: queue,
+      policing: Switch.policing(interface.policingRate, burst: interface.policingBurst))
+    after = Settings(
+      vlans: configuration.vlans, limits: limits, queue: limits.ingress.map(Switch.queueSettings),
+      policing: Switch.policing(limits.egress))
+    (self.request, self.owner, self.port, self.interface) = (request, owner, port, interface.uuid)
+    (self.isUserspace, mtu) = (isUserspace, configuration.mtu)
   }
 
   /// What is different, with the ways there and back.
   func changes(
     _ near: Link, _ far: Link, _ log: @escaping @Sendable (LogLevel, String) -> Void
-  ) -> [(step: OVSPlugin.Step, change: Reversible)] {
-    let (vlans, limited) = (hasOtherVLANs, hasOtherLimits)
-    var changes: [(step: OVSPlugin.Step, change: Reversible)] = []
-    if vlans || limited {
+  ) -> [(step: OVSPlugin.Step, change: Reversible?)] {
+    let hasOtherVLANs = before.vlans != after.vlans
+    let hasOtherLimits = before.queue != after.queue || before.policing != after.policing
+    var changes: [(step: OVSPlugin.Step, change: Reversible?)] = []
+    if hasOtherVLANs || hasOtherLimits {
+      func write(_ settings: Settings, _ permit: borrowing Permit) throws(CNIError) {
+        try self.write(settings, vlans: hasOtherVLANs, limits: hasOtherLimits, permit)
+      }
       let port = Reversible { _, permit throws(CNIError) in
-        try apply(forward(vlans, limited), permit)
+        try write(after, permit)
       } back: { _, permit throws(CNIError) in
-        try apply(back(vlans, limited), permit)
+        try write(before, permit)
       }
       changes.append((.updatePort, port))
     }
-    if limited {
-      func shaping(_ limits: Bandwidth) -> Shaping {
+    if hasOtherLimits {
+      func shaping(_ settings: Settings) -> Shaping {
         Shaping(
-          limits, hostLink: near, podLink: far, isUserspace: isUserspace, owner: owner, log: log)
+          limits: settings.limits, hostLink: near, podLink: far, isUserspace: isUserspace,
+          owner: owner, log: log)
       }
       let shape = Reversible { session, permit throws(CNIError) in
-        try shaping(limits).enforce(&session, permit)
+        try shaping(after).enforce(&session, permit)
       } back: { session, permit throws(CNIError) in
         try shaping(before).enforce(&session, permit)
       }
       changes.append((.limitBandwidth, shape))
     }
-    guard let mtu = configuration.mtu else { return changes }
-    let links = [Reversible.mtu(mtu, of: near, on: .node), Reversible.mtu(mtu, of: far, on: .pod)]
-    return changes + links.compactMap { $0 }.map { (.updateLinks, $0) }
+    return changes + [
+      (.updateLinks, Reversible(near, on: .node, mtu: mtu)),
+      (.updateLinks, Reversible(far, on: .pod, mtu: mtu)),
+    ]
   }
 
-  private var hasOtherVLANs: Bool {
-    port.mode != configuration.vlans.mode || port.tag != configuration.vlans.tag
-      || port.trunks.sorted() != configuration.vlans.trunks
-  }
-
-  private var wantedQueue: [String: String]? {
-    limits.ingress.flatMap { Switch.queueRow($0, [:])["other_config"]?.strings }
-  }
-
-  private var hasOtherLimits: Bool {
-    let policing = Switch.policing(limits.egress)
-    return queue != wantedQueue
-      || interface.policingRate != policing["ingress_policing_rate"]?.integer
-      || interface.policingBurst != policing["ingress_policing_burst"]?.integer
-  }
-
-  /// Bits out of kilobits as the database has them: anybody may have written there.
-  private func bits(_ kilobits: Int) -> UInt64 {
-    let product = UInt64(clamping: kilobits).multipliedReportingOverflow(by: 1000)
-    return product.overflow ? .max : product.partialValue
-  }
-
-  /// The limits that the database had.
-  private var before: Bandwidth {
-    var before = Bandwidth()
-    if let rate = queue.flatMap({ UInt64($0["max-rate"] ?? "") }) {
-      before.ingress = try? Bandwidth.Limit(
-        rate: rate, burst: queue.flatMap { UInt64($0["burst"] ?? "") })
-    }
-    if interface.policingRate > 0 {
-      before.egress = try? Bandwidth.Limit(
-        rate: bits(interface.policingRate), burst: bits(interface.policingBurst))
-    }
-    return before
-  }
-
-  /// One transaction; waits until ovs-vswitchd has taken it.
-  private func apply(
-    _ operations: [OVSDBOperation], _ permit: borrowing Permit
+  /// Writes settings in one transaction, and waits until ovs-vswitchd has taken it.
+  ///
+  /// The queue is created anew or goes: the attachment's has its marks, so DEL finds it whichever
+  /// it is.
+  private func write(
+    _ settings: Settings, vlans: Bool, limits: Bool, _ permit: borrowing Permit
   ) throws(CNIError) {
-    do throws(OVSDBError) {
+    var row = vlans ? Switch.columns(settings.vlans) : [:]
+    var operations: [OVSDBOperation] = []
+    if limits {
+      operations.append(Switch.queueRemoval(of: request))
+      row["qos"] = .empty
+      if let queue = settings.queue {
+        operations.append(Switch.newQueue(queue, of: request))
+        row["qos"] = .named("queue")
+      }
+      operations.append(.update("Interface", where: [.row(interface)], settings.policing))
+    }
+    operations.append(.update("Port", where: [.row(port.uuid)], row))
+    try mapped("failed to update port \(port.name)") { () throws(OVSDBError) in
       let results = try owner.change(operations + Switch.reconfigure, permit, request.deadline)
       try owner.awaitConfiguration(Switch.configuration(results), request.deadline)
-    } catch {
-      throw CNIError(error, doing: "failed to update port \(port.name)")
     }
   }
+}
 
-  private func forward(_ isVLAN: Bool, _ isLimit: Bool) -> [OVSDBOperation] {
-    var row: OVSDBRow = isVLAN ? Switch.columns(configuration.vlans) : [:]
-    var operations: [OVSDBOperation] = []
-    if isLimit {
-      operations += queueChange(to: wantedQueue, &row)
-      operations.append(
-        .update(
-          "Interface", where: [.row(interface.uuid)],
-          Switch.policing(limits.egress)))
+extension Bandwidth {
+  /// The limits that the database has: anybody may have written there.
+  fileprivate init(queue: [String: String]?, _ interface: Switch.Interface) {
+    if let rate = queue.flatMap({ UInt64($0["max-rate"] ?? "") }) {
+      ingress = try? Limit(rate: rate, burst: queue.flatMap { UInt64($0["burst"] ?? "") })
     }
-    operations.append(.update("Port", where: [.row(port.uuid)], row))
-    return operations
-  }
-
-  private func back(_ isVLAN: Bool, _ isLimit: Bool) -> [OVSDBOperation] {
-    var row: OVSDBRow = [:]
-    if isVLAN {
-      row = [
-        "vlan_mode": port.mode.isEmpty ? .empty : .string(port.mode),
-        "tag": port.tag.map { .integer($0) } ?? .empty, "trunks": .integers(port.trunks),
-      ]
+    func bits(_ kilobits: Int) -> UInt64 {
+      let product = UInt64(clamping: kilobits).multipliedReportingOverflow(by: 1000)
+      return product.overflow ? .max : product.partialValue
     }
-    var operations: [OVSDBOperation] = []
-    if isLimit {
-      operations += queueChange(to: queue, &row)
-      operations.append(
-        .update(
-          "Interface", where: [.row(interface.uuid)],
-          [
-            "ingress_policing_rate": .integer(interface.policingRate),
-            "ingress_policing_burst": .integer(interface.policingBurst),
-          ]))
+    if interface.policingRate > 0 {
+      egress = try? Limit(
+        rate: bits(interface.policingRate), burst: bits(interface.policingBurst))
     }
-    operations.append(.update("Port", where: [.row(port.uuid)], row))
-    return operations
-  }
-
-  /// The queue is created anew or goes: the attachment's has its marks, so DEL finds it
-  /// whichever it is.
-  private func queueChange(
-    to settings: [String: String]?, _ port: inout OVSDBRow
-  ) -> [OVSDBOperation] {
-    var operations = [
-      Switch.queueRemoval(of: request)
-    ]
-    port["qos"] = .empty
-    guard let settings else { return operations }
-    operations.append(
-      .insert(
-        into: "QoS",
-        [
-          "type": .string("linux-htb"), "other_config": .strings(settings),
-          "external_ids": .strings(PortOwner.marks(request)),
-        ], named: "queue"))
-    port["qos"] = .named("queue")
-    return operations
   }
 }

@@ -12,24 +12,12 @@ import Workbench
 /// on the host's end towards the pod, on the pod's end from it. It goes with the link. A policer
 /// says nothing about a bridge in user space, whose switch takes the packets before it sees them.
 struct Shaping: Sendable {
-  private let limits: Bandwidth
-  private let hostLink: Link
-  private let podLink: Link
-  private let isUserspace: Bool
-  private let owner: Switch
-  private let log: @Sendable (LogLevel, String) -> Void
-
-  init(
-    _ limits: Bandwidth, hostLink: Link, podLink: Link, isUserspace: Bool, owner: Switch,
-    log: @escaping @Sendable (LogLevel, String) -> Void
-  ) {
-    self.limits = limits
-    self.hostLink = hostLink
-    self.podLink = podLink
-    self.isUserspace = isUserspace
-    self.owner = owner
-    self.log = log
-  }
+  let limits: Bandwidth
+  let hostLink: Link
+  let podLink: Link
+  let isUserspace: Bool
+  let owner: Switch
+  let log: @Sendable (LogLevel, String) -> Void
 
   /// Milliseconds that the settings of Open vSwitch may take to be seen: it reports ready
   /// before they are.

@@ -48,23 +48,23 @@ extension Switch {
   /// Takes the queues of an attachment out of the database, whose port may have gone
   /// with its bridge.
   static func queueRemoval(of request: PodRequest) -> OVSDBOperation {
-    .delete(
-      from: "QoS",
-      where: [
-        OVSDBCondition(
-          "external_ids", .includes,
-          .strings(PortOwner.identity(request)))
-      ])
+    .delete(from: "QoS", where: [PortOwner.condition(request)])
   }
 
-  /// The queue that limits what goes to the pod.
-  static func queueRow(_ limit: Bandwidth.Limit, _ marks: [String: String]) -> OVSDBRow {
+  /// The settings of a queue that limits what goes to the pod.
+  static func queueSettings(_ limit: Bandwidth.Limit) -> [String: String] {
     var settings = ["max-rate": String(limit.rate)]
     if let burst = limit.burst { settings["burst"] = String(burst) }
-    return [
+    return settings
+  }
+
+  /// The queue of an attachment, as `queue` for the port's row.
+  static func newQueue(_ settings: [String: String], of request: PodRequest) -> OVSDBOperation {
+    let row: OVSDBRow = [
       "type": .string("linux-htb"), "other_config": .strings(settings),
-      "external_ids": .strings(marks),
+      "external_ids": .strings(PortOwner.marks(request)),
     ]
+    return .insert(into: "QoS", row, named: "queue")
   }
 
   /// The columns that limit what comes from the pod, in kilobits; 0 is no limit.
@@ -72,16 +72,18 @@ extension Switch {
     let rate = limit.map { max(1, $0.rate / 1000) } ?? 0
     // Four full-sized packets have to fit, whatever was asked for.
     let burst = limit.map { max(48, $0.effectiveBurst / 1000) } ?? 0
-    return [
-      "ingress_policing_rate": .integer(Int(clamping: rate)),
-      "ingress_policing_burst": .integer(Int(clamping: burst)),
-    ]
+    return policing(Int(clamping: rate), burst: Int(clamping: burst))
+  }
+
+  static func policing(_ rate: Int, burst: Int) -> OVSDBRow {
+    ["ingress_policing_rate": .integer(rate), "ingress_policing_burst": .integer(burst)]
   }
 
   /// The columns that say which VLANs a port carries.
   static func columns(_ vlans: VLANs) -> OVSDBRow {
     [
-      "vlan_mode": .string(vlans.mode), "tag": vlans.tag.map { .integer($0) } ?? .empty,
+      "vlan_mode": vlans.mode.isEmpty ? .empty : .string(vlans.mode),
+      "tag": vlans.tag.map { .integer($0) } ?? .empty,
       "trunks": .integers(vlans.trunks),
     ]
   }
@@ -93,11 +95,9 @@ extension Switch {
   func retireQueue(of request: PodRequest, _ permit: borrowing Permit) throws(CNIError) {
     try mapped("failed to retire the queue of \(request.hostLinkName)") {
       () throws(OVSDBError) in
-      let queues = OVSDBCondition(
-        "external_ids", .includes, .strings(PortOwner.identity(request)))
-      let results = try change(
-        [.update("QoS", where: [queues], ["type": .string("linux-noop")])] + Switch.reconfigure,
-        permit, request.deadline)
+      let retired = OVSDBOperation.update(
+        "QoS", where: [PortOwner.condition(request)], ["type": .string("linux-noop")])
+      let results = try change([retired] + Switch.reconfigure, permit, request.deadline)
       try awaitConfiguration(Switch.configuration(results), request.deadline)
     }
   }
@@ -109,9 +109,4 @@ extension Switch {
       (replica.root?["cur_cfg"]?.integer ?? 0) >= number ? () : nil
     }
   }
-}
-
-extension Array {
-  /// An element, if there is one.
-  subscript(checked index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
 }

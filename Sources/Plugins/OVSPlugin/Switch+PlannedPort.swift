@@ -8,21 +8,16 @@ extension Switch {
   /// A port that an ADD is going to make.
   struct PlannedPort: Sendable {
     let owner: Switch
+    let request: PodRequest
+    let configuration: OVSConfiguration
     let bridge: Bridge
-    /// The name of port, interface and link.
-    let name: String
-    let vlans: VLANs
-    /// `ofport_request`.
-    let portNumber: Int?
     /// `external_ids:iface-id`; nil if OVN is not to know of it.
     let interfaceID: String?
-    /// The network of OVN-Kubernetes if it is not the default one.
-    let annotatedNetwork: String?
-    let marks: [String: String]
-    /// Those of the marks that no two attachments share.
-    let identity: [String: String]
     /// Whether OVN has flows to install before the port works.
     let needsFlows: Bool
+
+    /// The name of port, interface and link.
+    var name: String { request.hostLinkName }
   }
 
   struct AddedPort: Sendable {
@@ -52,23 +47,16 @@ extension Switch {
     guard let bridge = try bridge(named: name, deadline) else {
       throw CNIError(.invalidConfiguration, "failed to find bridge \(name)")
     }
-    let isSecondary =
-      configuration.addresses == .annotation
-      && configuration.annotatedNetwork != "default"
     return PlannedPort(
-      owner: self, bridge: bridge, name: request.hostLinkName, vlans: configuration.vlans,
-      portNumber: configuration.portNumber, interfaceID: interfaceID,
-      annotatedNetwork: isSecondary ? configuration.annotatedNetwork : nil,
-      marks: PortOwner.marks(request), identity: PortOwner.identity(request),
+      owner: self, request: request, configuration: configuration, bridge: bridge,
+      interfaceID: interfaceID,
       needsFlows: interfaceID != nil && name == integrationBridge && global["ovn-remote"] != nil)
   }
 }
 
 extension Switch.PlannedPort {
   /// The external ids of the interface, by OVN-Kubernetes' names.
-  func externalIDs(
-    _ request: PodRequest, mac: MACAddress, addresses: [IPNetwork]
-  ) -> [String: String] {
+  func externalIDs(mac: MACAddress, addresses: [IPNetwork]) -> [String: String] {
     var ids = ["attached_mac": mac.description, "sandbox": request.sandboxID]
     if let interfaceID {
       ids["iface-id"] = interfaceID
@@ -77,8 +65,8 @@ extension Switch.PlannedPort {
     if !addresses.isEmpty {
       ids["ip_addresses"] = addresses.map(\.description).joined(separator: ",")
     }
-    if let annotatedNetwork {
-      ids["k8s.ovn.org/nad"] = annotatedNetwork
+    if configuration.addresses == .annotation, configuration.annotatedNetwork != "default" {
+      ids["k8s.ovn.org/nad"] = configuration.annotatedNetwork
       ids["k8s.ovn.org/network"] = request.configuration.name
     }
     return ids
@@ -88,23 +76,22 @@ extension Switch.PlannedPort {
   ///
   /// - Throws: code 101 if the database refuses or cannot be reached.
   func add(
-    _ externalIDs: [String: String], _ limits: Bandwidth, _ permit: borrowing Permit,
-    _ deadline: Deadline
+    _ externalIDs: [String: String], _ limits: Bandwidth, _ permit: borrowing Permit
   ) throws(CNIError) -> Switch.AddedPort {
     while true {
-      let stale = try stalePorts(deadline)
+      let stale = try stalePorts()
       do throws(OVSDBError) {
-        return try write(externalIDs, limits, stale, permit, deadline)
+        return try write(externalIDs, limits, stale, permit)
       } catch {
         switch error {
         // Whether it was done is not known: the next look at the database tells.
         case .interrupted:
-          if let done = try alreadyAdded(permit, deadline) { return done }
+          if let done = try alreadyAdded(permit) { return done }
         // Another ADD has taken the interface's name for OVN meanwhile.
         case .refused(_, _, "timed out", _): Clock.pause(milliseconds: 2)
         default: throw CNIError(error, doing: "failed to add port \(name) to bridge \(bridge.name)")
         }
-        if deadline.isOver { throw CNIError(error) }
+        if request.deadline.isOver { throw CNIError(error) }
       }
     }
   }
@@ -114,17 +101,16 @@ extension Switch.PlannedPort {
   /// sandboxes of the pod.
   ///
   /// - Throws: code 101 if one of them is no pod's.
-  private func stalePorts(_ deadline: Deadline) throws(CNIError) -> [Switch.Port] {
-    let (identity, interfaceID) = (identity, interfaceID)
+  private func stalePorts() throws(CNIError) -> [Switch.Port] {
     let ports = try mapped { () throws(OVSDBError) in
-      try owner.ports(deadline) { port in
-        PortOwner.has(identity, port)
+      try owner.ports(request.deadline) { [request, interfaceID] port in
+        PortOwner.owns(request, port)
           || interfaceID != nil && port.interface?.externalIDs["iface-id"] == interfaceID
       }
     }
     guard let interfaceID else { return ports }
     let users = try mapped { () throws(OVSDBError) in
-      try owner.read(deadline) { replica in
+      try owner.read(request.deadline) { replica in
         replica.rows("Interface").filter { $0.value["external_ids"]?["iface-id"] == interfaceID }
           .map { (uuid: $0.key, name: $0.value["name"]?.string ?? "") }
       }
@@ -141,24 +127,21 @@ extension Switch.PlannedPort {
     return ports
   }
 
-  private func alreadyAdded(
-    _ permit: borrowing Permit, _ deadline: Deadline
-  ) throws(CNIError) -> Switch.AddedPort? {
-    let (name, marks) = (name, marks)
-    let found = try mapped { () throws(OVSDBError) in
-      try owner.ports(deadline) { $0.name == name && $0.externalIDs == marks }
+  private func alreadyAdded(_ permit: borrowing Permit) throws(CNIError) -> Switch.AddedPort? {
+    try mapped { () throws(OVSDBError) in
+      let found = try owner.ports(request.deadline) { [name, request] port in
+        port.name == name && port.externalIDs == PortOwner.marks(request)
+      }
+      guard let interface = found.first?.interface else { return nil }
+      let results = try owner.change(Switch.reconfigure, permit, request.deadline)
+      return Switch.AddedPort(
+        interface: interface.uuid, configuration: Switch.configuration(results))
     }
-    guard let interface = found.first?.interface else { return nil }
-    let results = try mapped { () throws(OVSDBError) in
-      try owner.change(Switch.reconfigure, permit, deadline)
-    }
-    return Switch.AddedPort(
-      interface: interface.uuid, configuration: Switch.configuration(results))
   }
 
   private func write(
     _ externalIDs: [String: String], _ limits: Bandwidth, _ stale: [Switch.Port],
-    _ permit: borrowing Permit, _ deadline: Deadline
+    _ permit: borrowing Permit
   ) throws(OVSDBError) -> Switch.AddedPort {
     var operations: [OVSDBOperation] = []
     if let interfaceID {
@@ -177,7 +160,7 @@ extension Switch.PlannedPort {
       .insert(into: "Interface", interfaceRow(externalIDs, limits), named: "interface"))
     var port = portRow
     if let limit = limits.ingress {
-      operations.append(.insert(into: "QoS", Switch.queueRow(limit, marks), named: "queue"))
+      operations.append(Switch.newQueue(Switch.queueSettings(limit), of: request))
       port["qos"] = .named("queue")
     }
     operations.append(.insert(into: "Port", port, named: "port"))
@@ -188,8 +171,9 @@ extension Switch.PlannedPort {
     let added = operations.count - 1
     operations += Switch.reconfigure
     operations.append(.comment("cnid: add port \(name)"))
-    let results = try owner.change(operations, permit, deadline)
-    guard let uuid = results[checked: interface]?.uuid, results[checked: added]?.count == 1 else {
+    let results = try owner.change(operations, permit, request.deadline)
+    guard results.count > added, let uuid = results[interface].uuid, results[added].count == 1
+    else {
       throw OVSDBError.refused(
         index: nil, operation: "", error: "bridge \(bridge.name) has gone", details: "")
     }
@@ -200,18 +184,19 @@ extension Switch.PlannedPort {
     _ externalIDs: [String: String], _ limits: Bandwidth
   ) -> OVSDBRow {
     var row: OVSDBRow = ["name": .string(name), "external_ids": .strings(externalIDs)]
-    if let portNumber { row["ofport_request"] = .integer(portNumber) }
+    if let number = configuration.portNumber { row["ofport_request"] = .integer(number) }
     for (column, value) in Switch.policing(limits.egress) { row[column] = value }
     return row
   }
 
   private var portRow: OVSDBRow {
     var row: OVSDBRow = [
-      "name": .string(name), "interfaces": .named("interface"), "external_ids": .strings(marks),
+      "name": .string(name), "interfaces": .named("interface"),
+      "external_ids": .strings(PortOwner.marks(request)),
       // The start script of Open vSwitch drops such ports after a reboot.
       "other_config": .strings(["transient": "true"]),
     ]
-    for (column, value) in Switch.columns(vlans) { row[column] = value }
+    for (column, value) in Switch.columns(configuration.vlans) { row[column] = value }
     return row
   }
 }

@@ -15,8 +15,8 @@ extension Switch.PlannedPort {
   /// Waits until ovs-vswitchd has taken the port.
   ///
   /// - Throws: code 101 with its own words if it could not.
-  func await(_ added: Switch.AddedPort, _ deadline: Deadline) throws(CNIError) {
-    let limit = deadline.capped(milliseconds: Switch.patience)
+  func await(_ added: Switch.AddedPort) throws(CNIError) {
+    let limit = request.deadline.capped(milliseconds: Switch.patience)
     do throws(CNIError) {
       try wait(for: "ovs-vswitchd to take port \(name)", limit) { replica throws(CNIError) in
         guard let interface = replica.interface(added.interface) else { throw taken }
@@ -28,7 +28,7 @@ extension Switch.PlannedPort {
         return interface.number > 0 && current >= added.configuration
       }
     } catch {
-      guard error.code == .deadline, !deadline.isOver else { throw error }
+      guard error.code == .deadline, !request.deadline.isOver else { throw error }
       throw CNIError(
         .openVSwitch,
         "ovs-vswitchd has not taken port \(name) in \(Switch.patience / 1000) s: is it running?",
@@ -39,9 +39,8 @@ extension Switch.PlannedPort {
   /// Waits until ovs-vswitchd sees the link up.
   ///
   /// - Throws: code 101 if it does not in its time.
-  func awaitLink(
-    _ added: Switch.AddedPort, within milliseconds: Int?, _ deadline: Deadline
-  ) throws(CNIError) {
+  func awaitLink(_ added: Switch.AddedPort) throws(CNIError) {
+    let (deadline, milliseconds) = (request.deadline, configuration.linkStateMilliseconds)
     let limit = milliseconds.map { deadline.capped(milliseconds: $0) } ?? deadline
     do throws(CNIError) {
       try wait(for: "the link of port \(name) to be up", limit) { replica throws(CNIError) in
@@ -60,9 +59,9 @@ extension Switch.PlannedPort {
   /// Waits until OVN has installed the port's flows.
   ///
   /// - Throws: code 101 if the port was taken over meanwhile; 105 when the wait is over.
-  func awaitFlows(_ added: Switch.AddedPort, _ deadline: Deadline) throws(CNIError) {
+  func awaitFlows(_ added: Switch.AddedPort) throws(CNIError) {
     do throws(CNIError) {
-      try wait(for: "the flows of port \(name)", deadline) { replica throws(CNIError) in
+      try wait(for: "the flows of port \(name)", request.deadline) { replica throws(CNIError) in
         guard let interface = replica.interface(added.interface),
           interface.externalIDs["iface-id"] == interfaceID
         else { throw taken }

@@ -38,9 +38,7 @@ struct Switch: Sendable {
   struct Port: Sendable {
     let uuid: OVSDBUUID
     let name: String
-    let mode: String
-    let tag: Int?
-    let trunks: [Int]
+    let vlans: VLANs
     let queue: OVSDBUUID?
     let externalIDs: [String: String]
     /// The bridge that has it; nil for a port that is being removed.
@@ -118,8 +116,10 @@ extension OVSDBReplica {
       let members = row["interfaces"]?.uuids ?? []
       let interface = members.count == 1 ? members.first : nil
       return Switch.Port(
-        uuid: uuid, name: row["name"]?.string ?? "", mode: row["vlan_mode"]?.string ?? "",
-        tag: row["tag"]?.integer, trunks: row["trunks"]?.integers ?? [],
+        uuid: uuid, name: row["name"]?.string ?? "",
+        vlans: VLANs(
+          mode: row["vlan_mode"]?.string ?? "", tag: row["tag"]?.integer,
+          trunks: (row["trunks"]?.integers ?? []).sorted()),
         queue: row["qos"]?.uuids.first, externalIDs: row["external_ids"]?.strings ?? [:],
         bridge: bridges[uuid],
         interface: interface.flatMap { id in interfaces[id].map { Switch.Interface(id, $0) } })

@@ -1,40 +1,26 @@
 import CNI
 import JSON
 
-/// Which VLANs a port carries: `vlan` and `trunk` of a configuration.
-enum VLANs: Equatable, Sendable {
-  /// One, untagged towards the pod.
-  case access(Int)
-  /// Some, tagged; an empty list means all of them.
-  case trunk([Int])
-
-  /// What the database calls it, `Port.vlan_mode`.
-  var mode: String {
-    switch self {
-    case .access: "access"
-    case .trunk: "trunk"
-    }
-  }
-
+/// Which VLANs a port carries: `vlan` and `trunk` of a configuration, or the columns of a port.
+struct VLANs: Equatable, Sendable {
+  /// `Port.vlan_mode`; empty if it was never set.
+  let mode: String
   /// `Port.tag`.
-  var tag: Int? {
-    switch self {
-    case .access(let tag): tag
-    case .trunk: nil
-    }
-  }
+  let tag: Int?
+  /// `Port.trunks`, sorted.
+  let trunks: [Int]
 
-  /// `Port.trunks`.
-  var trunks: [Int] {
-    switch self {
-    case .access: []
-    case .trunk(let trunks): trunks
-    }
-  }
+  /// One VLAN, untagged towards the pod.
+  static func access(_ tag: Int) -> VLANs { VLANs(mode: "access", tag: tag, trunks: []) }
+
+  /// Some, tagged; an empty list means all of them.
+  static func trunk(_ trunks: [Int]) -> VLANs { VLANs(mode: "trunk", tag: nil, trunks: trunks) }
 
   /// The highest number of a VLAN.
   private static let highest = 4095
+}
 
+extension VLANs {
   /// Reads a configuration; without `vlan` and `trunk` the port carries every VLAN.
   ///
   /// - Throws: code 7, with ovs-cni's texts for trunks.

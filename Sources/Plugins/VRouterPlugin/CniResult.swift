@@ -30,21 +30,11 @@ package func makeCniResult(
     else { continue }
     result.ips.append(CNIResult.IP(interface: 0, address: address, gateway: given.gateway))
     if let nameServer = given.nameServer { result.dns.nameservers.append(nameServer.description) }
-    let any = IPAddress(family: given.address.family)
-    if hasDefaultRoute, let gateway = given.gateway,
-      let everywhere = IPNetwork(address: any, prefixLength: 0)
-    {
-      result.routes.append(CNIResult.Route(dst: everywhere, gw: gateway))
+    if hasDefaultRoute, let gateway = given.gateway {
+      result.routes.append(CNIResult.Route(dst: .all(given.address.family), gw: gateway))
     }
   }
   return result
-}
-
-extension IPAddress {
-  /// 0.0.0.0 or ::.
-  fileprivate init(family: Family) {
-    self = family == .v4 ? IPAddress(v4: 0) : IPAddress(v6: 0)
-  }
 }
 
 extension ContrailCni {
@@ -67,20 +57,14 @@ extension ContrailCni {
       var one = self.result(of: port, answer)
       for index in one.interfaces.indices { one.interfaces[index].mtu = mtu }
       let link = links[port.interface]
-      let near = CNIResult.Interface(
-        name: port.link, mac: (link?.mac ?? port.hostMAC)?.description ?? "", mtu: link?.mtu ?? mtu)
+      result.interfaces.append(
+        CNIResult.Interface(
+          name: port.link, mac: (link?.mac ?? port.hostMAC)?.description ?? "",
+          mtu: link?.mtu ?? mtu))
       if !port.isPrimary { (one.ips, one.routes, one.dns) = ([], [], CNIResult.DNS()) }
-      result = one.appended(to: result.appending(near))
+      result = one.appended(to: result)
     }
     if !request.configuration.dns.isEmpty { result.dns = request.configuration.dns }
-    return result
-  }
-}
-
-extension CNIResult {
-  fileprivate func appending(_ interface: Interface) -> CNIResult {
-    var result = self
-    result.interfaces.append(interface)
     return result
   }
 }

@@ -2,6 +2,7 @@ import Addresses
 package import CNI
 package import JSON
 import Linux
+import Workbench
 
 extension ContrailCni {
   /// What happens when a value cannot be read.
@@ -41,7 +42,7 @@ extension ContrailCni {
     addMilliseconds = try reader.milliseconds("add-timeout") ?? defaultAddMilliseconds
     isMeta = try reader.flag("meta-mode")
     ipv6PrefixLength = try reader.number("v6-prefix-length", 1...128) ?? ipv6PrefixLength
-    skipsDAD = try reader.skipsDAD()
+    skipsDAD = try reader.skipsDAD() ?? skipsDAD
   }
 
   /// The first usable file of the node.
@@ -60,26 +61,9 @@ extension ContrailCni {
       guard let name = names.min(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) else {
         continue
       }
-      let path = "\(directory)/\(name)"
-      let bytes = try mapped("failed to read \(path)") { () throws(SystemError) in
-        try Files.read(path, limit: 1 << 20)
-      }
-      guard let object = (try? JSONValue.parse(bytes))?.object else {
-        throw CNIError(.decodingFailure, "\(path): not a JSON object")
-      }
-      return object
+      if let object = try JSONObject.inFile("\(directory)/\(name)") { return object }
     }
     return nil
-  }
-
-  private static func mapped<T>(
-    _ message: String, _ body: () throws(SystemError) -> T
-  ) throws(CNIError) -> T {
-    do throws(SystemError) {
-      return try body()
-    } catch {
-      throw CNIError(.ioFailure, message, details: error.description)
-    }
   }
 }
 
@@ -214,13 +198,7 @@ private struct Layers {
     }
   }
 
-  func skipsDAD() throws(CNIError) -> Bool {
-    try first("dad") { member throws(CNIError) in
-      switch member.value.string {
-      case "", "wait": return false
-      case "skip": return true
-      default: throw member.invalid("must be \"wait\" or \"skip\"")
-      }
-    } ?? false
+  func skipsDAD() throws(CNIError) -> Bool? {
+    try first("dad") { member throws(CNIError) in try member.skipsDAD() }
   }
 }

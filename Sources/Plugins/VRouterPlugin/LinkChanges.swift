@@ -19,25 +19,27 @@ struct LinkChanges {
   /// Looks at the links; changes nothing.
   ///
   /// - Returns: the changes, those of the node first.
-  func found(_ session: inout PodSession) throws(CNIError) -> [Reversible] {
-    var (node, pod): ([Reversible], [Reversible]) = ([], [])
+  func found(_ session: inout PodSession) throws(CNIError) -> [Reversible?] {
+    var (node, pod): ([Reversible?], [Reversible?]) = ([], [])
     let mark = session.request.mark
     for port in ports {
       guard let answer = answers[port.interface] else { continue }
       let link = try session.ownLink(named: port.port.ifName) { link, _ in
         mark.matches(alias: link.alias)
       }
-      pod += try difference(link, cni.result(of: port, answer), answer.mac, &session.pod)
+      pod.append(Reversible(link, on: .pod, mtu: cni.mtu, mac: answer.mac))
+      pod.append(try otherAddresses(link, cni.result(of: port, answer), &session.pod))
       if link.mtu != cni.mtu, let near = try session.node.link(named: port.link) {
-        node += [Reversible.mtu(cni.mtu, of: near, on: .node)].compactMap { $0 }
+        node.append(Reversible(near, on: .node, mtu: cni.mtu))
       }
     }
     return node + pod
   }
 
-  private func difference(
-    _ link: Link, _ wanted: CNIResult, _ mac: MACAddress?, _ pod: inout LinkAccess
-  ) throws(CNIError) -> [Reversible] {
+  /// Other addresses and default routes of a link; nil if it has those of the agent.
+  private func otherAddresses(
+    _ link: Link, _ wanted: CNIResult, _ pod: inout LinkAccess
+  ) throws(CNIError) -> Reversible? {
     let present = try pod.ask { socket, deadline throws(NetlinkError) in
       try socket.addresses(of: link.index, deadline: deadline)
     }
@@ -50,32 +52,12 @@ struct LinkChanges {
       $0.isDefault && $0.index == link.index && $0.maker == own
     }
     let hasOtherRoutes = Set(before.compactMap(\.gateway)) != Set(after.compactMap(\.gateway))
-    let settings = settings(link, mac: mac ?? link.mac)
-    if Set(old) == Set(new), !hasOtherRoutes, settings.isEmpty { return [] }
+    if Set(old) == Set(new), !hasOtherRoutes { return nil }
     // With an address of the same network the one that goes would take the new one along,
     // so it goes first.
-    return [
-      Reversible(
-        link, on: .pod,
-        settings.map(\.forward) + steps(link, from: old, to: new, remove: before, add: after),
-        back: settings.map(\.back) + steps(link, from: new, to: old, remove: after, add: before))
-    ]
-  }
-
-  /// The settings that are to be changed, if any.
-  private func settings(
-    _ link: Link, mac: MACAddress?
-  ) -> [(forward: NetlinkChange, back: NetlinkChange)] {
-    if mac == link.mac, cni.mtu == link.mtu { return [] }
-    var (forward, back) = (LinkSettings(), LinkSettings())
-    if mac != link.mac { (forward.mac, back.mac) = (mac, link.mac) }
-    if cni.mtu != link.mtu { (forward.mtu, back.mtu) = (cni.mtu, link.mtu) }
-    return [
-      (
-        .changeLink(index: link.index, name: link.name, forward),
-        .changeLink(index: link.index, name: link.name, back)
-      )
-    ]
+    return Reversible(
+      link, on: .pod, steps(link, from: old, to: new, remove: before, add: after),
+      back: steps(link, from: new, to: old, remove: after, add: before))
   }
 
   private func steps(

@@ -36,9 +36,7 @@ struct PodLinks: ~Copyable {
     _ ports: [PodPort], _ files: [PortFile], _ directory: PortFiles
   ) throws(CNIError) {
     self.ports = ports
-    for port in ports {
-      try session.refuseExisting(port.port.ifName)
-    }
+    for port in ports { try session.refuseExisting(port.port.ifName) }
     if cni.usesVLANs {
       _ = try parent()
       displaced = try displacedVLANs()
@@ -134,11 +132,9 @@ struct PodLinks: ~Copyable {
       try session.create(
         vlan, as: port.port.ifName,
         doing: "failed to create VLAN \(id) on \(goQuoted(parent.name))", permit)
-      var settings = LinkSettings()
-      settings.alias = LinkNames.vlanAlias(id)
-      settings.isUp = true
       try session.node.change(
-        try session.node.made(port.link), settings, permit,
+        try session.node.made(port.link),
+        LinkSettings(alias: LinkNames.vlanAlias(id), isUp: true), permit,
         doing: "failed to set up \(goQuoted(port.link))")
     }
   }
@@ -191,12 +187,9 @@ struct PodLinks: ~Copyable {
       throw CNIError(
         .vRouterAgent, "VMI UUID \(port.interface) does not exist in the Vrouter Result")
     }
-    var settings = LinkSettings()
-    if let mac = answer.mac, mac != link.mac {
-      settings.mac = mac
-      // Down: the link-local address of the old one goes.
-      settings.isUp = false
-    }
+    let mac = answer.mac == link.mac ? nil : answer.mac
+    // Down: the link-local address of the old one goes.
+    let settings = LinkSettings(mac: mac, isUp: mac.map { _ in false })
     return LinkSetup(link, settings, cni.result(of: port, answer), skipsDAD: cni.skipsDAD)
   }
 

@@ -69,34 +69,11 @@ extension VRouterPlugin {
         other.uuid == file.uuid && !old.contains { $0.interface == other.interface }
       }
       if isLast, let uuid = file.uuid, LinkNames.isTap(file.hostLink) {
-        try forget(uuid, file.containerID, of: name, vrouter, permit, deadline)
+        let missing = try forget(uuid, file.containerID, vrouter, pod: name, call, permit)
+        if let missing { throw missing }
       }
       try mapped(name) { () throws(VRouterError) in
         try vrouter.files.remove(name: name, interfaces: [file.interface], permit)
-      }
-    }
-  }
-
-  /// Has the agent forget a pod; one that is not there has done so, and one that has just let us
-  /// wait is not asked.
-  private func forget(
-    _ uuid: VRouterUUID, _ containerID: String, of name: String, _ vrouter: VRouter,
-    _ permit: borrowing Permit, _ deadline: Deadline
-  ) throws(CNIError) {
-    if isMute(vrouter) {
-      throw CNIError(.tryAgainLater, "the vRouter agent has just not answered; pod \(name) stays")
-    }
-    do throws(VRouterError) {
-      try vrouter.withdraw(uuid, containerID: containerID, permit, deadline: deadline)
-    } catch {
-      switch error.reason {
-      case .unreachable(_, refused: true): return
-      // The agent has heard it, and would give the same answer again.
-      case .refused(let status, _) where status < 500: return
-      case .unreachable:
-        noteMute(vrouter)
-        throw CNIError(error, doing: name)
-      default: throw CNIError(error, doing: name)
       }
     }
   }

@@ -78,35 +78,46 @@ extension VRouterPlugin {
 
   /// Has the agent forget the pod, if no other interface of it is left.
   ///
-  /// - Returns: why it could not; nil if it has, or has nothing to forget.
+  /// - Returns: why it could not be told; nil if it was, or has nothing to forget.
   private func withdraw(
     _ removal: PodRemoval, _ call: PluginCall<Step>
   ) throws(CNIError) -> CNIError? {
     guard let uuid = removal.withdrawn else { return nil }
-    let (vrouter, request) = (removal.attachment.vrouter, call.request)
-    if isMute(vrouter) {
-      return CNIError(.tryAgainLater, "the vRouter agent has just not answered")
+    return try call.journal.waiting(.withdrawPorts) { permit throws(CNIError) in
+      try forget(
+        uuid, call.request.sandboxID, removal.attachment.vrouter, pod: call.request.title, call,
+        permit)
     }
-    var missing: CNIError?
-    try call.journal.waiting(.withdrawPorts) { permit throws(CNIError) in
-      do throws(VRouterError) {
-        try vrouter.withdraw(
-          uuid, containerID: request.sandboxID, permit, deadline: request.deadline)
-      } catch {
-        switch error.reason {
-        case .unreachable(_, refused: true): return
-        case .refused(let status, _) where status < 500:
-          // The agent has heard it, and would give the same answer again.
-          call.host.log(.warning, "DEL of pod \(request.title): \(error)")
-        case .unreachable where !request.deadline.isOver:
-          noteMute(vrouter)
-          missing = CNIError(error, doing: request.title)
-        case .unreachable, .refused, .notReady: missing = CNIError(error, doing: request.title)
-        case .cancelled, .invalidName, .file, .failed: throw CNIError(error, doing: request.title)
-        }
+  }
+
+  /// Has an agent forget a pod; one that is not there has done so, and one that has just let us
+  /// wait is not asked.
+  ///
+  /// - Returns: why it could not be told.
+  func forget(
+    _ uuid: VRouterUUID, _ containerID: String, _ vrouter: VRouter, pod: String,
+    _ call: PluginCall<Step>, _ permit: borrowing Permit
+  ) throws(CNIError) -> CNIError? {
+    if isMute(vrouter) {
+      return CNIError(.tryAgainLater, "pod \(pod): the vRouter agent has just not answered")
+    }
+    let deadline = call.request.deadline
+    do throws(VRouterError) {
+      try vrouter.withdraw(uuid, containerID: containerID, permit, deadline: deadline)
+      return nil
+    } catch {
+      switch error.reason {
+      case .unreachable(_, refused: true): return nil
+      case .refused(let status, _) where status < 500:
+        // The agent has heard it, and would give the same answer again.
+        call.host.log(.warning, "pod \(pod) is withdrawn: \(error)")
+        return nil
+      case .unreachable, .refused, .notReady:
+        if case .unreachable = error.reason, !deadline.isOver { noteMute(vrouter) }
+        return CNIError(error, doing: pod)
+      case .cancelled, .invalidName, .file, .failed: throw CNIError(error, doing: pod)
       }
     }
-    return missing
   }
 
   private func unregister(

@@ -45,7 +45,7 @@ extension VRouterPlugin {
     let changes = try LinkChanges(cni, attached.ports, answers).found(&session)
     try updatePorts(attached, answers, call, limit)
     try session.update(
-      changes.map { (step: .updateLinks, change: $0) }, restore: .restoreLinks, call.journal)
+      changes.map { (.updateLinks, $0) }, restore: .restoreLinks, call.journal)
     var links: [VRouterUUID: Link] = [:]
     for port in attached.ports {
       links[port.interface] = try session.node.link(named: port.link)

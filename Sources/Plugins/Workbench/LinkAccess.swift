@@ -84,7 +84,6 @@ package struct LinkAccess: ~Copyable {
     _ link: Link, _ settings: LinkSettings, _ permit: borrowing Permit,
     doing message: @autoclosure () -> String? = nil
   ) throws(CNIError) {
-    try apply(
-      [.changeLink(index: link.index, name: link.name, settings)], permit, doing: message())
+    try apply([.change(link, settings)], permit, doing: message())
   }
 }

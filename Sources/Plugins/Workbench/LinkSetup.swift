@@ -45,7 +45,7 @@ package struct LinkSetup: Sendable {
     try writeSettings(pod.sockets.ipv6, permit)
     var first = settings
     first.ipv4.append((.arpNotify, 1))
-    var changes = [NetlinkChange.changeLink(index: link.index, name: link.name, first)]
+    var changes = [NetlinkChange.change(link, first)]
     for ip in addresses { changes.append(.addAddress(interfaceAddress(ip.address))) }
     let outcomes = try pod.ask { socket, deadline throws(NetlinkError) in
       try socket.attempt(changes + [up], permit, deadline: deadline)
@@ -67,11 +67,7 @@ package struct LinkSetup: Sendable {
     CNIError(error, doing: "failed to add IP addr \(network) to \(goQuoted(link.name))")
   }
 
-  private var up: NetlinkChange {
-    var settings = LinkSettings()
-    settings.isUp = true
-    return .changeLink(index: link.index, name: link.name, settings)
-  }
+  private var up: NetlinkChange { .change(link, LinkSettings(isUp: true)) }
 
   /// Tries again while the kernel says that the hardware address is in use.
   ///

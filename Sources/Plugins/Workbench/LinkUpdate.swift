@@ -1,3 +1,4 @@
+package import Addresses
 package import CNI
 package import Linux
 package import Netlink
@@ -16,7 +17,7 @@ package struct Reversible {
     (self.forward, self.back) = (forward, back)
   }
 
-  /// Changes of one link; going back passes over what the kernel refuses.
+  /// Changes of one link; going back goes on after what the kernel refuses.
   package init(
     _ link: Link, on side: PodSession.Side, _ forward: [NetlinkChange], back: [NetlinkChange]
   ) {
@@ -24,37 +25,46 @@ package struct Reversible {
       try session.apply(
         forward, on: side, permit, doing: "failed to update \(goQuoted(link.name))")
     } back: { session, permit throws(CNIError) in
-      for change in back { try? session.apply([change], on: side, permit) }
+      var refusal: CNIError?
+      for change in back {
+        do throws(CNIError) {
+          try session.apply([change], on: side, permit)
+        } catch {
+          refusal = refusal ?? error
+        }
+      }
+      if let refusal { throw refusal }
     }
   }
 
-  /// Other settings of one link.
-  package init(
-    _ link: Link, on side: PodSession.Side, _ forward: LinkSettings, back: LinkSettings
+  /// Other settings of one link; nil if it has them already.
+  ///
+  /// A setting that is nil stays as it is.
+  package init?(
+    _ link: Link, on side: PodSession.Side, mtu: UInt32? = nil, mac: MACAddress? = nil,
+    mode: MacvlanMode? = nil
   ) {
-    self.init(
-      link, on: side, [.changeLink(index: link.index, name: link.name, forward)],
-      back: [.changeLink(index: link.index, name: link.name, back)])
-  }
-
-  /// Another MTU; nil if the link has it already.
-  package static func mtu(_ mtu: UInt32, of link: Link, on side: PodSession.Side) -> Reversible? {
-    if link.mtu == mtu { return nil }
-    var (forward, back) = (LinkSettings(), LinkSettings())
-    (forward.mtu, back.mtu) = (mtu, link.mtu)
-    return Reversible(link, on: side, forward, back: back)
+    let other = LinkSettings(
+      mac: mac == link.mac ? nil : mac, mtu: mtu == link.mtu ? nil : mtu,
+      macvlanMode: mode == link.macvlan?.mode ? nil : mode)
+    if other.mac == nil, other.mtu == nil, other.macvlanMode == nil { return nil }
+    let before = LinkSettings(
+      mac: other.mac.flatMap { _ in link.mac }, mtu: other.mtu.map { _ in link.mtu },
+      macvlanMode: other.macvlanMode.flatMap { _ in link.macvlan?.mode })
+    self.init(link, on: side, [.change(link, other)], back: [.change(link, before)])
   }
 }
 
 extension PodSession {
-  /// Makes all changes of an UPDATE or none.
+  /// Makes all changes of an UPDATE or none; nil changes nothing.
   ///
   /// Changes of one step that follow each other are one. The kernel does not take a refused message
   /// back as a whole, so in the step `restore` every change is put back, also the one that failed.
-  /// The refusal is what the caller is told.
+  /// The refusal is what the caller is told; what could not be put back stands in its details.
   package mutating func update<Step: PluginStep>(
-    _ changes: [(step: Step, change: Reversible)], restore: Step, _ journal: Journal<Step>
+    _ changes: [(step: Step, change: Reversible?)], restore: Step, _ journal: Journal<Step>
   ) throws(CNIError) {
+    let changes = changes.compactMap { step, change in change.map { (step: step, change: $0) } }
     var rest = changes[...]
     do throws(CNIError) {
       while let step = rest.first?.step {
@@ -65,10 +75,17 @@ extension PodSession {
         }
       }
     } catch {
+      var refusal = error
       try? journal.perform(restore) { permit throws(CNIError) in
-        for entry in changes { try? entry.change.back(&self, permit) }
+        for entry in changes {
+          do throws(CNIError) {
+            try entry.change.back(&self, permit)
+          } catch {
+            refusal.details += (refusal.details.isEmpty ? "" : "; ") + "not put back: \(error)"
+          }
+        }
       }
-      throw error
+      throw refusal
     }
   }
 }

@@ -115,22 +115,14 @@ package struct PodSession: ~Copyable {
   package mutating func mark(
     _ link: Link, on side: Side, isUp: Bool = false, _ permit: borrowing Permit
   ) throws(CNIError) {
-    var changes = [NetlinkChange.changeLink(index: link.index, name: link.name, marked())]
+    var changes = [NetlinkChange.change(link, marked)]
     if side == .node { changes.append(.withoutIPv6Address(index: link.index, name: link.name)) }
-    if isUp {
-      var settings = LinkSettings()
-      settings.isUp = true
-      changes.append(.changeLink(index: link.index, name: link.name, settings))
-    }
+    if isUp { changes.append(.change(link, LinkSettings(isUp: true))) }
     try apply(changes, on: side, permit, doing: "failed to mark \(goQuoted(link.name))")
   }
 
   /// Settings that hold the attachment's mark, for a link whose first change is its mark.
-  package func marked() -> LinkSettings {
-    var settings = LinkSettings()
-    settings.alias = request.mark.text
-    return settings
-  }
+  package var marked: LinkSettings { LinkSettings(alias: request.mark.text) }
 
   /// Makes changes in one of the namespaces.
   package mutating func apply(

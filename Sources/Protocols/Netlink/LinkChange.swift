@@ -104,8 +104,14 @@ public struct LinkSettings: Sendable {
   /// A descriptor of the namespace to which it moves.
   public var namespace: Int32?
 
-  /// Changes nothing yet.
-  public init() {}
+  /// Changes what is not nil; further settings can be added.
+  public init(
+    alias: String? = nil, mac: MACAddress? = nil, mtu: UInt32? = nil, isUp: Bool? = nil,
+    macvlanMode: MacvlanMode? = nil
+  ) {
+    (self.alias, self.mac, self.mtu, self.isUp) = (alias, mac, mtu, isUp)
+    self.macvlanMode = macvlanMode
+  }
 }
 
 extension NetlinkChange {
@@ -177,6 +183,11 @@ extension NetlinkChange {
     }
     message.append(ipv4: settings.ipv4)
     return NetlinkChange("change link", name ?? "interface \(index)", message)
+  }
+
+  /// Changes a link that was read; errors call it by its name.
+  public static func change(_ link: Link, _ settings: LinkSettings) -> NetlinkChange {
+    changeLink(index: link.index, name: link.name, settings)
   }
 
   /// Keeps the kernel from giving a link an IPv6 address by itself when it comes up

@@ -23,6 +23,11 @@ public struct IPNetwork: Hashable, Sendable {
     self.prefixLength = address.family.bitWidth
   }
 
+  /// Every address of a family: `0.0.0.0/0` or `::/0`, the destination of a default route.
+  public static func all(_ family: IPAddress.Family) -> IPNetwork {
+    IPNetwork(unchecked: IPAddress(family: family, bits: 0), 0)
+  }
+
   /// Reads CIDR notation by the rules of Go's `net.ParseCIDR`.
   ///
   /// The address follows ``IPAddress/init(_:)``; the length is a decimal number, leading zeros

@@ -22,7 +22,7 @@ package final class CablePlugin: NetworkPlugin {
     try addresses.prepare()
     // Until here everything only looked. What follows is undone by `delete`, whatever happens.
     let journal = try call.record(
-      plan: [PlannedLink(request, mac).planned] + addresses.plan,
+      plan: [PlannedLink(request.ifName, mac).planned] + addresses.plan,
       namespace: try session.identity())
     let (leased, link) = try addresses.take(journal) { _ throws(CNIError) in
       try journal.perform(.createLink) { permit throws(CNIError) in
@@ -34,7 +34,7 @@ package final class CablePlugin: NetworkPlugin {
         return try session.pod.made(request.ifName)
       }
     }
-    let setup = LinkSetup(link, session.marked(), leased)
+    let setup = LinkSetup(link, session.marked, leased)
     try session.configure([setup], .configureLink, .awaitAddresses, .addRoutes, journal)
     return request.result([request.interface(mac)], leased, after: previous)
   }

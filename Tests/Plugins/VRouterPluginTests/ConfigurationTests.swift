@@ -116,7 +116,7 @@ import Testing
       Slip(#""vif-type":"vlan""#, .invalidConfiguration, "contrail.vif-type: \"vlan\" is none of"),
       Slip(#""mode":"nomad""#, .invalidConfiguration, "contrail.mode: \"nomad\" is none of k8s"),
       Slip(#""meta-mode":"yes""#, .decodingFailure, "contrail.meta-mode: string found where"),
-      Slip(#""dad":"never""#, .invalidConfiguration, "contrail.dad: must be \"wait\" or \"skip\""),
+      Slip(#""dad":"never""#, .invalidConfiguration, "unknown contrail.dad: \"never\", must be"),
       Slip(#""mesos-port":"x""#, .invalidConfiguration, "contrail.mesos-port: \"x\" is no port"),
     ]
   }

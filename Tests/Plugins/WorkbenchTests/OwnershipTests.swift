@@ -68,7 +68,7 @@ struct OwnershipTests {
       var record = bench.record(request)
       record.plan = [
         PlannedLink(
-          request, try #require(MACAddress("02:00:00:00:00:0\(row.isPlannedMAC ? 1 : 2)"))
+          request.ifName, try #require(MACAddress("02:00:00:00:00:0\(row.isPlannedMAC ? 1 : 2)"))
         ).planned
       ]
       switch row.record {

@@ -29,9 +29,9 @@ struct UpdateTests {
           NewLink(name: "near", kind: .veth(peer: far)), as: "eth0", doing: "no pair", permit)
       }
       let links = [
-        Reversible.mtu(1400, of: try session.node.made("near"), on: .node),
-        Reversible.mtu(1400, of: try session.pod.made("eth0"), on: .pod),
-      ].compactMap { $0 }
+        Reversible(try session.node.made("near"), on: .node, mtu: 1400),
+        Reversible(try session.pod.made("eth0"), on: .pod, mtu: 1400),
+      ]
       let stubborn = Reversible { _, _ throws(CNIError) in
       } back: { _, _ throws(CNIError) in
         throw CNIError(.kernel, "never back")
@@ -63,11 +63,12 @@ struct UpdateTests {
     #expect(outcome.near == 1400 && outcome.far == 1400)
   }
 
-  @Test("A refusal is what the caller is told; all goes back, though one change cannot")
+  @Test("A refusal is what the caller is told, with what could not go back; all the rest has")
   func refused() async throws {
     let refusal = CNIError(.openVSwitch, "refused")
     let outcome = try await update(refusal)
-    #expect(outcome.error == refusal)
+    #expect(outcome.error?.message == refusal.message)
+    #expect(outcome.error?.details == "not put back: never back")
     #expect(outcome.steps == ["second", "first", "second", "restore"])
     #expect(outcome.near == 1500 && outcome.far == 1500)
   }
