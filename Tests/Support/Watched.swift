@@ -56,18 +56,6 @@ public final class Watched<Value: Sendable>: Sendable {
   }
 }
 
-extension Watched where Value == Bool {
-  /// A door that is closed.
-  public convenience init() { self.init(false) }
-
-  /// Opens it for good.
-  public func open() { change { $0 = true } }
-
-  /// Waits until it is open; blocks.
-  @discardableResult
-  public func pass() -> Bool { wait { $0 } }
-}
-
 /// Waits for what nobody announces.
 public func becomes(_ condition: @escaping @Sendable () throws -> Bool) async throws -> Bool {
   try await eventually(within: patience, condition)

@@ -17,11 +17,9 @@ enum ConfigurationFile {
   static func defaults(for configuration: NetworkConfiguration) throws(CNIError) -> JSONObject {
     let named = configuration.object["configuration_path"]?.string ?? ""
     for path in (named.isEmpty ? [] : [named]) + places {
-      if let object = try JSONObject.inFile(path) {
-        return JSONObject(
-          object.members.filter { configuration.object[$0.key] == nil }.map { ($0.key, $0.value) })
-      }
-      if path == named { throw CNIError(.ioFailure, "failed to read \(path): \(Errno.noEntry)") }
+      guard let object = try JSONObject.inFile(path, mayBeMissing: path != named) else { continue }
+      return JSONObject(
+        object.members.filter { configuration.object[$0.key] == nil }.map { ($0.key, $0.value) })
     }
     return JSONObject()
   }

@@ -61,7 +61,7 @@ extension ContrailCni {
       guard let name = names.min(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) else {
         continue
       }
-      if let object = try JSONObject.inFile("\(directory)/\(name)") { return object }
+      return try JSONObject.inFile("\(directory)/\(name)")
     }
     return nil
   }

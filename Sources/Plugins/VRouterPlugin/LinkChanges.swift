@@ -8,13 +8,9 @@ import Workbench
 
 /// What an UPDATE has to change: what the pod's links have, against what the agent says by now.
 struct LinkChanges {
-  private let cni: ContrailCni
-  private let ports: [PodPort]
-  private let answers: [VRouterUUID: VRouter.Result]
-
-  init(_ cni: ContrailCni, _ ports: [PodPort], _ answers: [VRouterUUID: VRouter.Result]) {
-    (self.cni, self.ports, self.answers) = (cni, ports, answers)
-  }
+  let cni: ContrailCni
+  let ports: [PodPort]
+  let answers: [VRouterUUID: VRouter.Result]
 
   /// Looks at the links; changes nothing.
   ///

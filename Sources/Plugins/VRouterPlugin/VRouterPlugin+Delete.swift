@@ -110,7 +110,7 @@ extension VRouterPlugin {
       case .unreachable(_, refused: true): return nil
       case .refused(let status, _) where status < 500:
         // The agent has heard it, and would give the same answer again.
-        call.host.log(.warning, "pod \(pod) is withdrawn: \(error)")
+        call.host.log(.warning, "the vRouter agent refuses to forget pod \(pod): \(error)")
         return nil
       case .unreachable, .refused, .notReady:
         if case .unreachable = error.reason, !deadline.isOver { noteMute(vrouter) }

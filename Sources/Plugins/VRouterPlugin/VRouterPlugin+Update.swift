@@ -42,7 +42,8 @@ extension VRouterPlugin {
       }
     }
     var session = try PodSession(request)
-    let changes = try LinkChanges(cni, attached.ports, answers).found(&session)
+    let changes = try LinkChanges(cni: cni, ports: attached.ports, answers: answers)
+      .found(&session)
     try updatePorts(attached, answers, call, limit)
     try session.update(
       changes.map { (.updateLinks, $0) }, restore: .restoreLinks, call.journal)

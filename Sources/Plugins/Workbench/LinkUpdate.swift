@@ -17,7 +17,7 @@ package struct Reversible {
     (self.forward, self.back) = (forward, back)
   }
 
-  /// Changes of one link; going back goes on after what the kernel refuses.
+  /// Changes of one link; both ways the kernel goes on after one that it refuses.
   package init(
     _ link: Link, on side: PodSession.Side, _ forward: [NetlinkChange], back: [NetlinkChange]
   ) {
@@ -25,15 +25,7 @@ package struct Reversible {
       try session.apply(
         forward, on: side, permit, doing: "failed to update \(goQuoted(link.name))")
     } back: { session, permit throws(CNIError) in
-      var refusal: CNIError?
-      for change in back {
-        do throws(CNIError) {
-          try session.apply([change], on: side, permit)
-        } catch {
-          refusal = refusal ?? error
-        }
-      }
-      if let refusal { throw refusal }
+      try session.apply(back, on: side, permit)
     }
   }
 
@@ -75,17 +67,31 @@ extension PodSession {
         }
       }
     } catch {
-      var refusal = error
-      try? journal.perform(restore) { permit throws(CNIError) in
-        for entry in changes {
+      throw restored(changes.map(\.change), restore, journal, error)
+    }
+  }
+
+  /// Puts every change back; returns the refusal, with what could not be.
+  private mutating func restored<Step: PluginStep>(
+    _ changes: [Reversible], _ step: Step, _ journal: Journal<Step>, _ refusal: CNIError
+  ) -> CNIError {
+    do throws(CNIError) {
+      try journal.perform(step) { permit throws(CNIError) in
+        var failure: CNIError?
+        for change in changes {
           do throws(CNIError) {
-            try entry.change.back(&self, permit)
+            try change.back(&self, permit)
           } catch {
-            refusal.details += (refusal.details.isEmpty ? "" : "; ") + "not put back: \(error)"
+            failure = failure ?? error
           }
         }
+        if let failure { throw failure }
       }
-      throw refusal
+      return refusal
+    } catch {
+      let details = refusal.details.isEmpty ? "" : refusal.details + "; "
+      return CNIError(
+        refusal.code, refusal.message, details: "\(details)not all was put back: \(error)")
     }
   }
 }

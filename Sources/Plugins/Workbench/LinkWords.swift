@@ -53,15 +53,17 @@ extension Member<CNIMembers> {
 }
 
 extension JSONObject {
-  /// The object in a file on the node; nil if there is no such file.
+  /// The object in a file on the node; nil if there is no such file and none need be.
   ///
   /// - Throws: code 5 if it cannot be read, 6 if it is no JSON object.
-  package static func inFile(_ path: String) throws(CNIError) -> JSONObject? {
+  package static func inFile(
+    _ path: String, mayBeMissing: Bool = false
+  ) throws(CNIError) -> JSONObject? {
     let bytes: [UInt8]
     do throws(SystemError) {
       bytes = try Files.read(path, limit: 1 << 20)
     } catch {
-      if error.errno == .noEntry || error.errno == .notDirectory { return nil }
+      if mayBeMissing, error.errno == .noEntry || error.errno == .notDirectory { return nil }
       throw CNIError(error, code: .ioFailure, doing: "failed to read \(path): \(error.errno)")
     }
     if let object = (try? JSONValue.parse(bytes))?.object { return object }

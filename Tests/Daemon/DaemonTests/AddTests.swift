@@ -62,16 +62,15 @@ struct AddTests {
 
   @Test("while an ADD works its record says so, with the plan")
   func whileAdding() async throws {
-    let (begun, door) = (Watched(), Watched())
+    let door = Door()
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       let result = try RecordingPlugin.make(call)
-      begun.open()
       door.pass()
       return result
     })
     let daemon = try TestDaemon([plugin])
     let answer = daemon.start(CNICall())
-    #expect(await begun.reaches { $0 })
+    #expect(await door.isReached())
     let record = daemon.record()
     door.open()
     #expect(record?.phase == .adding)

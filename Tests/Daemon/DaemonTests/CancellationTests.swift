@@ -150,7 +150,7 @@ struct HangingCallTests {
   @Test(
     "its client gets code 105 with the step; the worker is replaced; what it did late is undone")
   func hanging() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
       if call.request.sandboxID == "stuck" {

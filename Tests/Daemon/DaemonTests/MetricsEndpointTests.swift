@@ -48,9 +48,9 @@ struct MetricsEndpointTests {
 
   @Test("running and waiting calls are shown, and the page comes although all workers are busy")
   func busy() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
-      _ = door.pass()
+      door.pass()
       return try RecordingPlugin.make(call)
     })
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 2 }

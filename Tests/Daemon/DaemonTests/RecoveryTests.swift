@@ -120,7 +120,7 @@ struct RecoveryTests {
   func order() async throws {
     let left = try Left()
     try left.record("half", .adding)
-    let door = Watched()
+    let door = Door()
     let plugin = RecordingPlugin(others: [
       .delete: { _ throws(CNIError) in door.pass() }
     ])
@@ -187,7 +187,7 @@ struct PostponedTests {
     let left = try Left()
     for number in 0..<8 { try left.record("half-\(number)", .adding) }
     try left.record("whole", .attached)
-    let door = Watched()
+    let door = Door()
     defer { door.open() }
     let plugin = RecordingPlugin(others: [
       .delete: { call throws(CNIError) in

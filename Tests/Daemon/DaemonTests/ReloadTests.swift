@@ -44,9 +44,9 @@ struct ReloadTests {
 
   @Test("more calls may run at once, and those that wait begin at the reload")
   func limits() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
-      _ = door.pass()
+      door.pass()
       return try RecordingPlugin.make(call)
     })
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 1 }

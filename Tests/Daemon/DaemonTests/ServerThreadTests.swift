@@ -14,7 +14,7 @@ struct ServerThreadTests {
     + String(repeating: "x", count: 100_000) + #""}"#
 
   /// A plugin that takes its time to read a call of one verb, as a long configuration does.
-  private func slowReader(_ command: CNICommand, _ door: Watched<Bool>) -> RecordingPlugin {
+  private func slowReader(_ command: CNICommand, _ door: Door) -> RecordingPlugin {
     RecordingPlugin(lock: { request in
       if request.command == command { door.pass() }
       return nil
@@ -23,7 +23,7 @@ struct ServerThreadTests {
 
   @Test("a long call is read by a worker: probes and short calls do not wait for it")
   func longCall() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = slowReader(.add, door)
     let daemon = try TestDaemon([plugin])
     let long = daemon.start(CNICall("ADD", Self.long))
@@ -39,7 +39,7 @@ struct ServerThreadTests {
 
   @Test("an ADD that is still being read when its DEL comes does not run any more")
   func overtaken() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = slowReader(.add, door)
     let daemon = try TestDaemon([plugin])
     let long = daemon.start(
@@ -56,7 +56,7 @@ struct ServerThreadTests {
 
   @Test("a DEL that names no pod waits for the pod's calls, without a look at the record's file")
   func lockOfRecord() async throws {
-    let door = Watched()
+    let door = Door()
     defer { door.open() }
     let plugin = RecordingPlugin(
       lock: { $0.podName.isEmpty ? nil : $0.podName },

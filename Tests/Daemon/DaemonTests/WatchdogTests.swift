@@ -70,7 +70,7 @@ struct WatchdogTests {
 
   @Test("a daemon with four calls that hang does not feed it, and feeds it when they are back")
   func hangingCalls() async throws {
-    let door = Watched()
+    let door = Door()
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
       _ = try journal.perform(.make) { _ throws(CNIError) in door.pass() }

@@ -26,7 +26,7 @@ struct DispatcherAskingTests {
   @Test("a lock that another call has is waited for, without a place, and held for the body only")
   func whileAlone() async throws {
     let desk = try Desk(concurrent: 1)
-    let door = Watched()
+    let door = Door()
     try submit(Claim(locks: ["pod"]), to: desk.dispatcher) { progress, _ in
       // Outside, so that its place is free.
       try? progress.waiting { () throws(CNIError) in
@@ -92,7 +92,7 @@ struct DispatcherAskingTests {
   @Test("a DEL cancels an ADD by an attachment that it asked for later")
   func overtaken() async throws {
     let desk = try Desk()
-    let door = Watched()
+    let door = Door()
     let work = DeskWork("set", door, desk.events)
     let id = try desk.dispatcher.submit(
       Job(
@@ -109,7 +109,7 @@ struct DispatcherAskingTests {
   func givenUp() async throws {
     let desk = try Desk(
       patience: Dispatcher.Patience(untilAnswer: 0, untilGivenUp: 0))
-    let door = Watched()
+    let door = Door()
     let work = DeskWork("set", door, desk.events)
     let id = try desk.dispatcher.submit(
       Job(
@@ -130,7 +130,7 @@ struct DispatcherAskingTests {
 
 @Suite("Dispatcher: background work that waits")
 struct DispatcherBackgroundWaitTests {
-  private func submitHanging(_ count: Int, _ desk: Desk, _ door: Watched<Bool>) throws {
+  private func submitHanging(_ count: Int, _ desk: Desk, _ door: Door) throws {
     for number in 0..<count {
       let progress = Locked<CallProgress?>(nil)
       let work = QuickWork {
@@ -151,7 +151,7 @@ struct DispatcherBackgroundWaitTests {
   @Test("background work that waits for somebody outside leaves its place to other background work")
   func places() async throws {
     let desk = try Desk(concurrent: 4)
-    let door = Watched()
+    let door = Door()
     defer { door.open() }
     try submitHanging(6, desk, door)
     try desk.submit("other", .background, attachment: "b")
@@ -162,7 +162,7 @@ struct DispatcherBackgroundWaitTests {
   @Test("not more of it is begun than four times the clients' places")
   func bounded() async throws {
     let desk = try Desk(concurrent: 2)
-    let door = Watched()
+    let door = Door()
     try submitHanging(12, desk, door)
     #expect(await desk.all(8).count == 8)
     #expect(desk.dispatcher.backgroundLoad == 8)

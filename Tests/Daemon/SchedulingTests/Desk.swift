@@ -8,10 +8,10 @@ import TestSupport
 final class DeskWork: DispatchedWork {
   let progress = CallProgress()
   private let name: String
-  private let door: Watched<Bool>
+  private let door: Door
   private let events: Watched<[String]>
 
-  init(_ name: String, _ door: Watched<Bool>, _ events: Watched<[String]>) {
+  init(_ name: String, _ door: Door, _ events: Watched<[String]>) {
     (self.name, self.door, self.events) = (name, door, events)
   }
 
@@ -53,7 +53,7 @@ final class Desk: Sendable {
   let dispatcher: Dispatcher
   /// `name begins`, `name ends`, `name expires` and so on, in order.
   let events = Watched<[String]>([])
-  private let doors = Locked<[String: Watched<Bool>]>([:])
+  private let doors = Locked<[String: Door]>([:])
   private let works = Locked<[String: DeskWork]>([:])
 
   init(
@@ -76,7 +76,7 @@ final class Desk: Sendable {
     network: String = "net", exclusive: Bool = false, stamp: UInt64 = 0,
     deadline: Deadline = .never
   ) throws(CNIError) -> UInt64 {
-    let door = Watched()
+    let door = Door()
     let work = DeskWork(name, door, events)
     doors.withLock { $0[name] = door }
     works.withLock { $0[name] = work }

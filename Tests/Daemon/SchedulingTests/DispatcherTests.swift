@@ -230,7 +230,7 @@ struct DispatcherBoundTests {
 @Suite("Dispatcher: waits outside")
 struct DispatcherOutsideTests {
   /// Work that waits for somebody outside until its door opens.
-  private func submit(_ name: String, _ desk: Desk, _ door: Watched<Bool>) throws {
+  private func submit(_ name: String, _ desk: Desk, _ door: Door) throws {
     let progress = Locked<CallProgress?>(nil)
     let work = QuickWork {
       guard let own = progress.value else { return }
@@ -249,7 +249,7 @@ struct DispatcherOutsideTests {
   @Test("calls that wait for somebody outside leave their places to others, and count all the same")
   func outside() async throws {
     let desk = try Desk(concurrent: 2, queued: 10)
-    let door = Watched()
+    let door = Door()
     defer { door.open() }
     for number in 0..<6 { try submit("\(number)", desk, door) }
     #expect(await desk.all(6).count == 6)
@@ -269,7 +269,7 @@ struct DispatcherOutsideTests {
   @Test("whoever comes back from outside goes on although others have the places")
   func back() async throws {
     let desk = try Desk(concurrent: 1)
-    let door = Watched()
+    let door = Door()
     try submit("one", desk, door)
     #expect(await desk.has("one waits"))
     try desk.submit("two", attachment: "two")

@@ -1,5 +1,6 @@
 import Addresses
 import CNI
+import Glibc
 import JSON
 import Linux
 import TestSupport
@@ -169,6 +170,17 @@ import Testing
     let error = try #require(throws: CNIError.self) { try ContrailCni.file(in: [broken(".")]) }
     #expect(error.code == .decodingFailure)
     #expect(error.message.hasSuffix("10-contrail.conf: not a JSON object"))
+  }
+
+  @Test("a file that cannot be read is an error that names it: its defaults are not the node's")
+  func unreadableFile() throws {
+    let directory = try directory([:])
+    let made = unsafe symlink("missing", directory("10-contrail.conf"))
+    try #require(made == 0)
+    try Files.write(directory("20-contrail.conf"), Array("{}".utf8), mode: [.write, .create])
+    let error = try #require(throws: CNIError.self) { try ContrailCni.file(in: [directory(".")]) }
+    #expect(error.code == .ioFailure)
+    #expect(error.message.contains("failed to read \(directory("."))/10-contrail.conf"))
   }
 
   @Test("what is known of the pod is noted")

@@ -68,7 +68,7 @@ struct UpdateTests {
     let refusal = CNIError(.openVSwitch, "refused")
     let outcome = try await update(refusal)
     #expect(outcome.error?.message == refusal.message)
-    #expect(outcome.error?.details == "not put back: never back")
+    #expect(outcome.error?.details == "not all was put back: never back")
     #expect(outcome.steps == ["second", "first", "second", "restore"])
     #expect(outcome.near == 1500 && outcome.far == 1500)
   }
