@@ -30,6 +30,8 @@ import Testing
         let count = total * (quarter + 1) / 4 - total * quarter / 4
         try await node.pairs(count, pods, watch.done)
         let left = try await node.leftovers(since: before, pods)
+        // It closes its records when they are on the disk.
+        #expect(try await eventually(within: 20_000) { node.openRecords == [] })
         await onThread { watch.endQuarter(left: left) }
       }
       watch.finish()
@@ -60,17 +62,17 @@ private final class SoakWatch: Sendable {
   let done = Locked(0)
   let quarters = Locked<[Quarter]>([])
   private let most = Locked((resident: 0, descriptors: 0, threads: 0))
-  private let isOver: Locked<Bool>
+  private let hasEnded: Locked<Bool>
   private let process: RunningProcess
   private let start = KernelClock.monotonic
 
   init(total: Int, process: RunningProcess) {
     self.process = process
-    let (isOver, done, most, start) = (Locked(false), done, most, start)
-    self.isOver = isOver
+    let (hasEnded, done, most, start) = (Locked(false), done, most, start)
+    self.hasEnded = hasEnded
     try? OSThread.start {
       var (last, lastDone) = (start, 0)
-      while !isOver.value {
+      while !hasEnded.value {
         Clock.pause(milliseconds: 200)
         let usage = process.usage
         most.withLock { most in
@@ -90,13 +92,19 @@ private final class SoakWatch: Sendable {
     }
   }
 
-  deinit { isOver.withLock { $0 = true } }
+  deinit { hasEnded.withLock { $0 = true } }
 
   func endQuarter(left: [String]) {
     // Idle workers end by and by; what stays is what counts.
-    let deadline = Deadline.after(seconds: 3)
+    let first = quarters.value.first?.settled
+    let start = KernelClock.monotonic
     var settled = process.usage
-    while !deadline.isOver, settled.threads > (quarters.value.first?.settled.threads ?? 1) {
+    func isMore() -> Bool {
+      if settled.threads > first?.threads ?? 1, !isOver(since: start, 3000) { return true }
+      // Records are open until they are on the disk.
+      return settled.descriptors > first?.descriptors ?? .max && !isOver(since: start, 20_000)
+    }
+    while isMore() {
       Clock.pause(milliseconds: 50)
       settled = process.usage
     }
@@ -109,7 +117,7 @@ private final class SoakWatch: Sendable {
 
   /// Prints the table.
   func finish() {
-    isOver.withLock { $0 = true }
+    hasEnded.withLock { $0 = true }
     let seconds = Double(KernelClock.monotonic - start) / 1e9
     say("\(done.value) pairs in \(Int(seconds)) s, \(Int(Double(done.value) / seconds)) pairs/s")
     let quarters = quarters.value

@@ -112,6 +112,8 @@ private struct FaultDrill<Scene: PluginScene> {
     var nodeLinks: [String]
     var leases: [String]
     var records: [String]
+    /// Those of both that the daemon has open.
+    var openRecords: [String]
     /// What the plugin leaves elsewhere.
     var elsewhere: [String]
     var descriptors: Int
@@ -127,20 +129,21 @@ private struct FaultDrill<Scene: PluginScene> {
       .first { $0.hasPrefix("SigBlk:") }
     return State(
       podTraces: try await scene.traces(in: pod), nodeLinks: try await node.network.links(),
-      leases: node.leases, records: node.records, elsewhere: try await scene.traces(),
-      descriptors: usage?.descriptors ?? 0, blockedSignals: String(blocked ?? ""))
+      leases: node.leases, records: node.records, openRecords: node.openRecords,
+      elsewhere: try await scene.traces(), descriptors: usage?.descriptors ?? 0,
+      blockedSignals: String(blocked ?? ""))
   }
 
   /// The state when nothing is closed or ended any more.
   private func quietState() async throws -> State {
+    let start = KernelClock.monotonic
     var last = try await state()
-    for _ in 0..<20 {
+    while true {
       await onThread { Clock.pause(milliseconds: 400) }
       let state = try await state()
-      if state == last { break }
+      if state == last, state.openRecords == [] || isOver(since: start, 20_000) { return state }
       last = state
     }
-    return last
   }
 
   /// The state as soon as it is the expected one, or after a while.

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 public import Linux
 
@@ -82,6 +83,14 @@ public final class RunningProcess: Sendable {
 
   /// What the kernel tells of it.
   public var usage: ProcessUsage { ProcessUsage(pid: pid) }
+
+  /// What its open descriptors lead to, as /proc names it: paths, `socket:[17]`, and more.
+  public var openFiles: [String] {
+    let directory = "/proc/\(pid)/fd"
+    return ((try? Files.list(directory)) ?? []).compactMap {
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")
+    }
+  }
 }
 
 /// What a process holds, from /proc.

@@ -102,6 +102,14 @@ extension TestNode {
     }
   }
 
+  /// The records and leases that the daemon has open: a second after they were written it sends
+  /// them to the disk, which may take long.
+  public var openRecords: [String] {
+    (daemon?.openFiles ?? []).filter {
+      $0.hasPrefix("\(stateDirectory)/attachments") || $0.hasPrefix(dataDirectory)
+    }.sorted()
+  }
+
   /// The daemon's records of attachments, one file name each.
   public var records: [String] {
     // A file that is renamed while its directory is read may be missing from the list; it

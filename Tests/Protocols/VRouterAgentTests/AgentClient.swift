@@ -84,6 +84,13 @@ final class AgentClient: Sendable {
         ).utf8))
   }
 
+  /// Gives the agent a time that only the test moves on, in milliseconds.
+  func ownTime() -> Locked<UInt64> {
+    let time = Locked(KernelClock.monotonic / 1_000_000)
+    agent.change { $0.clock = { time.value } }
+    return time
+  }
+
   /// Tells the agent of the pod of the examples.
   func configure(_ interfaces: [AgentInterface]) {
     agent.change {

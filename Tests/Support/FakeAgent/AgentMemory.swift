@@ -26,10 +26,12 @@ public struct AgentMemory: Sendable {
   /// Whether the removal of a virtual machine erases its name also when the name
   /// leads to a newer one.
   public var forgetsNewerNames = true
-  /// Until when nothing of the configuration is known, CLOCK_MONOTONIC in milliseconds.
+  /// Until when nothing of the configuration is known, in milliseconds of the clock.
   public var knowsConfigurationFrom: UInt64 = 0
   /// Where port files are (`/var/lib/contrail/ports/vm`), nil for no files.
   public var portFiles: String?
+  /// The time, in milliseconds: a test may have a clock of its own.
+  public var clock: @Sendable () -> UInt64 = { KernelClock.monotonic / 1_000_000 }
 
   /// Which ports are subscribed, and the link on the node that each was posted with last.
   public internal(set) var subscriptions: [Subscription: String] = [:]
@@ -74,7 +76,7 @@ public struct AgentMemory: Sendable {
     knowsConfigurationFrom = now + UInt64(max(0, milliseconds))
   }
 
-  private var now: UInt64 { KernelClock.monotonic / 1_000_000 }
+  private var now: UInt64 { clock() }
   private var knowsConfiguration: Bool { now >= knowsConfigurationFrom }
 }
 
