@@ -82,7 +82,7 @@ struct OVNTests {
     }
   }
 
-  @Test("An ADD whose pod is made again while it waits ends with code 101, the new one succeeds")
+  @Test("An ADD whose pod is made again while it waits is superseded, the new one succeeds")
   func superseded() async throws {
     try await withOVN { cloud in
       let (old, new) = (try await TestPod(), try await TestPod())
@@ -94,8 +94,10 @@ struct OVNTests {
       let arguments = cloud.arguments(of: new, named: old.containerID)
       async let second = cloud.here.node.shim("ADD", new, cloud.network(0), arguments)
       let failed = try await first
-      #expect(failed.code == 101, "\(failed)")
-      #expect(failed.message?.contains("is no longer active") == true, "\(failed)")
+      #expect(failed.code == 11, "\(failed)")
+      #expect(
+        failed.message == "superseded by sandbox \(new.containerID), whose ADD is newer",
+        "\(failed)")
       cloud.ovn.resumeController()
       let succeeded = try await second
       #expect(succeeded.succeeded, "\(succeeded)")

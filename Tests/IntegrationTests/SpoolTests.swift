@@ -31,22 +31,6 @@ extension TestNode {
     try await eventually(within: 15_000) { self.entries.isEmpty }
   }
 
-  /// A call with a request id and a stamp of the test's own.
-  fileprivate func call(
-    _ command: String, _ pod: TestPod, _ configuration: JSONValue, id: String,
-    stamp: Stamp = .now
-  ) async throws -> RawHTTP.Response {
-    let request = Request(env: pod.environment(command), config: configuration.bytes)
-    let body = request.encoded()
-    let head =
-      "POST /cni HTTP/1.1\r\nHost: dummy\r\nX-Cnid-Request-Id: \(id)\r\n"
-      + "X-Cnid-Stamp: \(stamp)\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n"
-    let socket = socket
-    return try await onThread {
-      try RawHTTP.parse(try RawHTTP.exchange(Array(head.utf8) + body, socket, within: 30_000))
-    }
-  }
-
   /// Starts the daemon so that it is killed right after a step.
   fileprivate func start(killedAfter step: String) async throws {
     try await launch(through: "export CNID_KILL_AFTER=macvlan.\(step)")

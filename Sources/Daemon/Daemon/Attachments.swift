@@ -35,7 +35,7 @@ struct Attachments: Sendable {
     let version = try request.configuration.version()
     let key = AttachmentKey(request, plugin: plugin.name)
     if let old = store.record(key) {
-      if let result = try settle(old, for: request) {
+      if let result = try settle(old, for: request, origin) {
         return (result, try result.printed(as: version))
       }
       try undo(old, progress)
@@ -59,6 +59,7 @@ struct Attachments: Sendable {
       }
       return (result, bytes)
     } catch {
+      let error = progress.supersession ?? error
       progress.fail(error)
       if let record = call.recorded { rollBack(record, progress) }
       throw error
@@ -92,6 +93,7 @@ struct Attachments: Sendable {
   func update<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) throws(CNIError) -> CNIResult {
+    if let record { try refuseIfSuperseded(record) }
     let request = request.marked(with: nil, store.daemonMark)
     let result = try plugin.update(call(plugin, request, record, progress))
     // Others may have removed the attachment meanwhile: no record must come back.
@@ -102,6 +104,15 @@ struct Attachments: Sendable {
       try store.write(record)
     }
     return result
+  }
+
+  /// - Throws: code 11 if a newer sandbox has the attachment's names: what it works on is not its own
+  ///   any more.
+  private func refuseIfSuperseded(_ record: AttachmentRecord) throws(CNIError) {
+    for name in record.names {
+      guard let holder = store.holder(of: name), holder.key != record.key else { continue }
+      throw .superseded(by: holder.key.containerID, [name])
+    }
   }
 
   /// Asks whether an ADD could work now.
@@ -134,10 +145,13 @@ struct Attachments: Sendable {
   /// What an ADD finds already there: its own result if the same call is repeated, or what
   /// is left to undo.
   ///
+  /// A client of `/delegate` adds what it does not find in a pod's status, which may be late; and
+  /// what fails it removes.
+  ///
   /// - Returns: the result of the call that is repeated; nil if the old attachment must be undone.
   /// - Throws: code 4 if the attachment is in use.
   private func settle(
-    _ old: AttachmentRecord, for request: PodRequest
+    _ old: AttachmentRecord, for request: PodRequest, _ origin: String
   ) throws(CNIError) -> CNIResult? {
     guard old.phase == .attached, old.stamp.bootID == request.stamp.bootID else { return nil }
     if !request.requestID.isEmpty, old.requestID == request.requestID { return old.result }
@@ -147,6 +161,7 @@ struct Attachments: Sendable {
     {
       return nil
     }
+    if origin == Endpoint.delegate.origin { return old.result }
     throw CNIError(
       .invalidEnvironment, "the attachment \(old.key) exists already; DEL it before another ADD")
   }

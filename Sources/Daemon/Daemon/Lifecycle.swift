@@ -83,7 +83,7 @@ package struct Lifecycle: ~Copyable {
     }
     let store = try AttachmentStore(
       stateDirectory: configuration.stateDirectory, log: log, keeper: .shared,
-      lock: { registry.lock(of: $0) })
+      lock: { registry.lock(of: $0) }, names: { registry.outsideNames(of: $0) })
     let server = try Server(
       configuration: configuration, registry: registry, store: store, log: log,
       version: version)

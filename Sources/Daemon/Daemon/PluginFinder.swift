@@ -34,6 +34,12 @@ struct PluginFinder: Sendable {
       .invalidConfiguration, "the attachment \(key) was made by a plugin that this cnid lacks")
   }
 
+  /// Whether the interface of a request is attached, but to another network alone.
+  func isOfAnotherNetwork(_ request: PodRequest) -> Bool {
+    let networks = store.networks(containerID: request.sandboxID, ifName: request.ifName)
+    return !networks.isEmpty && !networks.contains(request.configuration.name)
+  }
+
   /// The key under which the attachment is recorded; of several plugins' the configuration's
   /// choice.
   private func key(of decoded: DecodedRequest) -> AttachmentKey? {
@@ -78,5 +84,10 @@ extension PluginRegistry {
       let request = try? PodRequest(removing: record, .never)
     else { return nil }
     return plugin.lock(for: request)
+  }
+
+  /// The outside names of a record that lists none.
+  func outsideNames(of record: AttachmentRecord) -> Set<OutsideName> {
+    plugin(named: record.key.plugin)?.outsideNames(of: record) ?? []
   }
 }

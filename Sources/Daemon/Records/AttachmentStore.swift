@@ -16,6 +16,7 @@ package final class AttachmentStore: AttachmentRecording {
   private let log: any LogWriting
   private let keeper: Keeper?
   private let lock: @Sendable (AttachmentRecord) -> String?
+  private let names: @Sendable (AttachmentRecord) -> Set<OutsideName>
   private let state = Mutex(RecordIndex())
 
   /// Opens the store: makes the directory if missing and reads every record once.
@@ -29,11 +30,14 @@ package final class AttachmentStore: AttachmentRecording {
   ///   - keeper: sends what is written to the disk; nil leaves that to the kernel.
   ///   - lock: says what the plugin of a record must not do twice at a time; asked once for each
   ///     record.
+  ///   - names: says which outside names a record has that was written before there were any; asked
+  ///     once for each such record.
   /// - Throws: `StartError` if the directory or a file cannot be read, or a record was written by
   ///   a newer program.
   package init(
     stateDirectory: String, log: any LogWriting, keeper: Keeper? = nil,
-    lock: @escaping @Sendable (AttachmentRecord) -> String? = { _ in nil }
+    lock: @escaping @Sendable (AttachmentRecord) -> String? = { _ in nil },
+    names: @escaping @Sendable (AttachmentRecord) -> Set<OutsideName> = { _ in [] }
   ) throws(StartError) {
     directory = stateDirectory + "/attachments"
     daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
@@ -41,6 +45,7 @@ package final class AttachmentStore: AttachmentRecording {
     self.log = log
     self.keeper = keeper
     self.lock = lock
+    self.names = names
     try loadAll()
     keeper?.note(directory)
   }
@@ -184,7 +189,8 @@ extension AttachmentStore {
   private func load(_ path: String, _ suffix: String) throws(StartError) -> Bool {
     let isRenamed = suffix == RecordFile.deletingSuffix
     switch RecordFile.readPatiently(path) {
-    case .success(let record) where self.path(of: record.key, isRenamed: isRenamed) == path:
+    case .success(var record) where self.path(of: record.key, isRenamed: isRenamed) == path:
+      if record.names.isEmpty { record.names = names(record) }
       if isRenamed, summary(of: record.key) != nil {
         try? Files.remove(path)
       } else {
@@ -231,6 +237,13 @@ extension AttachmentStore {
     }
   }
 
+  /// The networks to which an interface of a container is attached.
+  package func networks(containerID: String, ifName: String) -> Set<String> {
+    state.withLock { state in
+      Set(state.keys(containerID: containerID, ifName: ifName).map(\.network))
+    }
+  }
+
   package func keys(network: String) -> [AttachmentKey] {
     summaries.keys.filter { $0.network == network }
   }
@@ -244,8 +257,19 @@ extension AttachmentStore {
   package func root(of key: AttachmentKey) -> AttachmentKey { state.withLock { $0.root(of: key) } }
 
   /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
-  package func holder(of name: OutsideName) -> AttachmentKey? {
-    state.withLock { $0.holder(of: name, bootID: bootID) }
+  package func holder(of name: OutsideName) -> NameHolder? {
+    state.withLock { state in
+      state.holder(of: name, bootID: bootID).flatMap { key in
+        state.summaries[key].map {
+          NameHolder(key: key, stamp: $0.stamp, isAttached: $0.phase == .attached)
+        }
+      }
+    }
+  }
+
+  /// The attachments that list a name and whose DEL has begun and still waits for somebody.
+  package func releasing(_ name: OutsideName) -> [AttachmentRecord] {
+    users(of: name).filter { summary(of: $0)?.phase == .deleting }.compactMap { record($0) }
   }
 
   /// Every attachment that lists a name.

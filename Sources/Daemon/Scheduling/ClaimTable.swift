@@ -53,6 +53,13 @@ package struct ClaimTable: Sendable {
   /// What a running call has by now; nil if it does not run.
   package func claim(of id: UInt64) -> Claim? { claims[id] }
 
+  /// The locks that a running call has or waits for.
+  package func named(by id: UInt64) -> Set<String> {
+    wishes.filter { $0.id == id }.reduce(into: claims[id]?.locks ?? []) {
+      $0.formUnion($1.claim.locks)
+    }
+  }
+
   /// Whether a call with this claim may begin.
   package func mayBegin(_ claim: Claim) -> Bool {
     isFree(claim) && !wishes.contains { $0.claim.excludes(claim) }

@@ -21,6 +21,13 @@ package struct RunningCall: CallPlace {
     return true
   }
 
+  package func take(
+    _ locks: Set<String>, _ progress: CallProgress, _ deadline: Deadline,
+    superseded: (String) -> CNIError
+  ) throws(CNIError) {
+    try dispatcher.take(locks, for: id, progress, deadline, superseded: superseded)
+  }
+
   package func giveBackLock(_ lock: String) { dispatcher.giveBack(id, Claim(locks: [lock])) }
 }
 
@@ -41,9 +48,26 @@ extension Dispatcher {
     try want(id, more, .forGood, progress, deadline)
   }
 
+  /// Has a running ADD take locks for good, as the newest one that wants any of them: the older
+  /// ones that run with one, or wait for it, are ended and waited for.
+  fileprivate func take(
+    _ locks: Set<String>, for id: UInt64, _ progress: CallProgress, _ deadline: Deadline,
+    superseded: (String) -> CNIError
+  ) throws(CNIError) {
+    try want(id, Claim(locks: locks), .forGood, progress, deadline) { state throws(CNIError) in
+      let rivals = state.rivals(of: id, for: locks)
+      if let newer = rivals.newer { throw superseded(newer.claim.attachments.min() ?? "") }
+      let own = state.running[id]?.claim.attachments.min() ?? ""
+      for older in rivals.older {
+        older.work.progress.supersede(superseded(own))
+        older.work.cancel()
+      }
+    }
+  }
+
   fileprivate func want(
     _ id: UInt64, _ more: Claim, _ manner: ClaimTable.Manner, _ progress: CallProgress,
-    _ deadline: Deadline
+    _ deadline: Deadline, unless isBarred: (DispatcherState) throws(CNIError) -> Void = { _ in }
   ) throws(CNIError) {
     let bell: Bell
     do throws(SystemError) {
@@ -51,7 +75,12 @@ extension Dispatcher {
     } catch {
       throw CNIError(.tryAgainLater, "cnid has no descriptors left", details: error.description)
     }
-    switch state.withLock({ $0.want(id, more, manner, bell) }) {
+    // Together: nobody gets in between.
+    let wish = try state.withLock { state throws(CNIError) in
+      try isBarred(state)
+      return state.want(id, more, manner, bell)
+    }
+    switch wish {
     case .granted: return try endWish(id, more, progress)
     case .waits: break
     case .refused:

@@ -224,6 +224,17 @@ extension DispatcherState {
     return claim.subtracting(own).isEmpty
   }
 
+  /// The other running ADDs that have one of these locks or wait for one: the newest of the younger
+  /// ones, and the older ones.
+  func rivals(of id: UInt64, for locks: Set<String>) -> (newer: Job?, older: [Job]) {
+    guard let own = running[id] else { return (nil, []) }
+    let rivals = running.values.filter { job in
+      job.id != id && job.kind == .add && !claims.named(by: job.id).isDisjoint(with: locks)
+    }
+    let newer = rivals.filter { $0.stamp > own.stamp }
+    return (newer.max { $0.stamp < $1.stamp }, rivals.filter { $0.stamp <= own.stamp })
+  }
+
   /// A call waits no longer for what it asked for, whether it has it or not.
   mutating func endWish(_ id: UInt64) -> Help {
     bells[id] = nil

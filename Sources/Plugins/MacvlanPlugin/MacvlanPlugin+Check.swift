@@ -10,7 +10,7 @@ extension MacvlanPlugin {
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let request = call.request
     let configuration = try MacvlanConfiguration(request.configuration, request.arguments)
-    try addressing(request, call.host).check()
+    try addressing(request, call.host).check(call)
     let expected = try ExpectedLink(request.requiredResult(), request)
     var session = try PodSession(request)
     _ = try configuration.mtu(on: configuration.parent(&session))

@@ -49,7 +49,7 @@ package final class MacvlanPlugin: NetworkPlugin {
   /// Whether address management would serve an ADD with this configuration.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     _ = try MacvlanConfiguration(call.request.configuration, call.request.arguments)
-    try addressing(call.request, call.host).status()
+    try addressing(call.request, call.host).status(call)
   }
 
   /// Gives back the addresses of attachments that are not listed.

@@ -24,6 +24,13 @@ struct PlannedPort: Planned {
   }
 }
 
+extension OutsideName {
+  /// The name by which OVN knows an interface.
+  static func interfaceID(_ value: String, in database: String) -> OutsideName {
+    OutsideName(kind: "iface-id", scope: database, value: value)
+  }
+}
+
 /// What the configuration lacked and the file of defaults had, as it stands in a plan.
 struct PlannedDefaults: Planned {
   static let kind = "defaults"

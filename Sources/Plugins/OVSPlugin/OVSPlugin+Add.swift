@@ -19,11 +19,14 @@ extension OVSPlugin {
     let assigned = try assignment(configuration, annotations, request)
     let fixed = try request.withFixedAddresses()
     let addresses = assigned == nil ? addressing(fixed, call.host) : Addressing()
-    let port = try openSwitch(configuration.database, call.host).planned(configuration, request)
+    let port = try call.waiting { () throws(CNIError) in
+      try openSwitch(configuration.database, call.host).planned(configuration, request)
+    }
     var attachment = try PortAttachment(
       port, try limits(configuration, annotations), mac: configuration.mac ?? assigned?.mac,
       call.host)
     try addresses.prepare()
+    try call.claim(attachment.names)
     let journal = try call.record(
       plan: attachment.plan(addresses.plan, defaults), namespace: try attachment.identity())
 

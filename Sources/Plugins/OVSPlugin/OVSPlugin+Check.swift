@@ -11,22 +11,36 @@ extension OVSPlugin {
     let request = try completed(call)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     if configuration.addresses == .ipam {
-      try addressing(request.withFixedAddresses(), call.host).check()
+      try addressing(request.withFixedAddresses(), call.host).check(call)
     }
     let expected = try ExpectedLink(request.requiredResult(), request)
     var session = try PodSession(request)
     let link = try expected.checkLink(&session.pod, kind: Self.kind)
     try expected.checkAddresses(&session.pod, link)
-    let name = request.hostLinkName
-    if try session.node.link(named: name) == nil {
-      throw CNIError(.kernel, "host interface name in prevResult: \(name) not found")
+    let hostLink = try call.record?.first(PlannedPort.self).map { planned throws(CNIError) in
+      try Self.link(named: planned.name, &session)
     }
-    try checkPort(call, request, configuration)
+    let port = try call.waiting { () throws(CNIError) in
+      try checkPort(call, request, configuration)
+    }
+    let near = if let hostLink { hostLink } else { try Self.link(named: port.name, &session) }
+    if let interface = port.interface, !interface.isBehind(near) {
+      throw CNIError(
+        .openVSwitch, "Error: port \(port.name) has another link than the attachment",
+        details: "ifindex \(interface.index ?? 0) in OVS, \(near.index) here")
+    }
+  }
+
+  private static func link(
+    named name: String, _ session: inout PodSession
+  ) throws(CNIError) -> Link {
+    if let link = try session.node.link(named: name) { return link }
+    throw CNIError(.kernel, "host interface name in prevResult: \(name) not found")
   }
 
   private func checkPort(
     _ call: PluginCall<Step>, _ request: PodRequest, _ configuration: OVSConfiguration
-  ) throws(CNIError) {
+  ) throws(CNIError) -> Switch.Port {
     let owner = try openSwitch(configuration.database, call.host)
     let bridgeName = call.record?.first(PlannedPort.self)?.bridge ?? configuration.bridge
     let port = try owner.port(of: request)
@@ -39,7 +53,7 @@ extension OVSPlugin {
       }
     }
     guard let port, let interface = port.interface else {
-      throw CNIError(.openVSwitch, "port \(request.hostLinkName) is not found in OVS")
+      throw CNIError(.openVSwitch, "no port of attachment \(request.sandboxID)/\(request.ifName) is found in OVS")
     }
     if !interface.error.isEmpty {
       throw CNIError(
@@ -57,6 +71,7 @@ extension OVSPlugin {
     if real.trunks != wanted.trunks {
       throw CNIError(.openVSwitch, "trunk mismatch. ovs=\(real.trunks),netconf=\(wanted.trunks)")
     }
+    return port
   }
 
   /// Whether an ADD could work: the database answers, ovs-vswitchd is connected to it, the bridge
@@ -67,7 +82,15 @@ extension OVSPlugin {
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     let (request, _) = try completedByFile(call.request)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
-    let owner = try openSwitch(configuration.database, call.host)
+    try call.waiting { () throws(CNIError) in
+      try checkSwitch(try openSwitch(configuration.database, call.host), configuration, request)
+    }
+    if configuration.addresses == .ipam { try addressing(request, call.host).status(call) }
+  }
+
+  private func checkSwitch(
+    _ owner: Switch, _ configuration: OVSConfiguration, _ request: PodRequest
+  ) throws(CNIError) {
     let isConnected: Bool
     do throws(OVSDBError) {
       // ovs-vswitchd holds this lock as long as it is connected.
@@ -83,6 +106,5 @@ extension OVSPlugin {
     if let name = configuration.bridge, try owner.bridge(named: name, request.deadline) == nil {
       throw CNIError(.notAvailable, "failed to find bridge \(name)")
     }
-    if configuration.addresses == .ipam { try addressing(request, call.host).status() }
   }
 }

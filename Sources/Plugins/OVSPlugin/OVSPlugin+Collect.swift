@@ -17,12 +17,14 @@ extension OVSPlugin {
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let owner = try openSwitch(configuration.database, call.host)
     let network = request.configuration.name
-    let garbage = try mapped { () throws(OVSDBError) in
-      try owner.ports(deadline) { port in
-        let marks = port.externalIDs
-        guard marks["owner"] == PortOwner.name, marks["network"] == network else { return false }
-        return !valid.contains {
-          $0.containerID == marks["sandbox"] && $0.ifName == marks["contIface"]
+    let garbage = try call.waiting { () throws(CNIError) in
+      try mapped { () throws(OVSDBError) in
+        try owner.ports(deadline) { port in
+          let marks = port.externalIDs
+          guard marks["owner"] == PortOwner.name, marks["network"] == network else { return false }
+          return !valid.contains {
+            $0.containerID == marks["sandbox"] && $0.ifName == marks["contIface"]
+          }
         }
       }
     }
@@ -38,7 +40,7 @@ extension OVSPlugin {
           }
         }
       }
-      try call.journal.perform(.collectPorts) { permit throws(CNIError) in
+      try call.journal.waiting(.collectPorts) { permit throws(CNIError) in
         _ = try mapped { () throws(OVSDBError) in
           try owner.change(garbage.flatMap { Switch.removal(of: $0) }, permit, deadline)
         }

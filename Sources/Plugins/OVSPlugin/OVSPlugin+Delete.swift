@@ -79,7 +79,7 @@ extension OVSPlugin {
       return removal
     }
     do throws(CNIError) {
-      try call.journal.perform(.removePort) { permit throws(CNIError) in
+      try call.journal.waiting(.removePort) { permit throws(CNIError) in
         var bounded = request
         bounded.deadline = request.deadline.capped(milliseconds: Self.databaseMilliseconds)
         do throws(OVSDBError) {
@@ -106,15 +106,34 @@ extension OVSPlugin {
     _ call: PluginCall<Step>, _ request: PodRequest, _ others: [String],
     _ permit: borrowing Permit
   ) throws(CNIError) {
-    let plan = call.record.map { LinkOwnership.Plan($0.planned(PlannedLink.self).map(\.mac)) }
-    let own = LinkOwnership(mark: request.mark, kind: Self.kind, plan: plan, unrecorded: .others)
+    let (host, deadline) = (call.host, request.deadline)
     let references = LinkOwnership(
       mark: request.mark, kind: Self.kind, plan: nil, unrecorded: .reference)
-    let (host, deadline) = (call.host, request.deadline)
-    try host.removeLink(request.hostLinkName, permit, deadline, where: own.owns)
-    for name in others where name != request.hostLinkName {
+    if let record = call.record {
+      let plan = LinkOwnership.Plan(record.planned(PlannedLink.self).map(\.mac))
+      let own = LinkOwnership(mark: request.mark, kind: Self.kind, plan: plan, unrecorded: .others)
+      for name in record.planned(PlannedPort.self).map(\.name) {
+        try host.removeLink(name, permit, deadline, where: own.owns)
+      }
+    } else {
+      var node = try LinkAccess(deadline: deadline)
+      for link in try node.links() where Self.isUnrecorded(link, request) {
+        try host.removeLink(link.name, permit, deadline) { link, _ in
+          Self.isUnrecorded(link, request)
+        }
+      }
+    }
+    for name in others {
       try host.removeLink(name, permit, deadline, where: references.owns)
     }
+  }
+
+  /// Whether a link of the node is the attachment's, of which no record tells: by its mark, or by
+  /// its name where it has none yet.
+  private static func isUnrecorded(_ link: Link, _ request: PodRequest) -> Bool {
+    if request.mark.matches(alias: link.alias) { return true }
+    return link.kind == kind && link.alias.isEmpty
+      && link.name.utf8.starts(with: request.hostLinkPrefix.utf8)
   }
 }
 

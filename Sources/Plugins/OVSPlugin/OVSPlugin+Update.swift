@@ -16,9 +16,11 @@ extension OVSPlugin {
     var result = try call.resultToUpdate()
     let limits = try limits(configuration, PodAnnotations(request.configuration))
     let owner = try openSwitch(configuration.database, call.host)
-    let update = try PortUpdate(request, limits, configuration, owner)
+    let update = try call.waiting { () throws(CNIError) in
+      try PortUpdate(request, limits, configuration, owner)
+    }
     var session = try PodSession(request)
-    let near = try session.node.link(named: request.hostLinkName)
+    let near = try session.node.link(named: update.port.name)
     let far = try session.pod.link(named: request.ifName)
     guard let near, let far, request.mark.matches(alias: near.alias) else {
       throw request.notAttached(request.ifName)
@@ -27,7 +29,7 @@ extension OVSPlugin {
       update.changes(near, far, call.host.log), restore: .restorePort, call.journal)
     guard let mtu = configuration.mtu else { return result }
     for index in result.interfaces.indices
-    where [request.ifName, request.hostLinkName].contains(result.interfaces[index].name) {
+    where [request.ifName, near.name].contains(result.interfaces[index].name) {
       result.interfaces[index].mtu = mtu
     }
     return result

@@ -87,6 +87,20 @@ package final class OVSPlugin: NetworkPlugin {
     return read.addresses == .annotation && read.ovnPort == nil
   }
 
+  /// The interface's name for OVN, as configuration and arguments say it.
+  package func outsideNames(of record: AttachmentRecord) -> Set<OutsideName> {
+    let arguments = CNIArguments(readable: record.environment["CNI_ARGS"])
+    let defaults = record.first(PlannedDefaults.self)?.members ?? JSONObject()
+    guard let port = record.first(PlannedPort.self),
+      let given = try? NetworkConfiguration(record.configuration).completed(with: defaults),
+      let read = try? OVSConfiguration(given, arguments),
+      let id = read.interfaceID(
+        podNamespace: arguments["K8S_POD_NAMESPACE"] ?? "",
+        podName: arguments["K8S_POD_NAME"] ?? "")
+    else { return [] }
+    return [.interfaceID(id, in: port.database)]
+  }
+
   // MARK: For the verbs
 
   /// The switch behind a database address; its connection is shared by all calls.
@@ -119,14 +133,21 @@ package final class OVSPlugin: NetworkPlugin {
 }
 
 extension PodRequest {
-  /// The name of the pair's end on the node: fifteen characters out of sandbox and interface.
-  ///
-  /// It begins like the sandbox id, for people, and its end keeps several interfaces of one sandbox
-  /// apart, and sandboxes whose ids begin alike.
-  var hostLinkName: String {
+  /// How the names of the attachment's links on the node begin.
+  var hostLinkPrefix: String {
     var hash = FNV1a()
     hash.combine(sandboxID)
     hash.combine(ifName)
-    return "\(sandboxID.prefix(8))_\(hash.short(digits: 6))"
+    return "\(hash.short(digits: 6))_"
+  }
+
+  /// A name for the pair's end on the node that no link had before: fifteen characters.
+  ///
+  /// ovs-vswitchd knows links by their names. One that goes and comes again while it is busy is for
+  /// it still the old one, and no packet gets through.
+  func newHostLinkName() throws(CNIError) -> String {
+    let bytes = try mapped { () throws(SystemError) in try Random.bytes(5) }
+    let digits = String(bytes.reduce(UInt64(0)) { $0 << 8 | UInt64($1) }, radix: 32)
+    return hostLinkPrefix + String(("0000000" + digits).suffix(8))
   }
 }

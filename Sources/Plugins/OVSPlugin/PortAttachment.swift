@@ -48,11 +48,16 @@ struct PortAttachment: ~Copyable {
   ///     change before the DEL.
   /// - Returns: the plan.
   func plan(_ lease: [PlannedResource], _ defaults: JSONObject) -> [PlannedResource] {
-    let link = PlannedLink(request.hostLinkName, hostMAC)
-    let port = PlannedPort(
+    let link = PlannedLink(port.name, hostMAC)
+    let planned = PlannedPort(
       name: port.name, bridge: port.bridge.name, database: configuration.database)
     let file = PlannedDefaults(members: defaults)
-    return [link.planned, port.planned] + lease + (defaults.isEmpty ? [] : [file.planned])
+    return [link.planned, planned.planned] + lease + (defaults.isEmpty ? [] : [file.planned])
+  }
+
+  /// What no other attachment may have at the same time.
+  var names: Set<OutsideName> {
+    Set(port.interfaceID.map { [.interfaceID($0, in: configuration.database)] } ?? [])
   }
 
   /// How the kernel names the pod's namespace.
@@ -91,11 +96,11 @@ struct PortAttachment: ~Copyable {
     let peer = NewLink.Peer(
       name: request.ifName, mac: mac, mtu: configuration.mtu, namespace: session.podDescriptor)
     let pair = NewLink(
-      name: request.hostLinkName, kind: .veth(peer: peer), mac: hostMAC, mtu: configuration.mtu,
+      name: port.name, kind: .veth(peer: peer), mac: hostMAC, mtu: configuration.mtu,
       isUp: true)
     try session.create(pair, as: request.ifName, doing: "failed to create veth pair", permit)
     return Pair(
-      near: try session.node.made(request.hostLinkName), far: try session.pod.made(request.ifName))
+      near: try session.node.made(port.name), far: try session.pod.made(request.ifName))
   }
 
   // MARK: The port
@@ -115,10 +120,10 @@ struct PortAttachment: ~Copyable {
     }
     let externalIDs = port.externalIDs(
       mac: mac(for: leased), addresses: leased.ips.map(\.address))
-    let added = try journal.perform(.addPort) { permit throws(CNIError) in
+    let added = try journal.waiting(.addPort) { permit throws(CNIError) in
       try port.add(externalIDs, limits, permit)
     }
-    try journal.waiting(.awaitPort) { _ throws(CNIError) in try port.await(added) }
+    try journal.waiting(.awaitPort) { _ throws(CNIError) in try port.await(added, pair.near) }
     return added
   }
 
@@ -160,7 +165,7 @@ struct PortAttachment: ~Copyable {
     let shaping = Shaping(
       limits: limits, hostLink: pair.near, podLink: pair.far, isUserspace: port.bridge.isUserspace,
       owner: port.owner, log: host.log)
-    try journal.perform(.limitBandwidth) { permit throws(CNIError) in
+    try journal.waiting(.limitBandwidth) { permit throws(CNIError) in
       try shaping.enforce(&session, permit)
     }
   }
@@ -169,7 +174,7 @@ struct PortAttachment: ~Copyable {
   func interfaces(_ pair: Pair) -> [CNIResult.Interface] {
     [
       CNIResult.Interface(
-        name: request.hostLinkName, mac: (pair.near.mac ?? hostMAC).description,
+        name: port.name, mac: (pair.near.mac ?? hostMAC).description,
         mtu: pair.near.mtu),
       request.interface(pair.far.mac ?? podMAC, mtu: pair.far.mtu),
     ]

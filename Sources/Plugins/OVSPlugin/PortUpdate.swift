@@ -19,7 +19,7 @@ struct PortUpdate: Sendable {
 
   private let request: PodRequest
   private let owner: Switch
-  private let port: Switch.Port
+  let port: Switch.Port
   private let interface: OVSDBUUID
   private let isUserspace: Bool
   private let mtu: UInt32?

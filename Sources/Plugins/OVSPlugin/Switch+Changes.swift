@@ -93,7 +93,7 @@ extension Switch {
   /// Makes an attachment's queue one that ovs-vswitchd leaves alone, and waits until it does; the
   /// limit stays written there.
   func retireQueue(of request: PodRequest, _ permit: borrowing Permit) throws(CNIError) {
-    try mapped("failed to retire the queue of \(request.hostLinkName)") {
+    try mapped("failed to retire the queue of \(request.sandboxID)/\(request.ifName)") {
       () throws(OVSDBError) in
       let retired = OVSDBOperation.update(
         "QoS", where: [PortOwner.condition(request)], ["type": .string("linux-noop")])

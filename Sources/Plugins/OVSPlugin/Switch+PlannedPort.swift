@@ -13,11 +13,10 @@ extension Switch {
     let bridge: Bridge
     /// `external_ids:iface-id`; nil if OVN is not to know of it.
     let interfaceID: String?
+    /// The name of port, interface and link.
+    let name: String
     /// Whether OVN has flows to install before the port works.
     let needsFlows: Bool
-
-    /// The name of port, interface and link.
-    var name: String { request.hostLinkName }
   }
 
   struct AddedPort: Sendable {
@@ -49,7 +48,7 @@ extension Switch {
     }
     return PlannedPort(
       owner: self, request: request, configuration: configuration, bridge: bridge,
-      interfaceID: interfaceID,
+      interfaceID: interfaceID, name: try request.newHostLinkName(),
       needsFlows: interfaceID != nil && name == integrationBridge && global["ovn-remote"] != nil)
   }
 }

@@ -1,5 +1,6 @@
 import CNI
 import Linux
+import Netlink
 import OVSDB
 import PluginKit
 
@@ -12,10 +13,10 @@ extension Switch {
 /// What an ADD waits for after its transaction: the database tells of every change, nothing is
 /// asked for twice.
 extension Switch.PlannedPort {
-  /// Waits until ovs-vswitchd has taken the port.
+  /// Waits until ovs-vswitchd has taken the port with this link, and not an old one of its name.
   ///
   /// - Throws: code 101 with its own words if it could not.
-  func await(_ added: Switch.AddedPort) throws(CNIError) {
+  func await(_ added: Switch.AddedPort, _ link: Link) throws(CNIError) {
     let limit = request.deadline.capped(milliseconds: Switch.patience)
     do throws(CNIError) {
       try wait(for: "ovs-vswitchd to take port \(name)", limit) { replica throws(CNIError) in
@@ -25,7 +26,7 @@ extension Switch.PlannedPort {
             .openVSwitch, "Open vSwitch cannot use port \(name)", details: interface.error)
         }
         let current = replica.root?["cur_cfg"]?.integer ?? 0
-        return interface.number > 0 && current >= added.configuration
+        return interface.number > 0 && current >= added.configuration && interface.isBehind(link)
       }
     } catch {
       guard error.code == .deadline, !request.deadline.isOver else { throw error }

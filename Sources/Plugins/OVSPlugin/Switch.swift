@@ -1,6 +1,7 @@
 import CNI
 import JSON
 import Linux
+import Netlink
 import OVSDB
 import PluginKit
 
@@ -17,7 +18,7 @@ struct Switch: Sendable {
     "Bridge": ["name", "ports", "datapath_type"],
     "Port": ["name", "interfaces", "external_ids", "tag", "trunks", "vlan_mode", "qos"],
     "Interface": [
-      "name", "external_ids", "error", "ofport", "link_state", "ingress_policing_rate",
+      "name", "external_ids", "error", "ofport", "ifindex", "link_state", "ingress_policing_rate",
       "ingress_policing_burst",
     ],
     "QoS": ["external_ids", "type", "other_config"],
@@ -54,6 +55,8 @@ struct Switch: Sendable {
     let error: String
     /// The OpenFlow port, above 0 when ovs-vswitchd has taken it.
     let number: Int
+    /// The index of the link that ovs-vswitchd has; nil while it has not said it.
+    let index: Int?
     let isUp: Bool
     /// Kilobits per second, 0 for no limit.
     let policingRate: Int
@@ -136,10 +139,14 @@ extension OVSDBReplica {
 }
 
 extension Switch.Interface {
+  /// Whether ovs-vswitchd has this link; not every datapath says which it has.
+  func isBehind(_ link: Link) -> Bool { index.map { $0 == Int(link.index) } ?? true }
+
   fileprivate init(_ uuid: OVSDBUUID, _ row: OVSDBRow) {
     self.init(
       uuid: uuid, externalIDs: row["external_ids"]?.strings ?? [:],
       error: row["error"]?.string ?? "", number: row["ofport"]?.integer ?? 0,
+      index: row["ifindex"]?.integer,
       isUp: row["link_state"]?.string == "up",
       policingRate: row["ingress_policing_rate"]?.integer ?? 0,
       policingBurst: row["ingress_policing_burst"]?.integer ?? 0)

@@ -16,6 +16,20 @@ package protocol CallPlace: Sendable {
 
   /// The other half of `takeLock`.
   func giveBackLock(_ lock: String)
+
+  /// Takes locks for the rest of the call, as the newest call that asks for one of them: ADDs that
+  /// are older and run with one are ended.
+  ///
+  /// - Parameters:
+  ///   - locks: what is taken, all of it or nothing.
+  ///   - progress: the call's.
+  ///   - deadline: until when it waits for others.
+  ///   - superseded: what a call is told to which a newer one has come, by that one's attachment.
+  /// - Throws: what `superseded` says if a newer call runs with one of them; else as `takeLock`.
+  func take(
+    _ locks: Set<String>, _ progress: CallProgress, _ deadline: Deadline,
+    superseded: (String) -> CNIError
+  ) throws(CNIError)
 }
 
 /// What a running call is doing, for deadline errors, metrics and those who watch; and the way to
@@ -36,6 +50,7 @@ public final class CallProgress: Sendable {
     var isFenced = false
     var mustKeepRecord = false
     var failure: CNIError?
+    var supersession: CNIError?
     var place: (any CallPlace)?
     /// How many waits for somebody outside the call is in, one in the other.
     var waits = 0
@@ -93,6 +108,13 @@ public final class CallProgress: Sendable {
     }
   }
 
+  /// Says why the call is ended: a newer one has taken what it works on. It is told this, whatever
+  /// it fails with.
+  package func supersede(_ error: CNIError) { state.withLock { $0.supersession = error } }
+
+  /// What the call is told if it was ended by a newer one; nil if it was not.
+  package var supersession: CNIError? { state.withLock { $0.supersession } }
+
   /// Why the call has failed; nil while it has not.
   public var failure: CNIError? { state.withLock { $0.failure } }
 
@@ -128,6 +150,14 @@ public final class CallProgress: Sendable {
     }
     defer { place.giveBackLock(lock) }
     return try body()
+  }
+
+  /// Takes names for good; see ``AddCall/claim(_:)``.
+  func take(
+    _ locks: Set<String>, _ deadline: Deadline, superseded: (String) -> CNIError
+  ) throws(CNIError) {
+    guard let place = state.withLock({ $0.place }) else { return }
+    try place.take(locks, self, deadline, superseded: superseded)
   }
 
   /// - Returns: false if the step must not begin.

@@ -7,9 +7,15 @@ public import CNI
 public protocol PluginStep: RawRepresentable, CaseIterable, Sendable where RawValue == String {}
 
 /// Where records are kept.
-public protocol AttachmentRecording: Sendable {
+package protocol AttachmentRecording: Sendable {
   /// Writes a record in place of the one with the same key.
   func write(_ record: AttachmentRecord) throws(CNIError)
+
+  /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
+  func holder(of name: OutsideName) -> NameHolder?
+
+  /// The attachments that list a name and whose DEL has begun and still waits for somebody.
+  func releasing(_ name: OutsideName) -> [AttachmentRecord]
 }
 
 /// Runs a plugin's effects, one step at a time, once their undo is on the disk.

@@ -96,6 +96,12 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// attachment is recorded, with the DEL that its record would give.
   func lock(for request: PodRequest) -> String?
 
+  /// The outside names of an attachment whose record lists none, because a program wrote it that
+  /// did not know of names.
+  ///
+  /// Asked once for each such record, at the start.
+  func outsideNames(of record: AttachmentRecord) -> Set<OutsideName>
+
   /// Called exactly once, before everything else.
   func initialize(_ settings: PluginSettings) throws(CNIError)
 
@@ -143,6 +149,8 @@ extension NetworkPlugin {
   public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { false }
   /// Nothing.
   public func lock(for request: PodRequest) -> String? { nil }
+  /// None.
+  public func outsideNames(of record: AttachmentRecord) -> Set<OutsideName> { [] }
   /// Nothing to prepare.
   public func initialize(_ settings: PluginSettings) throws(CNIError) {}
   /// Ignored.

@@ -11,9 +11,10 @@ public final class AddCall<Step: PluginStep>: Sendable {
   private let store: any AttachmentRecording
   private let progress: CallProgress
   private let written: Recorded
+  private let names = Mutex<Set<OutsideName>>([])
 
   /// Creates the call; the daemon does.
-  public init(
+  package init(
     host: PluginHost, request: PodRequest, draft: AttachmentRecord,
     store: any AttachmentRecording, progress: CallProgress
   ) {
@@ -23,6 +24,44 @@ public final class AddCall<Step: PluginStep>: Sendable {
     self.store = store
     self.progress = progress
     self.written = Recorded()
+  }
+
+  /// Takes names outside of the kernel that only one attachment at a time can have; called before
+  /// ``record(plan:namespace:)``, and once.
+  ///
+  /// The newest ADD has a name, whatever the order of arrival. An older one that still runs with it
+  /// is ended and waited for; an older attachment loses it.
+  ///
+  /// - Returns: the records of attachments whose DEL has begun, but has not yet been heard by all
+  ///   who know the name.
+  /// - Throws: code 11 if a newer ADD has one of them.
+  @discardableResult
+  public func claim(_ names: Set<OutsideName>) throws(CNIError) -> [AttachmentRecord] {
+    if names.isEmpty { return [] }
+    try refuseIfSuperseded(names)
+    try progress.take(Set(names.map(\.lock)), request.deadline) { [draft] rival in
+      // It is named as in a claim.
+      let suffix = "/\(draft.key.ifName)"
+      return .superseded(
+        by: rival.hasSuffix(suffix) ? String(rival.dropLast(suffix.count)) : rival, names)
+    }
+    try refuseIfSuperseded(names)
+    for name in names.sorted(by: OutsideName.isBefore) {
+      guard let holder = store.holder(of: name), holder.isAttached else { continue }
+      host.log(
+        .warning,
+        "\(name) goes from sandbox \(holder.key.containerID) to the newer \(request.sandboxID)")
+    }
+    self.names.withLock { $0 = names }
+    return names.flatMap { store.releasing($0) }
+  }
+
+  private func refuseIfSuperseded(_ names: Set<OutsideName>) throws(CNIError) {
+    for name in names {
+      guard let holder = store.holder(of: name), request.stamp.isOlder(than: holder.stamp) == true
+      else { continue }
+      throw .superseded(by: holder.key.containerID, [name])
+    }
   }
 
   /// Writes the record with everything that the ADD is going to make, and opens the journal.
@@ -42,6 +81,7 @@ public final class AddCall<Step: PluginStep>: Sendable {
     var record = draft
     record.plan = plan
     record.namespace = namespace
+    record.names = names.withLock { $0 }
     try progress.check()
     try store.write(record)
     written.set(record)

@@ -98,6 +98,14 @@ struct PlannedAgent: Planned {
   }
 }
 
+extension PlannedAgent {
+  /// What no other attachment may have at the same time: the interfaces, as this agent calls them.
+  func names(of ports: [PodPort]) -> Set<OutsideName> {
+    let agent = "\(server?.description ?? ""):\(port ?? 0)"
+    return Set(ports.map { OutsideName(kind: "VMI", scope: agent, value: $0.interface.text) })
+  }
+}
+
 extension ContrailCni {
   /// The agent and its files.
   var vrouter: VRouter {

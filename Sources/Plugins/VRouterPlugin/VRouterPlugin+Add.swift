@@ -45,10 +45,12 @@ extension VRouterPlugin {
     }
     let ports = try PortSelection(request, cni, objects, files, known: known).ports()
     try links.take(ports, files, vrouter.files)
+    let owed = try call.claim(PlannedAgent(cni).names(of: links.ports))
     let journal = try call.record(
       plan: [PlannedAgent(cni).planned] + links.ports.map(\.planned)
         + (manager.map { [$0.planned] } ?? []),
       namespace: namespace)
+    try forgetOwed(owed, call, files, vrouter, journal)
     try collectStale(call, links.ports, objects, files, vrouter, journal)
     try createLinks(&links, call, cni, journal)
     let answers = try announce(
@@ -131,6 +133,44 @@ extension VRouterPlugin {
   }
 
   // MARK: Earlier lives
+
+  /// How long the agent may take for what it has still to forget.
+  private static let owedMilliseconds = 2000
+
+  /// Has the agent forget earlier sandboxes first whose DELs it has not heard: it would take the new
+  /// links for theirs.
+  ///
+  /// - Throws: code 102 if it does not.
+  private func forgetOwed(
+    _ owed: [AttachmentRecord], _ call: AddCall<Step>, _ files: [PortFile], _ vrouter: VRouter,
+    _ journal: Journal<Step>
+  ) throws(CNIError) {
+    if owed.isEmpty { return }
+    let limit = call.request.deadline.capped(milliseconds: Self.owedMilliseconds)
+    try journal.waiting(.collectStale) { permit throws(CNIError) in
+      for record in owed {
+        let container = record.key.containerID
+        // The agent forgets all of a pod; another interface of it may live again.
+        guard let uuid = record.first(PodPort.self)?.port.uuid,
+          !files.contains(where: { $0.uuid == uuid && $0.containerID != container })
+        else { continue }
+        do throws(VRouterError) {
+          try vrouter.withdraw(uuid, containerID: container, permit, deadline: limit)
+        } catch {
+          switch error.reason {
+          // It remembers nothing, or has heard it.
+          case .unreachable(_, refused: true): continue
+          case .refused(let status, _) where status < 500: continue
+          default: break
+          }
+          throw CNIError(
+            .vRouterAgent,
+            "pod \(call.request.title): the vRouter agent has not yet forgotten sandbox \(container)",
+            details: "\(error)")
+        }
+      }
+    }
+  }
 
   /// Removes files of the pod's earlier lives whose links have gone, and has the
   /// agent forget those.

@@ -89,6 +89,11 @@ package final class VRouterPlugin: NetworkPlugin {
     return "\(parts[1])/\(parts[3])"
   }
 
+  /// The interfaces of the plan.
+  package func outsideNames(of record: AttachmentRecord) -> Set<OutsideName> {
+    record.first(PlannedAgent.self)?.names(of: record.planned(PodPort.self)) ?? []
+  }
+
   // MARK: For the verbs
 
   /// What a request's configuration says, completed by the file on the node, and which

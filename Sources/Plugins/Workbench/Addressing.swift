@@ -78,13 +78,13 @@ package struct Addressing<Step: AddressingStep>: Sendable {
     let (leased, made): (CNIResult, Made)
     switch driver.order {
     case .beforeLink:
-      leased = try journal.perform(.takeLease) { permit throws(CNIError) in
+      leased = try journal.waiting(.takeLease) { permit throws(CNIError) in
         try driver.add(permit)
       }
       made = try makeLink(leased)
     case .afterLink:
       made = try makeLink(given)
-      leased = try journal.perform(.runIPAM) { permit throws(CNIError) in
+      leased = try journal.waiting(.runIPAM) { permit throws(CNIError) in
         try driver.add(permit)
       }
     }
@@ -102,11 +102,11 @@ package struct Addressing<Step: AddressingStep>: Sendable {
     switch driver.order {
     case .beforeLink:
       try removeLink()
-      try journal.perform(.releaseLease) { permit throws(CNIError) in try driver.delete(permit) }
+      try journal.waiting(.releaseLease) { permit throws(CNIError) in try driver.delete(permit) }
     case .afterLink:
       var failure: CNIError?
       do throws(CNIError) {
-        try journal.perform(.runIPAMDelete) { permit throws(CNIError) in
+        try journal.waiting(.runIPAMDelete) { permit throws(CNIError) in
           try driver.delete(permit)
         }
       } catch {
@@ -118,17 +118,21 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   }
 
   /// Checks that the attachment still has its addresses.
-  package func check() throws(CNIError) { try driver?.check() }
+  package func check(_ call: PluginCall<Step>) throws(CNIError) {
+    try call.waiting { () throws(CNIError) in try driver?.check() }
+  }
 
   /// Checks that an ADD would be served.
-  package func status() throws(CNIError) { try driver?.status() }
+  package func status(_ call: PluginCall<Step>) throws(CNIError) {
+    try call.waiting { () throws(CNIError) in try driver?.status() }
+  }
 
   /// Gives back the addresses of attachments that are not listed.
   package func collect(
     _ journal: Journal<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
     guard let driver else { return }
-    try journal.perform(.collectLeases) { permit throws(CNIError) in
+    try journal.waiting(.collectLeases) { permit throws(CNIError) in
       try driver.collectGarbage(valid: valid, permit)
     }
   }

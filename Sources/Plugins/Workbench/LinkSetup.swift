@@ -218,7 +218,7 @@ extension PodSession {
       for setup in setups { try setup.configure(&pod, permit) }
     }
     for setup in setups where setup.needsWait {
-      try journal.perform(awaitAddresses) { _ throws(CNIError) in
+      try journal.waiting(awaitAddresses) { _ throws(CNIError) in
         try setup.awaitAddresses(&pod)
       }
     }

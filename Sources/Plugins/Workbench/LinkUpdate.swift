@@ -62,7 +62,7 @@ extension PodSession {
       while let step = rest.first?.step {
         let part = rest.prefix { $0.step.rawValue == step.rawValue }
         rest = rest.dropFirst(part.count)
-        try journal.perform(step) { permit throws(CNIError) in
+        try journal.waiting(step) { permit throws(CNIError) in
           for entry in part { try entry.change.forward(&self, permit) }
         }
       }
@@ -76,7 +76,7 @@ extension PodSession {
     _ changes: [Reversible], _ step: Step, _ journal: Journal<Step>, _ refusal: CNIError
   ) -> CNIError {
     do throws(CNIError) {
-      try journal.perform(step) { permit throws(CNIError) in
+      try journal.waiting(step) { permit throws(CNIError) in
         var failure: CNIError?
         for change in changes {
           do throws(CNIError) {

@@ -204,6 +204,10 @@ private final class CountingPlace: CallPlace {
     _ lock: String, _ progress: CallProgress, _ deadline: Deadline
   ) throws(CNIError) -> Bool { false }
   func giveBackLock(_ lock: String) {}
+  func take(
+    _ locks: Set<String>, _ progress: CallProgress, _ deadline: Deadline,
+    superseded: (String) -> CNIError
+  ) throws(CNIError) {}
 }
 
 extension PodRequest {

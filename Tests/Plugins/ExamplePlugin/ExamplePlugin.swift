@@ -49,7 +49,7 @@ package final class CablePlugin: NetworkPlugin {
   }
 
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
-    try Addressing<Step>(call.request, call.host).check()
+    try Addressing<Step>(call.request, call.host).check(call)
     let expected = try ExpectedLink(call.request.requiredResult(), call.request)
     var session = try PodSession(call.request)
     let link = try expected.checkLink(&session.pod, kind: "veth")

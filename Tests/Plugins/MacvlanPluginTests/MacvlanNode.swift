@@ -222,6 +222,9 @@ final class Records: AttachmentRecording {
     body?()
   }
 
+  func holder(of name: OutsideName) -> NameHolder? { nil }
+  func releasing(_ name: OutsideName) -> [AttachmentRecord] { [] }
+
   func finish(_ key: AttachmentKey, _ result: CNIResult) {
     records.withLock { records in
       records[key]?.phase = .attached

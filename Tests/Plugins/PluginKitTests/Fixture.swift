@@ -41,8 +41,12 @@ final class NamedPlugin: NetworkPlugin {
 final class MemoryStore: AttachmentRecording {
   private let failure: CNIError?
   private let records = Locked<[AttachmentRecord]>([])
+  private let holders: [OutsideName: NameHolder]
 
-  init(failure: CNIError? = nil) { self.failure = failure }
+  /// Knows who has which name.
+  init(failure: CNIError? = nil, holders: [OutsideName: NameHolder] = [:]) {
+    (self.failure, self.holders) = (failure, holders)
+  }
 
   /// Everything that was written, in order.
   var written: [AttachmentRecord] { records.value }
@@ -50,6 +54,11 @@ final class MemoryStore: AttachmentRecording {
   func write(_ record: AttachmentRecord) throws(CNIError) {
     if let failure { throw failure }
     records.withLock { $0.append(record) }
+  }
+
+  func holder(of name: OutsideName) -> NameHolder? { holders[name] }
+  func releasing(_ name: OutsideName) -> [AttachmentRecord] {
+    written.filter { $0.phase == .deleting && $0.names.contains(name) }
   }
 }
 
