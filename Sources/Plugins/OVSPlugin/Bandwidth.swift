@@ -9,6 +9,8 @@ struct Bandwidth: Equatable, Sendable {
     let rate: UInt64
     /// Bits that may pass at once; nil is a fifth of a second's.
     let burst: UInt64?
+    /// The burst that was asked for, where that is more than a second's and so was cut.
+    let excess: UInt64?
 
     /// What may pass at once, in bits.
     ///
@@ -30,9 +32,15 @@ struct Bandwidth: Equatable, Sendable {
         throw CNIError(.invalidConfiguration, "resoruce is unreasonably large (> 1Pbit)")
       }
       self.rate = rate
-      // Kubelet's word for "no burst was asked for" is the greatest 32-bit number.
-      self.burst = burst == 0 || burst == UInt64(UInt32.max) ? nil : burst
+      let asked = burst.flatMap { $0 == 0 || $0 >= Limit.unset ? nil : $0 }
+      // What passes at once is no limit's business for long; and the kernel counts in 32 bits.
+      self.burst = asked.map { min($0, rate) }
+      excess = asked.flatMap { $0 > rate ? $0 : nil }
     }
+
+    /// From this burst on none was asked for: kubelet says 2³¹−1, containerd 2³²−1 and CRI-O eight
+    /// times that, in bits.
+    private static let unset: UInt64 = (1 << 31) - 1
   }
 
   /// Towards the pod.

@@ -78,6 +78,12 @@ struct Shaping: Sendable {
     _ direction: String, _ limit: Bandwidth.Limit, _ isInForce: Bool, _ means: String, _ link: Link,
     _ access: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
+    if let excess = limit.excess {
+      log(
+        .warning,
+        "\(direction) burst of \(excess) bit on \(hostLink.name): more than a second's, cut to "
+          + "\(limit.rate) bit")
+    }
     if isInForce {
       try removeBucket(link, &access, permit)
       log(.info, "\(direction) limit of \(limit.rate) bit/s on \(hostLink.name): by \(means)")

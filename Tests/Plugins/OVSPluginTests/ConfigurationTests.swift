@@ -74,11 +74,20 @@ import Testing
     #expect(quantity(given.0) == given.1)
   }
 
-  @Test("Kubelet's word for no burst is none, and a fifth of a second's takes its place")
+  @Test(
+    "What runtimes say for no burst is none, and a fifth of a second's takes its place",
+    arguments: [0, (1 << 31) - 1, (1 << 32) - 1, ((1 << 32) - 1) * 8, .max] as [UInt64])
+  func noBurst(number: UInt64) throws {
+    let limit = try Bandwidth.Limit(rate: 10_000_000, burst: number)
+    #expect(limit.burst == nil && limit.effectiveBurst == 2_000_000 && limit.excess == nil)
+  }
+
+  @Test("A burst is what was asked for, at most a second's")
   func burst() throws {
-    let plain = try Bandwidth.Limit(rate: 10_000_000, burst: UInt64(UInt32.max))
-    #expect(plain.burst == nil && plain.effectiveBurst == 2_000_000)
-    #expect(try Bandwidth.Limit(rate: 10_000_000, burst: 5).effectiveBurst == 5)
+    let small = try Bandwidth.Limit(rate: 10_000_000, burst: 5)
+    #expect(small.effectiveBurst == 5 && small.excess == nil)
+    let great = try Bandwidth.Limit(rate: 10_000_000, burst: 1 << 30)
+    #expect(great.effectiveBurst == 10_000_000 && great.excess == 1 << 30)
   }
 
   @Test("No annotation traps, whatever is in it")
