@@ -7,7 +7,13 @@ struct CallVariables {
   let containerID: String
   let netns: String
   let ifName: String
-  let arguments: String?
+  private(set) var arguments: String?
+
+  /// Adds to CNI_ARGS.
+  mutating func add(arguments more: [String]) {
+    let given = arguments.map { $0.isEmpty ? [] : [$0] } ?? []
+    arguments = (given + more).joined(separator: ";")
+  }
 
   init(_ env: [String: String], _ endpoint: Endpoint) throws(CNIError) {
     func missing(_ text: String) -> CNIError {

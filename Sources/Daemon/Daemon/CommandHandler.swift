@@ -29,6 +29,8 @@ struct CommandHandler: Sendable {
     case .add: return try add(decoded, progress)
     case .update: return try update(decoded, progress)
     case .delete:
+      // Its client also removes what it could not add.
+      if decoded.endpoint == .delegate, finder.isOfAnotherNetwork(request) { return [] }
       let (plugin, record) = try finder.responsible(for: decoded)
       try attachments.detach(plugin, request, record, progress)
     case .check:

@@ -7,22 +7,32 @@ extension NetworkConfiguration {
   ///
   /// A list of one plugin becomes that plugin's configuration, as libcni makes it. The attributes
   /// reach the plugin as a runtime would pass them: `mac` and `ips` in `runtimeConfig` if the
-  /// configuration declares those capabilities, `cni-args` merged into `args.cni`.
+  /// configuration declares those capabilities, else as `MAC` and `IP` in CNI_ARGS, as with Multus;
+  /// `cni-args` merged into `args.cni`.
   ///
   /// - Parameter attributes: `interfaceAttributes` of the request.
-  /// - Returns: the plugin's configuration.
+  /// - Returns: the plugin's configuration, and what an ADD has in CNI_ARGS besides.
   /// - Throws: code 7 for a list of several plugins, or of none.
   func asDelegate(
     with attributes: DelegateInterfaceAttributes?
-  ) throws(CNIError) -> NetworkConfiguration {
+  ) throws(CNIError) -> (configuration: NetworkConfiguration, arguments: [String]) {
     let single = try onlyPlugin()
     var changes: [(key: String, value: JSONValue?)] = []
     var asked = JSONObject()
-    if let mac = attributes?.mac, !mac.isEmpty, single.declares(capability: "mac") {
-      asked["mac"] = .string(mac)
+    var arguments: [String] = []
+    if let mac = attributes?.mac, !mac.isEmpty {
+      if single.declares(capability: "mac") {
+        asked["mac"] = .string(mac)
+      } else {
+        arguments.append("MAC=\(mac)")
+      }
     }
-    if let ips = attributes?.ips, !ips.isEmpty, single.declares(capability: "ips") {
-      asked["ips"] = .array(ips.map { JSONValue.string($0) })
+    if let ips = attributes?.ips, !ips.isEmpty {
+      if single.declares(capability: "ips") {
+        asked["ips"] = .array(ips.map { JSONValue.string($0) })
+      } else {
+        arguments.append("IP=\(ips.joined(separator: ","))")
+      }
     }
     if !asked.isEmpty {
       let runtime = (single.runtimeConfig ?? JSONObject()).merged(asked)
@@ -34,7 +44,7 @@ extension NetworkConfiguration {
       changes.append(("args", .object(args)))
     }
     if single.object["capabilities"] != nil { changes.append(("capabilities", nil)) }
-    return try single.replacing(changes)
+    return (try single.replacing(changes), arguments)
   }
 
   private func onlyPlugin() throws(CNIError) -> NetworkConfiguration {

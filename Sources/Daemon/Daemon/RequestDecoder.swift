@@ -44,10 +44,15 @@ struct RequestDecoder: Sendable {
   ) throws(CNIError) -> DecodedRequest {
     // One configuration from the beginning to the end of a request.
     let configuration = settings.current
-    let variables = try CallVariables(call.env, endpoint)
+    var variables = try CallVariables(call.env, endpoint)
     // OVN-Kubernetes looks at the pod before the configuration, Multus the other way round.
     if endpoint == .ovn { _ = try PodIdentity(variables, endpoint, isRequired: true) }
-    var network = try networkConfiguration(call, endpoint, configuration)
+    var (network, extra) = try networkConfiguration(call, endpoint, configuration)
+    var environment = call.env.filter { Self.isPassedOn($0.key) }
+    if variables.command == .add, !extra.isEmpty {
+      variables.add(arguments: extra)
+      environment["CNI_ARGS"] = variables.arguments
+    }
     let (plugin, choiceError) = choose(network, configuration)
     if let plugin, let defaults = configuration.plugins[plugin.name] {
       network = try network.completed(with: defaults)
@@ -62,7 +67,7 @@ struct RequestDecoder: Sendable {
         sandboxID: variables.containerID, netns: variables.netns, ifName: variables.ifName,
         arguments: pod.arguments, configuration: network,
         searchPath: configuration.searchPath(call.env),
-        environment: call.env.filter { Self.isPassedOn($0.key) },
+        environment: environment,
         requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
         deadline: deadline(headers, configuration)),
       endpoint: endpoint, plugin: plugin, choiceError: choiceError)
@@ -87,7 +92,7 @@ struct RequestDecoder: Sendable {
 
   private func networkConfiguration(
     _ call: Request, _ endpoint: Endpoint, _ configuration: Configuration
-  ) throws(CNIError) -> NetworkConfiguration {
+  ) throws(CNIError) -> (NetworkConfiguration, arguments: [String]) {
     let plain: NetworkConfiguration
     do throws(CNIError) {
       plain = try NetworkConfiguration(call.config)
@@ -96,7 +101,9 @@ struct RequestDecoder: Sendable {
         by: endpoint == .ovn
           ? "broken stdin args: " : endpoint.argumentsPrefix + "failed to unmarshall CNI config: ")
     }
-    guard endpoint == .delegate else { return try plain.overridden(by: configuration.overrides) }
+    guard endpoint == .delegate else {
+      return (try plain.overridden(by: configuration.overrides), [])
+    }
     return try plain.asDelegate(with: call.interfaceAttributes)
   }
 

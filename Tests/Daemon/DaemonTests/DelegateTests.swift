@@ -43,6 +43,52 @@ struct DelegateTests {
         == #"{"name":"net","type":"recorder","args":{"x":1,"cni":{"a":1,"b":3,"c":[4]}}}"#)
   }
 
+  @Test(
+    "without the capability mac and ips reach the plugin as CNI_ARGS, as with Multus",
+    arguments: [
+      ("{}", ";MAC=c2:b0:57:49:47:f1;IP=10.1.1.5/24,fd00::5"),
+      (#"{"mac":true}"#, ";IP=10.1.1.5/24,fd00::5"), (#"{"ips":true}"#, ";MAC=c2:b0:57:49:47:f1"),
+      (#"{"ips":true,"mac":true}"#, ""),
+    ])
+  func asArguments(capabilities: String, added: String) async throws {
+    let daemon = try TestDaemon([plugin])
+    let config = #"{"name":"net","type":"recorder","capabilities":\#(capabilities)}"#
+    for command in ["ADD", "DEL"] {
+      let answer = try await daemon.send(
+        CNICall(command, config, to: "/delegate", ifName: "net1", attributes: attributes))
+      #expect(answer.status == 200, "\(answer)")
+    }
+    let given = "K8S_POD_NAMESPACE=awesome-namespace;K8S_POD_NAME=awesome-name"
+    #expect(plugin.calls(.add).first?.request.environment["CNI_ARGS"] == given + added)
+    #expect(plugin.calls(.delete).first?.request.environment["CNI_ARGS"] == given)
+  }
+
+  @Test("an ADD of what is attached to this network answers the recorded result")
+  func addedTwice() async throws {
+    let daemon = try TestDaemon([plugin])
+    let call = CNICall("ADD", CNICall.network, to: "/delegate", ifName: "net1")
+    let first = try await daemon.send(call)
+    let second = try await daemon.send(call)
+    #expect(first.status == 200 && second.status == 200 && first.text == second.text)
+    #expect(plugin.calls(.add).count == 1)
+    // Elsewhere it is an error.
+    #expect(try await daemon.send(CNICall(ifName: "net1")).code == 4)
+  }
+
+  @Test("a DEL of another network than the attachment's changes nothing")
+  func otherNetwork() async throws {
+    let daemon = try TestDaemon([plugin])
+    let other = #"{"cniVersion":"1.1.0","name":"other","type":"recorder"}"#
+    for (command, config) in [("ADD", CNICall.network), ("DEL", other)] {
+      let call = CNICall(command, config, to: "/delegate", ifName: "net1")
+      #expect(try await daemon.send(call).status == 200)
+    }
+    #expect(plugin.calls(.delete).isEmpty)
+    let own = CNICall("DEL", CNICall.network, to: "/delegate", ifName: "net1")
+    #expect(try await daemon.send(own).status == 200)
+    #expect(plugin.calls(.delete).count == 1)
+  }
+
   @Test("what the configuration has in runtimeConfig stays beside the attributes")
   func runtimeConfig() async throws {
     let seen = try await seen(
