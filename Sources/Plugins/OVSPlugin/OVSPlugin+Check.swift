@@ -42,7 +42,8 @@ extension OVSPlugin {
     _ call: PluginCall<Step>, _ request: PodRequest, _ configuration: OVSConfiguration
   ) throws(CNIError) -> Switch.Port {
     let owner = try openSwitch(configuration.database, call.host)
-    let bridgeName = call.record?.first(PlannedPort.self)?.bridge ?? configuration.bridge
+    let planned = call.record?.first(PlannedPort.self)
+    let bridgeName = planned?.bridge ?? configuration.bridge
     let port = try owner.port(of: request)
     if let bridgeName {
       guard let bridge = try owner.bridge(named: bridgeName, request.deadline) else {
@@ -53,7 +54,8 @@ extension OVSPlugin {
       }
     }
     guard let port, let interface = port.interface else {
-      throw CNIError(.openVSwitch, "no port of attachment \(request.sandboxID)/\(request.ifName) is found in OVS")
+      let name = planned?.name ?? "of \(request.sandboxID)/\(request.ifName)"
+      throw CNIError(.openVSwitch, "port \(name) is not found in OVS")
     }
     if !interface.error.isEmpty {
       throw CNIError(
