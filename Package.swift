@@ -75,8 +75,8 @@ let ordinary: [Target] = [
   module(
     .daemon, "Daemon",
     [
-      "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON", "Linux",
-      "Addresses",
+      "Records", "Scheduling", "PluginKit", "DaemonAPI", "IPAM", "CNI", "HTTP", "Netlink", "JSON",
+      "Linux", "Addresses",
     ]),
   program(
     "cnid",

@@ -34,7 +34,7 @@ extension CNIResult {
     do throws(JSONError) {
       json = try JSONValue.parse(bytes)
     } catch {
-      throw CNIError(.decodingFailure, "error unmarshall result: \(error.description)")
+      throw CNIError(.decodingFailure, "error unmarshall result: no JSON: \(error.description)")
     }
     try self.init(json, defaultVersion: defaultVersion)
   }

@@ -15,6 +15,8 @@ public enum CNIValidation {
 
   /// Checks an interface name by the kernel's rules: at most 15 bytes, no `/`, `:` or white space.
   ///
+  /// Nor a `%`: the kernel takes `eth%d` for a wish and gives the link another name.
+  ///
   /// - Throws: code 4.
   public static func interfaceName(_ name: String) throws(CNIError) {
     guard !name.isEmpty else { throw CNIError(.invalidEnvironment, "interface name is empty") }
@@ -33,6 +35,11 @@ public enum CNIValidation {
     guard !name.unicodeScalars.contains(where: isForbidden) else {
       throw CNIError(
         .invalidEnvironment, "interface name contains / or : or whitespace characters")
+    }
+    guard !name.utf8.contains(UInt8(ascii: "%")) else {
+      throw CNIError(
+        .invalidEnvironment, "interface name contains %",
+        details: "the kernel would take \(goQuoted(name)) for a pattern")
     }
   }
 

@@ -75,11 +75,13 @@ extension CNIVersion {
       let given = try VersionNumbers(text)
       guard given >= (try VersionNumbers(minimum.description)) else {
         throw CNIError(
-          .incompatibleVersion, "config version does not allow \(command.rawValue)")
+          .incompatibleVersion,
+          "\(command.rawValue) needs cniVersion \(minimum), the network says \(text)")
       }
       guard given <= (try VersionNumbers(newest.description)) else {
         throw CNIError(
-          .incompatibleVersion, "plugin version does not allow \(command.rawValue)")
+          .incompatibleVersion,
+          "cniVersion \(text) is not known, the newest is \(newest): no \(command.rawValue)")
       }
     }
     guard let version = CNIVersion(text) else {

@@ -3,7 +3,8 @@ public import JSON
 extension NetworkConfiguration {
   /// The configuration with some members set or, for nil, removed.
   ///
-  /// The other members keep their order and the exact bytes of their values; new ones come last.
+  /// A member is the same in any case of its letters, since the plugins read it so. The other
+  /// members keep their order and the exact bytes of their values; new ones come last.
   /// Without changes the bytes stay as they are.
   ///
   /// - Throws: as `init(_:)`: the new configuration is checked like any other.
@@ -12,7 +13,7 @@ extension NetworkConfiguration {
   ) throws(CNIError) -> NetworkConfiguration {
     guard !changes.isEmpty else { return self }
     var changed = object
-    for change in changes { changed[change.key] = change.value }
+    for change in changes { changed.set(inAnyCase: change.key, to: change.value) }
 
     var rebuilt: [UInt8] = [UInt8(ascii: "{")]
     rebuilt.reserveCapacity(bytes.count)
@@ -45,6 +46,7 @@ extension NetworkConfiguration {
   /// - Throws: as `init(_:)`.
   public func completed(with defaults: JSONObject) throws(CNIError) -> NetworkConfiguration {
     try replacing(
-      defaults.members.filter { object[$0.key] == nil }.map { (key: $0.key, value: $0.value) })
+      defaults.members.filter { object.value(inAnyCase: $0.key) == nil }
+        .map { (key: $0.key, value: $0.value) })
   }
 }

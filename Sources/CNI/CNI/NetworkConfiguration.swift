@@ -4,8 +4,9 @@ public import JSON
 ///
 /// Making one is the skeleton's check of stdin: an object with a valid `name`. The members that the
 /// specification knows must have their types, so that nothing is mistaken for absent; `null` counts
-/// as absent, all other members are passed through unread. If a key is given twice, the last one
-/// counts. Counterpart of Go's `types.NetConf`.
+/// as absent, all other members are passed through unread. A key counts in any case of its letters,
+/// exactly before otherwise; if it is given twice, the last one counts. Counterpart of Go's
+/// `types.NetConf`.
 public struct NetworkConfiguration: Sendable {
   /// The bytes as they came, or as they were rebuilt by ``replacing(_:)``.
   public let bytes: [UInt8]
@@ -49,7 +50,8 @@ public struct NetworkConfiguration: Sendable {
   ///   a well-known member of a wrong type; code 7 for a missing or invalid `name` and for a `type`
   ///   or `ipam.type` that is no file name. The name is checked first.
   public init(_ bytes: [UInt8]) throws(CNIError) {
-    let reader = try MemberReader(parsing: bytes, .configuration)
+    let reader = try MemberReader(
+      parsing: bytes, .configuration, keys: NetworkConfiguration.keys)
     self.bytes = bytes
     object = reader.object
     name = try reader.string("name") ?? ""

@@ -20,8 +20,8 @@ extension Request {
   /// Reads a request's body.
   ///
   /// As with Go's decoder an absent member and `null` are the same, members that are not known are
-  /// passed over, and of several equal ones the last counts; unlike there, keys are compared
-  /// exactly and base64 is strict.
+  /// passed over, and of several equal ones the last counts; unlike there, an exact key counts
+  /// before one in another case, and base64 is strict.
   ///
   /// - Parameter body: the bytes.
   /// - Throws: code 6 with the first thing that is wrong; never with any of the body's text.

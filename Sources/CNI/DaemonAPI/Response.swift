@@ -30,8 +30,10 @@ package struct Response: Sendable, Equatable {
       result = body
       return
     }
-    guard try reader.object("Result") != nil else { return }
-    if let range = reader.object.range(of: "Result") { result = Array(body[range]) }
+    guard let found = try reader.object("Result") else { return }
+    result =
+      reader.object.range(of: "Result").map { Array(body[$0]) }
+      ?? JSONValue.object(found).encoded()
   }
 
   /// The body for an endpoint; the result's bytes stand in it as they are.

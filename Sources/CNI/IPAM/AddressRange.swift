@@ -8,6 +8,14 @@ package struct RangeError: Error, Equatable, Sendable, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
+extension IPAddress {
+  /// The words for a gateway that cannot be one for a network.
+  package func isOfOtherFamily(than network: IPNetwork) -> String {
+    "gateway \(self) is an IPv\(family.rawValue) address, \(network) is"
+      + " IPv\(network.address.family.rawValue)"
+  }
+}
+
 /// A run of addresses in one subnet out of which `host-local` gives leases.
 ///
 /// A value of this type is valid and complete: both ends lie in the subnet, the start is not after
@@ -44,23 +52,22 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
         "Network has host bits set. For a subnet mask of length \(subnet.prefixLength)"
           + " the network address is \(network)")
     }
-    if let start {
-      // The reference checks the start against the subnet and the end that was given.
-      guard subnet.contains(start), end.map({ start <= $0 }) ?? true else {
-        throw RangeError("RangeStart \(start) not in network \(subnet)")
-      }
+    if let start, !subnet.contains(start) {
+      throw RangeError("RangeStart \(start) not in network \(subnet)")
+    }
+    if let end, !subnet.contains(end) {
+      throw RangeError("RangeEnd \(end) not in network \(subnet)")
     }
     self.start = start ?? first
-    if let end {
-      guard subnet.contains(end), self.start <= end else {
-        throw RangeError("RangeEnd \(end) not in network \(subnet)")
-      }
-    }
     self.end = end ?? AddressRange.lastUsable(in: subnet)
+    // Also an IPv4 start at the broadcast address; the reference would lease beyond it.
     guard self.start <= self.end else {
-      // Only an IPv4 start at the broadcast address comes here; the reference would lease beyond
-      // it.
-      throw RangeError("RangeStart \(self.start) not in network \(subnet)")
+      let words = [start == nil ? "the first address" : "rangeStart", "\(self.start) is behind"]
+      let last = end == nil ? "the last address" : "rangeEnd"
+      throw RangeError(words.joined(separator: " ") + " \(last) \(self.end)")
+    }
+    if let gateway, gateway.family != subnet.address.family {
+      throw RangeError(gateway.isOfOtherFamily(than: subnet))
     }
     self.subnet = subnet
     self.gateway = gateway ?? first

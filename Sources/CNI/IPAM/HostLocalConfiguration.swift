@@ -6,6 +6,12 @@ import JSON
 struct HostLocalConfiguration: Equatable, Sendable {
   /// The keys of CNI_ARGS that `host-local` knows.
   static let knownArguments = ["IP"]
+  /// The keys of `ipam` that `host-local` knows.
+  static let keys = keysOfLists.joined(RangeEntry.keys)
+  /// The same where no range stands in `ipam` itself: without `subnet` its other keys say nothing.
+  static let keysOfLists = KeyTable(
+    ["type", "name", "resolvConf", "dataDir", "subnet"],
+    inside: [("ranges", RangeEntry.keys), ("routes", CNIResult.Route.keys)])
 
   /// One address comes out of each of these.
   let sets: [RangeSet]
@@ -25,7 +31,7 @@ struct HostLocalConfiguration: Equatable, Sendable {
   init(
     _ configuration: NetworkConfiguration, arguments: CNIArguments, known: [String] = []
   ) throws(CNIError) {
-    let ipam = try MemberReader.ipam(of: configuration)
+    let ipam = try MemberReader.ipam(of: configuration, keys: Self.keys)
     try arguments.checkKnown(known + HostLocalConfiguration.knownArguments)
     requests = try HostLocalConfiguration.requests(configuration, arguments)
     sets = try HostLocalConfiguration.sets(configuration, ipam)
@@ -45,7 +51,8 @@ struct HostLocalConfiguration: Equatable, Sendable {
     _ configuration: NetworkConfiguration, in dataDirectory: String
   ) throws(CNIError) -> String {
     try CNIValidation.networkName(configuration.name)
-    let base = try MemberReader.ipam(of: configuration).absolutePath("dataDir") ?? dataDirectory
+    let ipam = try MemberReader.ipam(of: configuration, keys: keys)
+    let base = try ipam.absolutePath("dataDir") ?? dataDirectory
     return base.hasSuffix("/") ? base + configuration.name : "\(base)/\(configuration.name)"
   }
 }
@@ -94,7 +101,9 @@ extension HostLocalConfiguration {
     if let runtimeConfig = configuration.runtimeConfig {
       lists += try MemberReader(runtimeConfig, path: "runtimeConfig").lists("ipRanges")
     }
-    if try ipam.string("subnet") != nil { lists.append([ipam]) }
+    let hasOnlyFlat = lists.isEmpty && ipam.member("ranges") == nil
+    let isFlat = RangeEntry.keys.names.contains { ipam.member($0) != nil }
+    if try ipam.string("subnet") != nil || hasOnlyFlat && isFlat { lists.append([ipam]) }
     lists += try ipam.lists("ranges")
     guard !lists.isEmpty else {
       throw CNIError(.invalidConfiguration, "no IP ranges specified")
@@ -125,6 +134,8 @@ private struct RangeEntry {
   let start: IPAddress?
   let end: IPAddress?
   let gateway: IPAddress?
+
+  static let keys = KeyTable(["subnet", "rangeStart", "rangeEnd", "gateway"])
 
   init(_ reader: MemberReader) throws(CNIError) {
     subnet = try reader.network("subnet")
@@ -159,5 +170,22 @@ func checkFamilies(_ families: [IPAddress.Family], _ cniVersion: String) throws(
     throw CNIError(
       .invalidConfiguration,
       "CNI version \(cniVersion) does not support more than 1 address per family")
+  }
+}
+
+extension HostLocalConfiguration {
+  /// The subnets that a network's own configuration names, whatever the runtime adds; nil if they
+  /// cannot be read.
+  static func subnets(of configuration: NetworkConfiguration) -> String? {
+    do throws(CNIError) {
+      let ipam = try MemberReader.ipam(of: configuration, keys: keys)
+      var subnets = try [ipam.string("subnet")].compactMap { $0 }
+      for list in try ipam.lists("ranges") {
+        for range in list { subnets.append("\(try range.network("subnet"))") }
+      }
+      return subnets.isEmpty ? nil : subnets.joined(separator: ", ")
+    } catch {
+      return nil
+    }
   }
 }

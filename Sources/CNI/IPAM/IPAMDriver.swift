@@ -1,4 +1,5 @@
 package import CNI
+package import JSON
 package import Linux
 
 /// Address management for one call of a network plugin, whichever way its configuration names.
@@ -23,6 +24,43 @@ package enum IPAMDriver: Sendable {
     case "static"?: self = .fixed(StaticIPAM(call))
     case let type?: self = .executed(ExecutedIPAM(type, call))
     }
+  }
+
+  /// The keys of `ipam` that are read: nil for a program's, which are its own matter.
+  package static func keys(for configuration: NetworkConfiguration) -> KeyTable? {
+    switch configuration.ipamType {
+    case nil: KeyTable(["type"])
+    case "host-local"? where configuration.ipam?.value(inAnyCase: "subnet") == nil:
+      HostLocalConfiguration.keysOfLists
+    case "host-local"?: HostLocalConfiguration.keys
+    case "static"?: StaticConfiguration.keys
+    default: nil
+    }
+  }
+
+  /// Checks what a network's configuration says to address management in this process.
+  ///
+  /// - Throws: what an ADD would.
+  package static func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
+    switch configuration.ipamType {
+    case "host-local"?:
+      _ = try HostLocalConfiguration(configuration, arguments: CNIArguments())
+      _ = try HostLocalConfiguration.directory(configuration, in: "")
+    case "static"?: _ = try StaticConfiguration(configuration, arguments: CNIArguments())
+    default: return
+    }
+  }
+
+  /// The directory in which `host-local` keeps a network's leases, and the subnets that it leases
+  /// from; nil for other address management, and where that cannot be read.
+  package static func leasePool(
+    of configuration: NetworkConfiguration, in dataDirectory: String
+  ) -> (directory: String, subnets: String)? {
+    guard configuration.ipamType == "host-local",
+      let subnets = HostLocalConfiguration.subnets(of: configuration),
+      let directory = try? HostLocalConfiguration.directory(configuration, in: dataDirectory)
+    else { return nil }
+    return (directory, subnets)
   }
 
   /// When addresses are taken; they are given back in mirror order.

@@ -1,5 +1,5 @@
 import Addresses
-import CNI
+package import CNI
 import JSON
 
 /// Reading the parts of a configuration that concern address management.
@@ -15,14 +15,18 @@ extension MemberReader {
 
   /// A reader of the member `ipam`.
   ///
-  /// - Parameter configuration: the network configuration.
+  /// - Parameters:
+  ///   - configuration: the network configuration.
+  ///   - keys: what is read of it.
   /// - Returns: the reader.
   /// - Throws: code 7 if there is no such member.
-  static func ipam(of configuration: NetworkConfiguration) throws(CNIError) -> MemberReader {
+  static func ipam(
+    of configuration: NetworkConfiguration, keys: KeyTable
+  ) throws(CNIError) -> MemberReader {
     guard let ipam = configuration.ipam else {
       throw CNIError(.invalidConfiguration, "IPAM config missing 'ipam' key")
     }
-    return MemberReader(ipam, path: "ipam")
+    return MemberReader(ipam, path: "ipam", .configuration, keys: keys)
   }
 
   /// The routes in the member `routes`, with all of their members whatever the version.
@@ -42,7 +46,13 @@ extension MemberReader {
   /// - Throws: code 6.
   func lists(_ key: String) throws(CNIError) -> [[MemberReader]] {
     var lists: [[MemberReader]] = []
-    for inner in try member(key)?.elements() ?? [] { lists.append(try inner.readers()) }
+    for inner in try member(key)?.elements() ?? [] {
+      if inner.value.object != nil {
+        throw CNIError(
+          .decodingFailure, "\(dialect.failure)\(at(key)) is a list of lists: [[{…}]]")
+      }
+      lists.append(try inner.readers())
+    }
     return lists
   }
 
@@ -57,5 +67,23 @@ extension MemberReader {
       throw CNIError(.invalidConfiguration, "\(path).\(key) must be an absolute path")
     }
     return text
+  }
+}
+
+extension CNIResult.IP {
+  /// Checks that a link can have the address, and that the gateway is of its family.
+  ///
+  /// The kernel would drop such an address without a word, and a route would go without such a
+  /// gateway.
+  ///
+  /// - Parameter code: the code of who named the address.
+  /// - Throws: that code.
+  package func checkFit(_ code: CNIErrorCode) throws(CNIError) {
+    if address.address.isUnspecified || address.address.isMulticast {
+      throw CNIError(code, "\(address) is no address that a link can have")
+    }
+    if let gateway, gateway.family != address.address.family {
+      throw CNIError(code, gateway.isOfOtherFamily(than: address))
+    }
   }
 }

@@ -56,6 +56,13 @@ package struct StaticIPAM: Sendable {
 struct StaticConfiguration: Equatable, Sendable {
   /// The keys of CNI_ARGS that `static` knows.
   static let knownArguments = ["IP", "GATEWAY"]
+  /// The keys of `ipam` that `static` knows.
+  static let keys = KeyTable(
+    ["type"],
+    inside: [
+      ("addresses", KeyTable(["address", "gateway"])), ("routes", CNIResult.Route.keys),
+      ("dns", CNIResult.DNS.keys),
+    ])
 
   /// The addresses that count in the end.
   let ips: [CNIResult.IP]
@@ -75,7 +82,7 @@ struct StaticConfiguration: Equatable, Sendable {
   init(
     _ configuration: NetworkConfiguration, arguments: CNIArguments, known: [String] = []
   ) throws(CNIError) {
-    let ipam = try MemberReader.ipam(of: configuration)
+    let ipam = try MemberReader.ipam(of: configuration, keys: Self.keys)
     try arguments.checkKnown(known + StaticConfiguration.knownArguments)
     let argued = try StaticConfiguration.ips(of: arguments)
     let structured = try StaticConfiguration.ips(in: configuration.cniArgs, "args.cni")
@@ -85,6 +92,7 @@ struct StaticConfiguration: Equatable, Sendable {
     } else {
       ips = try StaticConfiguration.addresses(ipam) + argued
     }
+    for ip in ips { try ip.checkFit(.invalidConfiguration) }
     try checkFamilies(ips.map(\.address.family), configuration.cniVersion)
     routes = try ipam.routes()
     dns = try ipam.dns()
@@ -120,9 +128,12 @@ struct StaticConfiguration: Equatable, Sendable {
       guard let gateway = IPAddress(trimmed(text)) else {
         throw CNIError(.invalidEnvironment, "invalid gateway address: \(text)")
       }
-      for index in ips.indices where ips[index].address.contains(gateway) {
-        ips[index].gateway = gateway
+      let owners = ips.indices.filter { ips[$0].address.contains(gateway) }
+      guard !owners.isEmpty else {
+        throw CNIError(
+          .invalidEnvironment, "GATEWAY \(gateway) of CNI_ARGS is in no network of its IP")
       }
+      for index in owners { ips[index].gateway = gateway }
     }
     return ips
   }

@@ -30,9 +30,9 @@ extension PluginExecutor {
       if let error = CNIError(json: value) { return .refused(error) }
       return .failed("netplugin failed with no error message: \(text(of: status))")
     } catch {
-      // What it printed is not repeated: it might be the configuration.
       return .failed(
-        "netplugin failed but error parsing its diagnostic message: \(error), \(text(of: status))")
+        "netplugin failed (\(text(of: status))) and printed no error: "
+          + words(for: "no JSON: \(error)", about: output))
     }
   }
 
@@ -49,6 +49,16 @@ extension PluginExecutor {
     7: "bus error", 8: "floating point exception", 9: "killed", 11: "segmentation fault",
     13: "broken pipe", 14: "alarm clock", 15: "terminated",
   ]
+
+  /// Why what a program printed cannot be read, with its first bytes where it is no object; no
+  /// more of them, since it might be the configuration.
+  static func words(for reason: String, about output: [UInt8]) -> String {
+    let limit = 32
+    let isObject = output.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
+    if output.isEmpty || isObject { return reason }
+    let beginning = goQuoted(String(decoding: output.prefix(limit), as: UTF8.self))
+    return "it begins \(beginning)\(output.count > limit ? "…" : ""): \(reason)"
+  }
 
   /// The end of some bytes as text: repaired UTF-8, no control characters but line ends and tabs.
   static func readable(_ bytes: [UInt8]) -> String {

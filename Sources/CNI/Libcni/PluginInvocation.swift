@@ -82,7 +82,9 @@ package struct PluginOutput: Sendable, Equatable {
       return try CNIResult(bytes: output, defaultVersion: defaultVersion)
     } catch {
       throw PluginError(
-        type: type, command: .add, reason: .unreadable(error.description), errorOutput: errorOutput)
+        type: type, command: .add,
+        reason: .unreadable(PluginExecutor.words(for: error.description, about: output)),
+        errorOutput: errorOutput)
     }
   }
 }

@@ -14,6 +14,7 @@ struct CommandHandler: Sendable {
   let spooled: SpooledDeletes
   let garbage: GarbageCollector
   let backlog: Backlog
+  let remarks: NetworkRemarks
 
   /// Handles a request.
   ///
@@ -55,6 +56,7 @@ struct CommandHandler: Sendable {
     let request = decoded.request
     try spooled.workOff(before: request, progress)
     let plugin = try finder.chosen(for: decoded)
+    remarks.look(at: request.configuration, of: plugin)
     let attached = try attachments.attach(
       plugin, request, origin: decoded.endpoint.origin, progress)
     // A client that did not get the result of this very call is here again and gets it after all.

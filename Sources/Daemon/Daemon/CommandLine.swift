@@ -5,8 +5,8 @@ import PluginKit
 package enum CommandLineAction: Equatable, Sendable {
   /// Serve with this configuration.
   case run(Configuration)
-  /// Only say whether the configuration is good; the file's name.
-  case checkConfiguration(String)
+  /// Only say what is wrong with the configuration, and with those of networks.
+  case checkConfiguration(ConfigurationCheck)
   /// Print this text and end.
   case print(String)
 }
@@ -28,6 +28,7 @@ package struct CommandLineReader {
   private var stateDirectory: String?
   private var logLevel: LogLevel?
   private var isCheck = false
+  private var networks: [String] = []
 
   /// Reads the arguments after the program's name.
   ///
@@ -79,11 +80,14 @@ package struct CommandLineReader {
     }
   }
 
-  private static let flagsWithValue = ["--config", "--socket-dir", "--state-dir", "--log-level"]
+  private static let flagsWithValue = [
+    "--config", "--socket-dir", "--state-dir", "--log-level", "--network",
+  ]
 
   private mutating func set(_ name: String, _ value: String) throws(UsageError) {
     switch name {
     case "--config": file = value
+    case "--network": networks.append(value)
     case "--socket-dir": socketDirectory = try Self.absolute(name, value)
     case "--state-dir": stateDirectory = try Self.absolute(name, value)
     default:
@@ -100,8 +104,14 @@ package struct CommandLineReader {
   }
 
   private func action() throws(UsageError) -> CommandLineAction {
-    let configuration = try merged()
-    return isCheck ? .checkConfiguration(file ?? Self.defaultFile) : .run(configuration)
+    if isCheck {
+      return .checkConfiguration(
+        ConfigurationCheck(
+          file: file ?? Self.defaultFile, mayBeMissing: file == nil && !networks.isEmpty,
+          networks: networks, socketDirectory: socketDirectory))
+    }
+    if !networks.isEmpty { throw UsageError("--network goes with --check-config") }
+    return .run(try merged())
   }
 
   private func merged() throws(UsageError) -> Configuration {
@@ -118,7 +128,7 @@ package struct CommandLineReader {
     do throws(SystemError) {
       bytes = try Files.read(path, limit: 1 << 20)
     } catch {
-      if file == nil, !isCheck, error.errno == .noEntry { return Configuration() }
+      if file == nil, error.errno == .noEntry { return Configuration() }
       throw UsageError("configuration: \(error)")
     }
     do throws(ConfigurationError) {
@@ -146,7 +156,8 @@ package struct CommandLineReader {
       --socket-dir DIR   the directory of cnid.sock (default /run/cnid)
       --state-dir DIR    the directory of the attachments' records (default /var/lib/cnid)
       --log-level LEVEL  error, warning, info or debug (default info)
-      --check-config     check the configuration, report its first error, and end
+      --check-config     say everything that is wrong with the configuration, and end
+      --network FILE     with --check-config: a network's configuration or list too; repeatable
       --version          print the version, and end
       --help             print this text, and end
 
@@ -158,6 +169,7 @@ package struct CommandLineReader {
 
       cnid --config /etc/cnid/cnid.json
       cnid --check-config --config ./cnid.json
+      cnid --check-config --network /etc/cni/net.d/10-pods.conflist
       cnid --socket-dir /tmp/try/run --state-dir /tmp/try/state --log-level debug
       curl --unix-socket /run/cnid/cnid.sock http://cnid/readyz
 

@@ -100,6 +100,7 @@ struct Workshop: Sendable {
       garbage: GarbageCollector(
         finder: finder, store: store, detacher: detacher, attachments: attachments,
         metrics: metrics),
-      backlog: backlog)
+      backlog: backlog,
+      remarks: NetworkRemarks(dataDirectory: registry.host.dataDirectory, log: log))
   }
 }

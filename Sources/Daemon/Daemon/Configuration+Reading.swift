@@ -3,18 +3,46 @@ import JSON
 extension Configuration {
   /// Reads a configuration file's bytes.
   package init(parsing bytes: [UInt8]) throws(ConfigurationError) {
-    let reader = try ObjectReader(parsing: bytes, ConfigurationFile())
-    self.init()
-    var seen: Set<[UInt8]> = []
-    for member in reader.object.members {
-      guard seen.insert(Array(member.key.utf8)).inserted else {
-        throw ConfigurationError(member.key, "is given twice")
+    let read = Self.read(bytes)
+    if let first = read.faults.first { throw first }
+    self = read.configuration
+  }
+
+  /// Reads a configuration file's bytes and goes on after a fault.
+  ///
+  /// - Returns: what could be read, and everything that is wrong.
+  static func read(
+    _ bytes: [UInt8]
+  ) -> (configuration: Configuration, faults: [ConfigurationError]) {
+    var configuration = Configuration()
+    var faults: [ConfigurationError] = []
+    do throws(ConfigurationError) {
+      let reader = try ObjectReader(parsing: bytes, ConfigurationFile())
+      var seen: Set<[UInt8]> = []
+      for member in reader.object.members {
+        do throws(ConfigurationError) {
+          guard seen.insert(Array(member.key.utf8)).inserted else {
+            throw ConfigurationError(member.key, "is given twice")
+          }
+          try configuration.take(Setting(member.value, path: member.key, reader.dialect))
+        } catch {
+          faults.append(error)
+        }
       }
-      guard let key = Key(rawValue: member.key) else {
-        throw ConfigurationError(member.key, "unknown key; cnid --help lists the keys")
-      }
-      try key.description.set(&self, Setting(member.value, path: member.key, reader.dialect))
+    } catch {
+      faults.append(error)
     }
+    return (configuration, faults)
+  }
+
+  private mutating func take(_ setting: Setting) throws(ConfigurationError) {
+    guard let key = Key(rawValue: setting.path) else {
+      let near = KeyTable(Key.allCases.map(\.rawValue)).nearest(setting.path)
+      let question = near.map { " (did you mean \($0)?)" } ?? ""
+      throw ConfigurationError(
+        setting.path, "unknown key\(question); cnid --help lists the keys")
+    }
+    try key.description.set(&self, setting)
   }
 }
 
@@ -22,10 +50,10 @@ extension Configuration {
 struct ConfigurationFile: MemberDialect {
   func failure(_ fault: MemberFault) -> ConfigurationError {
     switch fault.reason {
-    case .syntax: ConfigurationError("", "not JSON: \(fault.text)")
+    case .syntax: ConfigurationError("", fault.text)
     case .type where fault.path.isEmpty: ConfigurationError("", "must be a JSON object")
     case .type(_, let expected): ConfigurationError(fault.path, "must be \(expected)")
-    case .missing, .value: ConfigurationError(fault.path, fault.text)
+    case .missing, .value, .zeroByte: ConfigurationError(fault.path, fault.text)
     }
   }
 }

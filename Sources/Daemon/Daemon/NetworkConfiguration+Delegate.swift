@@ -39,22 +39,25 @@ extension NetworkConfiguration {
       changes.append(("runtimeConfig", .object(runtime)))
     }
     if let extra = attributes?.cniArgs, !extra.isEmpty {
-      var args = single.object["args"]?.object ?? JSONObject()
-      args["cni"] = .object((single.cniArgs ?? JSONObject()).merged(extra))
+      var args = single.object.value(inAnyCase: "args")?.object ?? JSONObject()
+      let given = (single.cniArgs ?? JSONObject()).merged(extra)
+      args.set(inAnyCase: "cni", to: .object(given))
       changes.append(("args", .object(args)))
     }
-    if single.object["capabilities"] != nil { changes.append(("capabilities", nil)) }
+    if single.object.value(inAnyCase: "capabilities") != nil {
+      changes.append(("capabilities", nil))
+    }
     return (try single.replacing(changes), arguments)
   }
 
   private func onlyPlugin() throws(CNIError) -> NetworkConfiguration {
-    guard let list = object["plugins"] else { return self }
+    guard let list = object.value(inAnyCase: "plugins") else { return self }
     guard let plugins = list.array, plugins.count == 1, var plugin = plugins.first?.object else {
       throw CNIError(
         .invalidConfiguration, "plugins: a delegated network must have exactly one plugin here")
     }
-    plugin["name"] = .string(name)
-    plugin["cniVersion"] = .string(cniVersion)
+    plugin.set(inAnyCase: "name", to: .string(name))
+    plugin.set(inAnyCase: "cniVersion", to: .string(cniVersion))
     return try NetworkConfiguration(plugin)
   }
 }
@@ -63,7 +66,7 @@ extension JSONObject {
   /// This object with the members of another one over it.
   fileprivate func merged(_ other: JSONObject) -> JSONObject {
     var result = self
-    for member in other.members { result[member.key] = member.value }
+    for member in other.members { result.set(inAnyCase: member.key, to: member.value) }
     return result
   }
 }

@@ -6,11 +6,22 @@ import Records
 extension PluginRegistry {
   /// Finds out whether there are the plugins that a configuration names.
   func check(_ configuration: Configuration) throws(StartError) {
+    if let fault = missing(for: configuration).first { throw StartError(fault.description) }
+  }
+
+  /// The plugins that a configuration names and that there are not.
+  func missing(for configuration: Configuration) -> [ConfigurationError] {
+    var named: [(key: String, name: String)] = []
     if let name = configuration.defaultPlugin, plugin(forType: name) == nil {
-      throw StartError("defaultPlugin: no plugin \"\(name)\"")
+      named.append(("defaultPlugin", name))
     }
     for name in configuration.plugins.keys.sorted() where plugin(named: name) == nil {
-      throw StartError("plugins.\(name): no plugin \"\(name)\"")
+      named.append(("plugins.\(name)", name))
+    }
+    let names = KeyTable(plugins.map(\.name))
+    return named.map { entry in
+      let question = names.nearest(entry.name).map { " (did you mean \"\($0)\"?)" } ?? ""
+      return ConfigurationError(entry.key, "no plugin \"\(entry.name)\"\(question)")
     }
   }
 

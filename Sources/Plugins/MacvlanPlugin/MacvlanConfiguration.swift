@@ -9,6 +9,10 @@ import Workbench
 struct MacvlanConfiguration: Sendable {
   /// The keys of CNI_ARGS that the plugin itself knows.
   static let knownArguments = ["MAC"]
+  /// The keys that the plugin itself reads.
+  static let keys = KeyTable([
+    "master", "mode", "mtu", "mac", "linkInContainer", "bcqueuelen", "dad",
+  ])
 
   /// The parent's name; empty means the link of the default route.
   let master: String
@@ -35,7 +39,7 @@ struct MacvlanConfiguration: Sendable {
     // Address management in this process knows these; a plugin on disk reads CNI_ARGS by itself.
     let others = configuration.ipamType == nil ? [] : ["IP", "GATEWAY"]
     try arguments.checkKnown(Self.knownArguments + others)
-    let reader = MemberReader(configuration.object, .configuration)
+    let reader = MemberReader(configuration, keys: Self.keys)
     master = try reader.string("master") ?? ""
     mode = try Self.mode(try reader.string("mode") ?? "")
     // A number below 0 is read too, so that the range has one text of its own.
@@ -44,7 +48,7 @@ struct MacvlanConfiguration: Sendable {
     let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
     skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
-    mac = try .requested(reader, arguments, else: try reader.string("mac"))
+    mac = try .requested(reader, arguments, else: try reader.string("mac"), "mac")
   }
 
   private static func mode(_ text: String) throws(CNIError) -> MacvlanMode {

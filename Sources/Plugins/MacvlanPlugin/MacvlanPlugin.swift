@@ -1,4 +1,5 @@
 package import CNI
+package import JSON
 package import PluginKit
 import Workbench
 
@@ -45,6 +46,12 @@ package final class MacvlanPlugin: NetworkPlugin {
   package init() {}
 
   package var name: String { "macvlan" }
+
+  package var keys: KeyTable? { MacvlanConfiguration.keys }
+
+  package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
+    _ = try MacvlanConfiguration(configuration, CNIArguments())
+  }
 
   /// Whether address management would serve an ADD with this configuration.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {

@@ -23,13 +23,13 @@ struct Bandwidth: Equatable, Sendable {
 
     /// Checks a limit.
     ///
-    /// - Throws: code 7 with OVN-Kubernetes' texts.
+    /// - Throws: code 7.
     init(rate: UInt64, burst: UInt64?) throws(CNIError) {
       if rate < Limit.range.lowerBound {
-        throw CNIError(.invalidConfiguration, "resource is unreasonably small (< 1kbit)")
+        throw CNIError(.invalidConfiguration, "\(rate) bit/s is less than 1000 bit/s")
       }
       if rate > Limit.range.upperBound {
-        throw CNIError(.invalidConfiguration, "resoruce is unreasonably large (> 1Pbit)")
+        throw CNIError(.invalidConfiguration, "\(rate) bit/s is more than 1 Pbit/s")
       }
       self.rate = rate
       let asked = burst.flatMap { $0 == 0 || $0 >= Limit.unset ? nil : $0 }
@@ -61,7 +61,12 @@ struct Bandwidth: Equatable, Sendable {
     _ rateKey: String, _ burstKey: String, _ reader: MemberReader
   ) throws(CNIError) -> Limit? {
     guard let rate = try reader.number(rateKey, maximum: .max), rate != 0 else { return nil }
-    return try Limit(rate: rate, burst: try reader.number(burstKey, maximum: .max))
+    let burst = try reader.number(burstKey, maximum: .max)
+    do throws(CNIError) {
+      return try Limit(rate: rate, burst: burst)
+    } catch {
+      throw error.prefixed(by: "\(reader.at(rateKey)): ")
+    }
   }
 
   /// Whether nothing is limited.

@@ -15,11 +15,12 @@ enum ConfigurationFile {
   /// - Throws: code 5 if the file that the configuration names cannot be read, 6 if it
   ///   is no JSON object.
   static func defaults(for configuration: NetworkConfiguration) throws(CNIError) -> JSONObject {
-    let named = configuration.object["configuration_path"]?.string ?? ""
+    let named = configuration.object.value(inAnyCase: "configuration_path")?.string ?? ""
     for path in (named.isEmpty ? [] : [named]) + places {
       guard let object = try JSONObject.inFile(path, mayBeMissing: path != named) else { continue }
       return JSONObject(
-        object.members.filter { configuration.object[$0.key] == nil }.map { ($0.key, $0.value) })
+        object.members.filter { configuration.object.value(inAnyCase: $0.key) == nil }
+          .map { ($0.key, $0.value) })
     }
     return JSONObject()
   }

@@ -11,6 +11,18 @@ import Workbench
 struct OVSConfiguration: Sendable {
   /// The keys of CNI_ARGS that the plugin itself knows.
   static let knownArguments = ["MAC", "OvnPort"]
+  /// The keys that the plugin itself reads, and those that OVN-Kubernetes reads of its networks.
+  static let keys = KeyTable(
+    [
+      "bridge", "vlan", "mtu", "ofport_request", "socket_file", "link_state_check_retries",
+      "link_state_check_interval", "portTimeout", "configuration_path", "deviceID",
+      "interface_type", "addresses", "netAttachDefName", "dad",
+    ] + keysOfOVNKubernetes, inside: [("trunk", VLANs.keys)])
+  static let keysOfOVNKubernetes = [
+    "topology", "subnets", "excludeSubnets", "reservedSubnets", "infrastructureSubnets",
+    "defaultGatewayIPs", "joinSubnet", "role", "transport", "allowPersistentIPs", "vlanID",
+    "physicalNetworkName", "logfile-maxsize", "logfile-maxbackups", "logfile-maxage",
+  ]
   /// Where ovsdb-server listens unless `socket_file` says otherwise.
   static let defaultDatabase = "unix:/var/run/openvswitch/db.sock"
 
@@ -41,6 +53,9 @@ struct OVSConfiguration: Sendable {
   /// ovs-cni's three seconds are less than ovs-vswitchd takes to come back to a database
   /// that was restarted.
   let linkStateMilliseconds: Int?
+  /// How long ovs-vswitchd may take for the port, in milliseconds: a restart's time, and not all
+  /// of a worker's.
+  let portMilliseconds: Int
   /// Where addresses come from.
   let addresses: AddressSource
   /// The network's name in the pod's annotation: `netAttachDefName`, or `default`.
@@ -59,7 +74,7 @@ struct OVSConfiguration: Sendable {
   ) throws(CNIError) {
     let others = configuration.ipamType == nil ? [] : ["IP", "GATEWAY"]
     try arguments.checkKnown(Self.knownArguments + others)
-    let reader = MemberReader(configuration.object, .configuration)
+    let reader = MemberReader(configuration, keys: Self.keys)
     try Self.refuseHardware(reader)
     let given = MemberReader(
       configuration.cniArgs ?? JSONObject(), path: "args.cni", .configuration)
@@ -67,15 +82,17 @@ struct OVSConfiguration: Sendable {
     vlans = try VLANs(reader)
     let wantedMTU = try reader.number("mtu", maximum: 65_535) ?? 0
     mtu = wantedMTU == 0 ? nil : UInt32(truncatingIfNeeded: wantedMTU)
-    mac = try .requested(reader, arguments, else: try Self.nonEmpty("mac", inAnyCase: given))
+    mac = try .requested(reader, arguments, else: try given.nonEmpty("mac"), "args.cni.mac")
     let argued = arguments["OvnPort"] ?? ""
-    ovnPort = argued.isEmpty ? try Self.nonEmpty("ovnPort", inAnyCase: given) : argued
+    ovnPort = argued.isEmpty ? try given.nonEmpty("ovnPort") : argued
     portNumber = try Self.portNumber(reader)
     database = try reader.nonEmpty("socket_file") ?? Self.defaultDatabase
     let retries = try reader.number("link_state_check_retries", maximum: 10_000) ?? 0
     let interval = try reader.number("link_state_check_interval", maximum: 600_000) ?? 0
     let product = (retries == 0 ? 5 : retries) * (interval == 0 ? 600 : interval)
     linkStateMilliseconds = retries == 0 && interval == 0 ? nil : Int(clamping: product)
+    let patience = try reader.member("portTimeout")?.number(maximum: 3600) ?? 20
+    portMilliseconds = Int(patience) * 1000
     addresses = try Self.addressSource(reader, configuration)
     annotatedNetwork = try reader.nonEmpty("netAttachDefName") ?? "default"
     skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
@@ -110,14 +127,6 @@ struct OVSConfiguration: Sendable {
       .unsupportedField,
       "interface_type \(goQuoted(type)) is not supported: this plugin attaches pods with veth links only"
     )
-  }
-
-  /// An item of `args.cni`, whose keys are compared as Go does.
-  private static func nonEmpty(
-    _ key: String, inAnyCase given: MemberReader
-  ) throws(CNIError) -> String? {
-    let name = given.object.keys.last { $0.lowercased() == key.lowercased() }
-    return try name.flatMap { name throws(CNIError) in try given.nonEmpty(name) }
   }
 
   private static func portNumber(_ reader: MemberReader) throws(CNIError) -> Int? {

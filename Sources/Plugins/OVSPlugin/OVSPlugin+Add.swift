@@ -80,8 +80,8 @@ extension PodRequest {
   func withFixedAddresses() throws(CNIError) -> PodRequest {
     guard configuration.ipamType == nil else { return self }
     let isGiven =
-      configuration.runtimeConfig?["ips"]?.array?.isEmpty == false
-      || configuration.cniArgs?["ips"]?.array?.isEmpty == false
+      configuration.runtimeConfig?.value(inAnyCase: "ips")?.array?.isEmpty == false
+      || configuration.cniArgs?.value(inAnyCase: "ips")?.array?.isEmpty == false
       || arguments["IP"]?.isEmpty == false
     guard isGiven else { return self }
     var request = self

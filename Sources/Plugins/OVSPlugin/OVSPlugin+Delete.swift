@@ -68,7 +68,8 @@ extension OVSPlugin {
   ) throws(CNIError) -> PortRemoval {
     var removal = PortRemoval()
     let planned = call.record?.first(PlannedPort.self)?.database
-    let database = planned ?? request.configuration.object["socket_file"]?.string ?? ""
+    let given = request.configuration.object.value(inAnyCase: "socket_file")?.string
+    let database = planned ?? given ?? ""
     let owner: Switch
     do throws(CNIError) {
       owner = try openSwitch(

@@ -1,5 +1,5 @@
 package import CNI
-import JSON
+package import JSON
 import Linux
 import Netlink
 import OVSDB
@@ -74,6 +74,13 @@ package final class OVSPlugin: NetworkPlugin {
   package init() {}
 
   package var name: String { "ovs" }
+
+  package var keys: KeyTable? { OVSConfiguration.keys }
+
+  package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
+    let defaults = try ConfigurationFile.defaults(for: configuration)
+    _ = try OVSConfiguration(configuration.completed(with: defaults), CNIArguments())
+  }
 
   /// `ovn-k8s-cni-overlay`, OVN-Kubernetes' name.
   package var aliases: [String] { [Self.ovnType] }

@@ -70,7 +70,9 @@ struct PodAnnotations: Sendable {
     _ object: JSONObject, path: String, of annotation: String
   ) throws(CNIError) -> Assignment {
     let entry = MemberReader(object, path: path, CNIMembers("pod annotation \(annotation): "))
-    let mac = try MACAddress(ofOneInterface: try entry.string("mac_address") ?? "")
+    let mac = try MACAddress(
+      ofOneInterface: try entry.string("mac_address") ?? "",
+      "pod annotation \(annotation): \(entry.at("mac_address"))")
     var texts = try entry.strings("ip_addresses")
     if texts.isEmpty, let one = try entry.nonEmpty("ip_address") { texts = [one] }
     var gatewayTexts = try entry.strings("gateway_ips")

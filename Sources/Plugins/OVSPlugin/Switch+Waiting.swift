@@ -4,12 +4,6 @@ import Netlink
 import OVSDB
 import PluginKit
 
-extension Switch {
-  /// How long ovs-vswitchd may take for a port, in milliseconds: a restart's time, and not
-  /// all of a worker's.
-  static let patience = 20_000
-}
-
 /// What an ADD waits for after its transaction: the database tells of every change, nothing is
 /// asked for twice.
 extension Switch.PlannedPort {
@@ -17,7 +11,7 @@ extension Switch.PlannedPort {
   ///
   /// - Throws: code 101 with its own words if it could not.
   func await(_ added: Switch.AddedPort, _ link: Link) throws(CNIError) {
-    let limit = request.deadline.capped(milliseconds: Switch.patience)
+    let limit = request.deadline.capped(milliseconds: configuration.portMilliseconds)
     do throws(CNIError) {
       try wait(for: "ovs-vswitchd to take port \(name)", limit) { replica throws(CNIError) in
         guard let interface = replica.interface(added.interface) else { throw taken }
@@ -32,7 +26,8 @@ extension Switch.PlannedPort {
       guard error.code == .deadline, !request.deadline.isOver else { throw error }
       throw CNIError(
         .openVSwitch,
-        "ovs-vswitchd has not taken port \(name) in \(Switch.patience / 1000) s: is it running?",
+        "ovs-vswitchd has not taken port \(name) in \(configuration.portMilliseconds / 1000) s "
+          + "(portTimeout): is it running?",
         details: error.message)
     }
   }

@@ -16,6 +16,9 @@ struct VLANs: Equatable, Sendable {
   /// Some, tagged; an empty list means all of them.
   static func trunk(_ trunks: [Int]) -> VLANs { VLANs(mode: "trunk", tag: nil, trunks: trunks) }
 
+  /// The keys of an entry of `trunk`.
+  static let keys = KeyTable(["id", "minID", "maxID"])
+
   /// The highest number of a VLAN.
   private static let highest = 4095
 }
@@ -23,10 +26,12 @@ struct VLANs: Equatable, Sendable {
 extension VLANs {
   /// Reads a configuration; without `vlan` and `trunk` the port carries every VLAN.
   ///
+  /// An empty `trunk` is none.
+  ///
   /// - Throws: code 7, with ovs-cni's texts for trunks.
   init(_ reader: MemberReader) throws(CNIError) {
     let tag = try reader.number("vlan", maximum: UInt64(Int32.max))
-    guard let trunk = reader.member("trunk") else {
+    guard let trunk = reader.member("trunk"), trunk.value.array?.isEmpty != true else {
       guard let tag else {
         self = .trunk([])
         return

@@ -83,6 +83,15 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// Other values of a configuration's `type` that mean this plugin.
   var aliases: [String] { get }
 
+  /// The keys of a configuration that are this plugin's own; nil for any.
+  ///
+  /// Every other key, unless it means something to somebody else, is a warning in the log.
+  var keys: KeyTable? { get }
+
+  /// Checks a configuration as far as nothing but the configuration is needed; with any of its
+  /// keys left out, it complains of none that is there and good.
+  func inspect(_ configuration: NetworkConfiguration) throws(CNIError)
+
   /// Whether a call on `/cni` with this configuration must name its pod in CNI_ARGS.
   ///
   /// Asked on the thread that serves all clients: it takes microseconds, opens no file and
@@ -145,6 +154,10 @@ public protocol NetworkPlugin: AnyObject, Sendable {
 extension NetworkPlugin {
   /// None.
   public var aliases: [String] { [] }
+  /// Any.
+  public var keys: KeyTable? { nil }
+  /// Nothing to find.
+  public func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {}
   /// No.
   public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { false }
   /// Nothing.

@@ -58,7 +58,9 @@ public struct PluginRegistry: Sendable {
     for configuration: NetworkConfiguration, defaultPlugin: String?
   ) throws(CNIError) -> any NetworkPlugin {
     func given(_ key: String) -> JSONValue? {
-      guard let value = configuration.object[key], !value.isNull else { return nil }
+      guard let value = configuration.object.value(inAnyCase: key), !value.isNull else {
+        return nil
+      }
       return value
     }
     if let value = given("plugin") {
@@ -68,11 +70,22 @@ public struct PluginRegistry: Sendable {
       return try known(plugin(forType: name), "plugin \"\(name)\"")
     }
     if let type = configuration.type, let plugin = plugin(forType: type) { return plugin }
-    if given("delegates") != nil || given("delegate") != nil {
-      return try known(plugin(named: "delegate"), "plugin \"delegate\"")
+    let isList = configuration.type == nil && given("plugins")?.array != nil
+    if isList, plugin(named: "delegate") == nil {
+      throw CNIError(
+        .invalidConfiguration,
+        "this is a configuration list; a plugin gets one entry of \"plugins\"")
     }
-    if let defaultPlugin {
+    let isDelegating = given("delegates") != nil || given("delegate") != nil
+    if isDelegating, let plugin = plugin(named: "delegate") { return plugin }
+    if !isDelegating, let defaultPlugin {
       return try known(plugin(forType: defaultPlugin), "plugin \"\(defaultPlugin)\"")
+    }
+    if isDelegating || ["multus", "multus-shim"].contains(configuration.type) {
+      throw CNIError(
+        .invalidConfiguration,
+        "this is a configuration of Multus, which this cnid does not replace: keep Multus, and "
+          + "install cni-shim under the type of each of its networks")
     }
     return try known(nil, "plugin for type \"\(configuration.type ?? "")\"")
   }

@@ -13,6 +13,21 @@ extension ContrailCni {
     case lenient
   }
 
+  /// The keys that the plugin reads, or accepts without effect.
+  package static let keys = KeyTable(
+    [],
+    inside: [
+      (
+        "contrail",
+        KeyTable([
+          "cluster-name", "meta-plugin", "mode", "vif-type", "parent-interface", "mtu", "mesos-ip",
+          "mesos-port", "log-file", "log-level", "vrouter-ip", "vrouter-port", "config-dir",
+          "poll-timeout", "poll-retries", "add-timeout", "meta-mode", "v6-prefix-length", "dad",
+          "network-name",
+        ])
+      )
+    ])
+
   /// Reads a network configuration and the file on the node.
   ///
   /// - Throws: code 6 for a value of a wrong type, 7 for one that is not valid; each names the key.
@@ -23,7 +38,7 @@ extension ContrailCni {
     let layers = [configuration.object, file].compactMap { $0 }
     let reader = try Layers(layers, strictness)
     networkName = configuration.name
-    defaultNetworkName = file?["name"]?.string
+    defaultNetworkName = file?.value(inAnyCase: "name")?.string
     clusterName = try reader.text("cluster-name") ?? clusterName
     metaPlugin = try reader.text("meta-plugin") ?? metaPlugin
     mode = try reader.word("mode") ?? mode
@@ -77,9 +92,8 @@ private struct Layers {
     let dialect = CNIMembers(invalid: .invalidConfiguration)
     var readers: [MemberReader] = []
     for document in documents {
-      guard let member = Layers.member("contrail", of: MemberReader(document, dialect)) else {
-        continue
-      }
+      let reader = MemberReader(document, dialect, keys: ContrailCni.keys)
+      guard let member = reader.member("contrail") else { continue }
       do throws(CNIError) {
         readers.append(try member.reader())
       } catch {
@@ -89,20 +103,12 @@ private struct Layers {
     self.readers = readers
   }
 
-  /// Keys match in any case, as in Go.
-  private static func member(_ key: String, of reader: MemberReader) -> Member<CNIMembers>? {
-    if let exact = reader.member(key) { return exact }
-    let value = reader.object.members.last { $0.key.lowercased() == key && !$0.value.isNull }?.value
-    let path = reader.path.isEmpty ? key : "\(reader.path).\(key)"
-    return value.map { Member($0, path: path, reader.dialect) }
-  }
-
   /// The first value of a key that can be read.
   private func first<T>(
     _ key: String, _ read: (Member<CNIMembers>) throws(CNIError) -> T
   ) throws(CNIError) -> T? {
     for reader in readers {
-      guard let member = Layers.member(key, of: reader) else { continue }
+      guard let member = reader.member(key) else { continue }
       do throws(CNIError) {
         return try read(member)
       } catch {

@@ -1,4 +1,5 @@
 package import CNI
+package import JSON
 import Linux
 import Netlink
 package import PluginKit
@@ -63,6 +64,12 @@ package final class VRouterPlugin: NetworkPlugin {
   package init() {}
 
   package var name: String { "vrouter" }
+
+  package var keys: KeyTable? { ContrailCni.keys }
+
+  package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
+    _ = try ContrailCni(configuration, try ContrailCni.file(), .strict)
+  }
 
   /// The name of the plugin on disk.
   package var aliases: [String] { [ContrailCni.pluginName] }

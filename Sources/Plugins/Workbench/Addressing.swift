@@ -89,6 +89,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
       }
     }
     if leased.ips.isEmpty { throw CNIError(.ipam, "IPAM plugin returned missing IP config") }
+    for ip in leased.ips { try ip.checkFit(.ipam) }
     return (leased, made)
   }
 

@@ -7,24 +7,35 @@ import PluginKit
 extension MACAddress {
   /// The address of one interface, as a configuration or its arguments ask for it.
   ///
+  /// - Parameters:
+  ///   - text: the address.
+  ///   - key: where it is asked for.
   /// - Throws: code 7 for what is no address, or a multicast one, or zero.
-  package init(ofOneInterface text: String) throws(CNIError) {
-    guard let mac = MACAddress(text), !mac.isMulticast, mac.bytes.contains(where: { $0 != 0 })
-    else {
-      throw CNIError(
-        .invalidConfiguration, "invalid args \(text) for MAC addr: no address of one interface")
+  package init(ofOneInterface text: String, _ key: String) throws(CNIError) {
+    func refusal(_ words: String) -> CNIError {
+      CNIError(.invalidConfiguration, "\(key) \(goQuoted(text)): \(words)")
     }
+    guard let mac = MACAddress(text) else {
+      throw refusal("must be six bytes such as 0a:58:0a:58:00:02")
+    }
+    if mac.isMulticast { throw refusal("a multicast address, which no interface can have") }
+    if !mac.bytes.contains(where: { $0 != 0 }) { throw refusal("no interface can have it") }
     self = mac
   }
 
   /// The address that a request asks for: `runtimeConfig.mac`, else CNI_ARGS' `MAC`, else the
   /// configuration's own; an empty text is none.
   package static func requested(
-    _ reader: MemberReader, _ arguments: CNIArguments, else own: String?
+    _ reader: MemberReader, _ arguments: CNIArguments, else own: String?, _ ownKey: String
   ) throws(CNIError) -> MACAddress? {
-    let texts = [try reader.reader("runtimeConfig")?.string("mac"), arguments["MAC"], own]
-    guard let text = texts.lazy.compactMap({ $0 }).first(where: { !$0.isEmpty }) else { return nil }
-    return try MACAddress(ofOneInterface: text)
+    let given = [
+      ("runtimeConfig.mac", try reader.reader("runtimeConfig")?.string("mac")),
+      ("MAC of CNI_ARGS", arguments["MAC"]), (ownKey, own),
+    ]
+    guard let (key, text) = given.first(where: { $0.1?.isEmpty == false }), let text else {
+      return nil
+    }
+    return try MACAddress(ofOneInterface: text, key)
   }
 
   /// A locally administered address, chosen before a link is created so that the plan can name it.

@@ -21,7 +21,11 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 do throws(UsageError) {
   switch try CommandLineReader.read(arguments, version: Product.version) {
   case .print(let text): write(text, to: 1)
-  case .checkConfiguration(let file): write("\(file): ok\n", to: 1)
+  case .checkConfiguration(let check):
+    let faults = check.faults(plugins)
+    for fault in faults { write("cnid: \(fault)\n", to: 2) }
+    if !faults.isEmpty { Linux.Process.exit(1) }
+    for file in check.files { write("\(file): ok\n", to: 1) }
   case .run(let configuration):
     do throws(StartError) {
       try Lifecycle.run(configuration, plugins: plugins, version: Product.version) {

@@ -1,6 +1,7 @@
 /// Why bytes are not one JSON value, and where.
 ///
-/// It never holds more of the input than the one byte that is wrong, so it can be shown and logged.
+/// It never holds more of the input than the one character that is wrong, so it can be shown and
+/// logged.
 public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   /// What is wrong.
   public enum Reason: Sendable, Equatable {
@@ -25,35 +26,28 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   /// The offset in bytes of the place.
-  public var offset: Int
+  public let offset: Int
   /// What is wrong there.
-  public var reason: Reason
+  public let reason: Reason
+  /// One line such as `line 1, column 22: "}" after a comma`.
+  public private(set) var description: String
 
-  /// Creates an error.
-  public init(offset: Int, reason: Reason) {
+  package init(offset: Int, reason: Reason) {
     self.offset = offset
     self.reason = reason
+    description = ""
   }
 
-  /// One line such as `invalid JSON at byte 17: unexpected byte 0x7d`.
-  public var description: String { "invalid JSON at byte \(offset): \(text)" }
-
-  private var text: String {
-    switch reason {
-    case .unexpectedEnd: "unexpected end"
-    case .unexpectedByte(let byte): "unexpected byte \(hexadecimal(byte))"
-    case .trailingByte(let byte): "unexpected byte \(hexadecimal(byte)) after the value"
-    case .controlCharacter(let byte): "unescaped control character \(hexadecimal(byte))"
-    case .invalidEscape(let byte): "unknown escape \(hexadecimal(byte))"
-    case .loneSurrogate: "half of a surrogate pair"
-    case .invalidUTF8: "not UTF-8"
-    case .tooDeep: "nested too deeply"
-    case .tooManyValues: "too many values"
-    }
+  /// The same error in the words that the text around the place gives it.
+  func explained(in bytes: [UInt8]) -> JSONError {
+    var error = self
+    error.description = JSONContext(bytes, before: offset).explanation(of: self)
+    return error
   }
 
-  private func hexadecimal(_ byte: UInt8) -> String {
-    "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+  /// Compares place and reason, which decide the words.
+  public static func == (a: JSONError, b: JSONError) -> Bool {
+    a.offset == b.offset && a.reason == b.reason
   }
 }
 

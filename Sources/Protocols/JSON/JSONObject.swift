@@ -78,6 +78,20 @@ public struct JSONObject: Sendable, Equatable {
     return members[index].range
   }
 
+  /// The value of a key as Go's programs find it: exactly, or else in another case.
+  ///
+  /// Only the case of ASCII letters does not count. Of several members of the same kind it is the
+  /// last.
+  public func value(inAnyCase key: String) -> JSONValue? {
+    self[key] ?? members.last { isSameKey($0.key, key) }?.value
+  }
+
+  /// Sets the value of a key in place of every member of that name in any case; nil removes them.
+  public mutating func set(inAnyCase key: String, to value: JSONValue?) {
+    members.removeAll { isSameKey($0.key, key) && !sameBytes($0.key, key) }
+    self[key] = value
+  }
+
   private func lastIndex(of key: String) -> Int? {
     members.lastIndex { sameBytes($0.key, key) }
   }

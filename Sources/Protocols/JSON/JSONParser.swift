@@ -14,7 +14,11 @@ extension JSONValue {
     _ bytes: [UInt8], limits: JSONLimits = .default
   ) throws(JSONError) -> JSONValue {
     var parser = JSONParser(limits: limits)
-    return try parser.document(bytes.span)
+    do throws(JSONError) {
+      return try parser.document(bytes.span)
+    } catch {
+      throw error.explained(in: bytes)
+    }
   }
 }
 

@@ -9,12 +9,15 @@ public struct Member<Dialect: MemberDialect> {
   public let path: String
   /// How faults are reported.
   public let dialect: Dialect
+  /// The keys that the value, or what it lists, may have; nil for any.
+  public let keys: KeyTable?
 
   /// Creates a member.
-  public init(_ value: JSONValue, path: String, _ dialect: Dialect) {
+  public init(_ value: JSONValue, path: String, _ dialect: Dialect, keys: KeyTable? = nil) {
     self.value = value
     self.path = path
     self.dialect = dialect
+    self.keys = keys
   }
 
   /// The error for a value that has another type than expected, such as `a string`.
@@ -27,9 +30,10 @@ public struct Member<Dialect: MemberDialect> {
     dialect.failure(MemberFault(path, .value(reason)))
   }
 
-  /// A text.
+  /// A text, without a zero byte: the kernel would take what stands before it for the whole.
   public func string() throws(Dialect.Failure) -> String {
     guard let text = value.string else { throw mismatch("a string") }
+    if text.utf8.contains(0) { throw dialect.failure(MemberFault(path, .zeroByte)) }
     return text
   }
 
@@ -61,7 +65,7 @@ public struct Member<Dialect: MemberDialect> {
 
   /// A reader of the object's members.
   public func reader() throws(Dialect.Failure) -> ObjectReader<Dialect> {
-    ObjectReader(try object(), path: path, dialect)
+    ObjectReader(try object(), path: path, dialect, keys: keys)
   }
 
   /// The elements of an array, each with its place.
@@ -69,7 +73,8 @@ public struct Member<Dialect: MemberDialect> {
     guard let array = value.array else { throw mismatch("an array") }
     var members: [Member] = []
     for (index, element) in array.enumerated() {
-      members.append(Member(element, path: path + "[" + String(index) + "]", dialect))
+      members.append(
+        Member(element, path: path + "[" + String(index) + "]", dialect, keys: keys))
     }
     return members
   }

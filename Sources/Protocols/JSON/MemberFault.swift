@@ -10,6 +10,8 @@ public struct MemberFault: Error, Equatable, Sendable, CustomStringConvertible {
     case type(found: String, expected: String)
     /// The value has the right type and cannot be taken; the words say why.
     case value(String)
+    /// A text has a zero byte, at which the kernel would end it.
+    case zeroByte
   }
 
   /// Where it is wrong, such as `ips[0].address`; empty for the document itself.
@@ -24,15 +26,19 @@ public struct MemberFault: Error, Equatable, Sendable, CustomStringConvertible {
   }
 
   /// `<path>: <what is wrong>`, such as `mtu: string found where a whole number belongs`.
-  public var description: String { path.isEmpty ? text : path + ": " + text }
+  public var description: String {
+    if path.isEmpty { return text }
+    return path + (reason == .missing ? " " : ": ") + text
+  }
 
   /// What is wrong, without the path.
   public var text: String {
     switch reason {
-    case .syntax(let error): error.description
+    case .syntax(let error): "no JSON: " + error.description
     case .missing: "is missing"
     case .type(let found, let expected): found + " found where " + expected + " belongs"
     case .value(let words): words
+    case .zeroByte: "the text has a zero byte"
     }
   }
 }
@@ -42,6 +48,16 @@ public protocol MemberDialect: Sendable {
   /// The error that the readers throw.
   associatedtype Failure: Error
 
+  /// Whether keys are found in any case, as Go's programs find them.
+  ///
+  /// For documents that others write: a network configuration, not a file of our own.
+  var ignoresCase: Bool { get }
+
   /// The error for a fault.
   func failure(_ fault: MemberFault) -> Failure
+}
+
+extension MemberDialect {
+  /// No: keys are compared byte by byte.
+  public var ignoresCase: Bool { false }
 }

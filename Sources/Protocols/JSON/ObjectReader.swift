@@ -6,29 +6,38 @@ public struct ObjectReader<Dialect: MemberDialect> {
   public let path: String
   /// How faults are reported.
   public let dialect: Dialect
+  /// The keys that can be read, so that every key that is read is a known one; nil for any.
+  public let keys: KeyTable?
 
   /// Creates a reader.
-  public init(_ object: JSONObject, path: String = "", _ dialect: Dialect) {
+  public init(
+    _ object: JSONObject, path: String = "", _ dialect: Dialect, keys: KeyTable? = nil
+  ) {
     self.object = object
     self.path = path
     self.dialect = dialect
+    self.keys = keys
   }
 
   /// Parses a document, which must be an object.
-  public init(parsing bytes: [UInt8], _ dialect: Dialect) throws(Dialect.Failure) {
+  public init(
+    parsing bytes: [UInt8], _ dialect: Dialect, keys: KeyTable? = nil
+  ) throws(Dialect.Failure) {
     let value: JSONValue
     do throws(JSONError) {
       value = try JSONValue.parse(bytes)
     } catch {
       throw dialect.failure(MemberFault("", .syntax(error)))
     }
-    self = try Member(value, path: "", dialect).reader()
+    self = try Member(value, path: "", dialect, keys: keys).reader()
   }
 
-  /// The member of a key; nil if it is absent or null.
+  /// The member of a key; nil if it is absent or null, or if the reader's table lacks the key.
   public func member(_ key: String) -> Member<Dialect>? {
-    guard let value = object[key], !value.isNull else { return nil }
-    return Member(value, path: at(key), dialect)
+    if let keys, !keys.has(key) { return nil }
+    let found = dialect.ignoresCase ? object.value(inAnyCase: key) : object[key]
+    guard let value = found, !value.isNull else { return nil }
+    return Member(value, path: at(key), dialect, keys: keys?.inner(key))
   }
 
   /// The member of a key, which must be there.
@@ -80,5 +89,6 @@ public struct ObjectReader<Dialect: MemberDialect> {
     try member(key)?.readers() ?? []
   }
 
-  private func at(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
+  /// The place of a key's value.
+  public func at(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
 }

@@ -144,6 +144,11 @@ public struct Link: Sendable, Equatable {
   }
 }
 
+extension Link {
+  /// `ALTIFNAMSIZ`: how long an alternative name is with the zero byte at its end.
+  fileprivate static let alternativeNameSize = 128
+}
+
 extension NetlinkSocket {
   /// All links of the namespace.
   public mutating func links(deadline: Deadline) throws(NetlinkError) -> [Link] {
@@ -151,9 +156,17 @@ extension NetlinkSocket {
   }
 
   /// The link with a name, or nil if there is none.
+  ///
+  /// The kernel knows a link by its alternative names too, which may be longer. No link has a name
+  /// that neither of the two can hold.
   public mutating func link(named name: String, deadline: Deadline) throws(NetlinkError) -> Link? {
+    let length = name.utf8.count
+    guard (1..<Link.alternativeNameSize).contains(length), !name.utf8.contains(0) else {
+      return nil
+    }
     var request = Link.request(index: 0)
-    request.attribute(Int(IFLA_IFNAME), text: name)
+    let isLong = length >= Int(IFNAMSIZ)
+    request.attribute(Int(isLong ? IFLA_ALT_IFNAME : IFLA_IFNAME), text: name)
     return try link(request, name, deadline)
   }
 

@@ -30,7 +30,7 @@ package enum Message: Equatable, Sendable {
     do throws(JSONError) {
       json = try JSONValue.parse(bytes, limits: Self.limits)
     } catch {
-      throw OVSDBWireError("\(error)")
+      throw OVSDBWireError("no JSON: \(error)")
     }
     let id = json["id"] ?? .null
     guard let method = json["method"], !method.isNull else {

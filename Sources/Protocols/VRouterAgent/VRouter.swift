@@ -60,7 +60,7 @@ public struct VRouter: Sendable {
       value = try JSONValue.parse(response.body)
     } catch {
       throw VRouterError(
-        .unreachable("the answer is \(error)", refused: false), operation: operation)
+        .unreachable("the answer is no JSON: \(error)", refused: false), operation: operation)
     }
     guard let elements = value.array else {
       throw VRouterError(

@@ -34,13 +34,15 @@ package struct ShimConfiguration: Equatable, Sendable {
   ///   The error never repeats a value that is right.
   package init(parsing bytes: [UInt8], for command: CNICommand) throws(CNIError) {
     self.init()
-    let reader = try MemberReader(parsing: bytes, .configuration)
+    let reader = try MemberReader(
+      parsing: bytes, .configuration, keys: NetworkConfiguration.keys)
     let version = try reader.string("cniVersion") ?? ""
     if !version.isEmpty { cniVersion = version }
     name = try reader.string("name") ?? ""
     try CNIValidation.networkName(name)
     do throws(CNIError) {
-      try readOwnKeys(ObjectReader(reader.object, OwnKeys()))
+      try readOwnKeys(
+        ObjectReader(reader.object, OwnKeys(), keys: KeyTable(NetworkConfiguration.callKeys)))
     } catch {
       if command != .delete { throw error }
     }
@@ -66,6 +68,8 @@ package struct ShimConfiguration: Equatable, Sendable {
 
 /// How a bad value of the shim's own keys is reported: code 7, with what it must be.
 private struct OwnKeys: MemberDialect {
+  var ignoresCase: Bool { true }
+
   func failure(_ fault: MemberFault) -> CNIError {
     if case .type(_, let expected) = fault.reason {
       return CNIError(.invalidConfiguration, "\(fault.path): must be \(expected)")

@@ -50,12 +50,12 @@ struct CNIVersionTests {
         "1.1", .check, 1, "incompatible CNI versions",
         #"config is "1.1", plugin supports ["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]"#
       ),
-      ("0.3.0", .check, 1, "config version does not allow CHECK", ""),
-      ("", .check, 1, "config version does not allow CHECK", ""),
-      ("0.3.0", .garbageCollect, 1, "config version does not allow GC", ""),
-      ("1.0.0", .status, 1, "config version does not allow STATUS", ""),
-      ("1.2.0", .status, 1, "plugin version does not allow STATUS", ""),
-      ("9.8.7", .check, 1, "plugin version does not allow CHECK", ""),
+      ("0.3.0", .check, 1, "CHECK needs cniVersion 0.4.0, the network says 0.3.0", ""),
+      ("", .check, 1, "CHECK needs cniVersion 0.4.0, the network says 0.1.0", ""),
+      ("0.3.0", .garbageCollect, 1, "GC needs cniVersion 1.1.0, the network says 0.3.0", ""),
+      ("1.0.0", .status, 1, "STATUS needs cniVersion 1.1.0, the network says 1.0.0", ""),
+      ("1.2.0", .status, 1, "cniVersion 1.2.0 is not known, the newest is 1.1.0: no STATUS", ""),
+      ("9.8.7", .check, 1, "cniVersion 9.8.7 is not known, the newest is 1.1.0: no CHECK", ""),
       (
         "adsfsadf", .check, 6,
         #"failed to convert major version part "adsfsadf": strconv.Atoi: parsing "adsfsadf": invalid syntax"#,

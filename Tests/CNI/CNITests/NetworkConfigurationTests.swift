@@ -126,7 +126,7 @@ struct NetworkConfigurationTests {
     #expect(error?.code == .incompatibleVersion)
     #expect(
       failure { () throws(CNIError) in try configuration.checkVersion(for: .check) }?.message
-        == "plugin version does not allow CHECK")
+        == "cniVersion 9.8.7 is not known, the newest is 1.1.0: no CHECK")
   }
 
   @Test("The previous result is read by its own version, else by the configuration's")

@@ -64,10 +64,19 @@ struct HostLocalConfigurationTests {
       "invalid range set 0: RangeEnd 10.1.4.255 not in network 10.1.2.0/24"),
     BadConfiguration(
       set(#"{"subnet":"10.1.2.0/24","rangeStart":"10.1.2.9","rangeEnd":"10.1.2.3"}"#),
-      "invalid range set 0: RangeStart 10.1.2.9 not in network 10.1.2.0/24"),
+      "invalid range set 0: rangeStart 10.1.2.9 is behind rangeEnd 10.1.2.3"),
     BadConfiguration(
       set(#"{"subnet":"10.1.2.0/24","rangeEnd":"10.1.2.0"}"#),
-      "invalid range set 0: RangeEnd 10.1.2.0 not in network 10.1.2.0/24"),
+      "invalid range set 0: the first address 10.1.2.1 is behind rangeEnd 10.1.2.0"),
+    BadConfiguration(
+      set(#"{"subnet":"10.1.2.0/24","gateway":"fd00::1"}"#),
+      "invalid range set 0: gateway fd00::1 is an IPv6 address, 10.1.2.0/24 is IPv4"),
+    BadConfiguration(
+      set(#"{"subnet":"fd00::/64","gateway":"10.1.2.1"}"#),
+      "invalid range set 0: gateway 10.1.2.1 is an IPv4 address, fd00::/64 is IPv6"),
+    BadConfiguration(
+      #"{"rangeStart":"10.1.2.5"}"#, "error unmarshall network config: ipam.subnet is missing",
+      code: .decodingFailure),
     BadConfiguration(
       set(#"{"subnet":"10.1.2.0/24"},{"subnet":"2001:db8::/64"}"#),
       "invalid range set 0: mixed address families"),
@@ -100,7 +109,7 @@ struct HostLocalConfigurationTests {
       code: .decodingFailure),
     BadConfiguration(
       set(#"{"rangeStart":"10.1.2.9"}"#),
-      "error unmarshall network config: ipam.ranges[0][0].subnet: invalid CIDR address: ",
+      "error unmarshall network config: ipam.ranges[0][0].subnet is missing",
       code: .decodingFailure),
     BadConfiguration(
       set(#"{"subnet":"10.1.2.0/24","gateway":"potato"}"#),
@@ -112,7 +121,7 @@ struct HostLocalConfigurationTests {
       code: .decodingFailure),
     BadConfiguration(
       #"{"ranges":[{"subnet":"10.1.2.0/24"}]}"#,
-      "error unmarshall network config: ipam.ranges[0]: object found where an array belongs",
+      "error unmarshall network config: ipam.ranges is a list of lists: [[{…}]]",
       code: .decodingFailure),
     BadConfiguration(
       #"{"ranges":[[7]]}"#,
@@ -124,7 +133,7 @@ struct HostLocalConfigurationTests {
       more: #"{"runtimeConfig":{"ipRanges":{}}}"#, code: .decodingFailure),
     BadConfiguration(
       #"{"subnet":"10.1.2.0/24","routes":[{"gw":"10.1.2.9"}]}"#,
-      "error unmarshall network config: ipam.routes[0].dst: invalid CIDR address: ",
+      "error unmarshall network config: ipam.routes[0].dst is missing",
       code: .decodingFailure),
     BadConfiguration(
       #"{"subnet":"10.1.2.0/24"}"#, "invalid IP address zz",
@@ -143,7 +152,7 @@ struct HostLocalConfigurationTests {
       #"{"subnet":"10.1.2.0/24","dataDir":"relative"}"#, "ipam.dataDir must be an absolute path"),
     BadConfiguration(
       #"{"subnet":"10.1.2.0/24","dataDir":"/tmp/a\u0000b"}"#,
-      "ipam.dataDir must be an absolute path"),
+      "error unmarshall network config: ipam.dataDir: the text has a zero byte"),
     BadConfiguration(
       #"{"subnet":"10.1.2.0/24","resolvConf":"resolv.conf"}"#,
       "ipam.resolvConf must be an absolute path"),

@@ -77,11 +77,14 @@ struct InteroperationTests {
     #expect(leases.leases == [])
   }
 
+  /// What only this program refuses, or in words of its own.
+  private static let ownWords = ["absolute path", "is behind", "is an IPv"]
+
   /// Configurations for which both must say the same.
   static let texts: [(ipam: String, more: String)] =
     HostLocalConfigurationTests.bad
     .filter { $0.code == .invalidConfiguration && $0.version == "1.1.0" && $0.arguments.isEmpty }
-    .filter { !$0.message.contains("absolute path") }
+    .filter { bad in !ownWords.contains { bad.message.contains($0) } }
     .map { ($0.ipam, $0.more) } + [
       (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["10.1.2.1"]}}"#),
       (#"{"subnet":"10.1.2.0/24"}"#, #"{"runtimeConfig":{"ips":["10.1.2.7"]}}"#),

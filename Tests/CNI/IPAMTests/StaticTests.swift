@@ -132,7 +132,25 @@ struct StaticTests {
       code: .decodingFailure),
   ]
 
-  @Test("What is wrong is told in the reference's words", arguments: bad)
+  /// What the reference takes, and what would be dropped on the way.
+  static let stricter: [BadConfiguration] = [
+    BadConfiguration(
+      #"{"addresses":[{"address":"10.0.0.2/24","gateway":"fd00::1"}]}"#,
+      "gateway fd00::1 is an IPv6 address, 10.0.0.2/24 is IPv4"),
+    BadConfiguration(
+      #"{"addresses":[{"address":"0.0.0.0/0"}]}"#,
+      "0.0.0.0/0 is no address that a link can have"),
+    BadConfiguration(
+      "{}", "::/64 is no address that a link can have",
+      more: #"{"runtimeConfig":{"ips":["::/64"]}}"#),
+    BadConfiguration(
+      "{}", "224.0.0.1/24 is no address that a link can have", arguments: "IP=224.0.0.1/24"),
+    BadConfiguration(
+      "{}", "GATEWAY 10.9.0.1 of CNI_ARGS is in no network of its IP",
+      arguments: "IP=10.0.0.2/24;GATEWAY=10.9.0.1", code: .invalidEnvironment),
+  ]
+
+  @Test("What is wrong is told in the reference's words", arguments: bad + stricter)
   func texts(bad: BadConfiguration) throws {
     let call = try Self.call(
       bad.ipam, more: bad.more, arguments: bad.arguments, version: bad.version)

@@ -47,13 +47,24 @@ struct FailureTests {
         == CNIError(.ipam, message, details: details))
   }
 
-  @Test("Garbage instead of an error object is not repeated: it may be the configuration")
+  @Test("Garbage instead of an error object is told by its first 32 bytes")
   func garbage() async throws {
-    try scripts.write("bad", "echo secret; exit 1")
+    try scripts.write("bad", "echo panic: no route to the database, secret; exit 1")
     let error = try await scripts.failure("bad").cniError(.delegate)
     #expect(error.code == .delegate)
-    #expect(error.message.hasPrefix("netplugin failed but error parsing its diagnostic message: "))
-    #expect(!error.message.contains("secret"))
+    #expect(
+      error.message == #"netplugin failed (exit status 1) and printed no error: it begins "#
+        + #""panic: no route to the database,"…: no JSON: line 1, column 1: "p" begins no value; "#
+        + "the words of JSON are true, false and null")
+  }
+
+  @Test("Half an object is not repeated: it may be the configuration")
+  func halfAnObject() async throws {
+    try scripts.write("bad", #"echo '{"secret'; exit 1"#)
+    let error = try await scripts.failure("bad").cniError(.delegate)
+    #expect(
+      error.message == "netplugin failed (exit status 1) and printed no error: no JSON: "
+        + "line 1, column 9: a line ends inside a string: a \" is missing")
   }
 
   @Test("A long message keeps its end, and details are bounded")

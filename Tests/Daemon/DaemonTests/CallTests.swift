@@ -156,9 +156,9 @@ struct CallTests {
     arguments: [
       ("ADD", "9.8.7", 1, "incompatible CNI versions"),
       ("UPDATE", "9.8.7", 1, "incompatible CNI versions"),
-      ("CHECK", "0.3.0", 1, "config version does not allow CHECK"),
-      ("STATUS", "1.0.0", 1, "config version does not allow STATUS"),
-      ("GC", "0.3.0", 1, "config version does not allow GC"),
+      ("CHECK", "0.3.0", 1, "CHECK needs cniVersion 0.4.0, the network says 0.3.0"),
+      ("STATUS", "1.0.0", 1, "STATUS needs cniVersion 1.1.0, the network says 1.0.0"),
+      ("GC", "0.3.0", 1, "GC needs cniVersion 1.1.0, the network says 0.3.0"),
       ("CHECK", "adsfsadf", 6, ""),
     ])
   func versions(command: String, version: String, code: Int, message: String) async throws {

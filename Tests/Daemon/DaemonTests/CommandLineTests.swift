@@ -75,8 +75,19 @@ struct CommandLineTests {
 
   @Test("--check-config says which file is good")
   func check() throws {
-    #expect(try read(["--check-config", "--config", "FILE"]) == .checkConfiguration(file))
-    #expect(try read(["--config=FILE", "--check-config"]) == .checkConfiguration(file))
+    let check = CommandLineAction.checkConfiguration(ConfigurationCheck(file: file))
+    #expect(try read(["--check-config", "--config", "FILE"]) == check)
+    #expect(try read(["--config=FILE", "--check-config"]) == check)
+  }
+
+  @Test("--network names further files to check, and the daemon's own need not be there")
+  func networks() throws {
+    #expect(
+      try read(["--check-config", "--network", "/a", "--network=/b"])
+        == .checkConfiguration(
+          ConfigurationCheck(
+            file: CommandLineReader.defaultFile, mayBeMissing: true, networks: ["/a", "/b"])))
+    #expect(fault(["--network", "/a"]) == "--network goes with --check-config")
   }
 
   @Test("--version and --help win over everything else")
@@ -100,7 +111,8 @@ struct CommandLineTests {
     }
     for word in [
       "--config FILE", "--socket-dir DIR", "--state-dir DIR", "--log-level LEVEL", "--check-config",
-      "--version", "--help", "socketDir", "sockets", "stateDir", "defaultPlugin", "binDirs",
+      "--network FILE", "--version", "--help", "socketDir", "sockets", "stateDir", "defaultPlugin",
+      "binDirs",
       "dataDir", "maxConcurrent", "maxQueued", "requestTimeout", "orphanGrace", "healthAddress",
       "podCIDR", "logLevel", "logFormat", "logFile", "overrides", "plugins",
     ] { #expect(help.contains(word), "\(word)") }
@@ -133,12 +145,16 @@ struct CommandLineTests {
     try Files.write(file, Array(#"{"maxQueued":"many"}"#.utf8), mode: [.write, .truncate])
     let text = "\(file): maxQueued: must be a whole number from 0 to 65536"
     #expect(fault(["--config", "FILE"]) == text)
-    #expect(fault(["--check-config", "--config", "FILE"]) == text)
+    #expect(ConfigurationCheck(file: file).faults([]) == [text])
   }
 
   @Test("--check-config without a file is an error: there is nothing to check")
   func checkNothing() throws {
     try #require((try? Files.status(CommandLineReader.defaultFile)) == nil)
-    #expect(fault(["--check-config"])?.contains(CommandLineReader.defaultFile) == true)
+    guard case .checkConfiguration(let check) = try read(["--check-config"]) else {
+      Issue.record("no check")
+      return
+    }
+    #expect(check.faults([]).first?.contains(CommandLineReader.defaultFile) == true)
   }
 }

@@ -164,7 +164,10 @@ struct ConfigurationTests {
       (#""plugins":{"macvlan":1}"#, "plugins.macvlan", "must be an object"),
       (#""plugins":{"a":{},"a":{}}"#, "plugins.a", "is given twice"),
       (#""logLevel":"info","logLevel":"info""#, "logLevel", "is given twice"),
-      (#""socketdir":"/a""#, "socketdir", "unknown key; cnid --help lists the keys"),
+      (
+        #""socketdir":"/a""#, "socketdir",
+        "unknown key (did you mean socketDir?); cnid --help lists the keys"
+      ),
       (#""":1"#, "", "unknown key; cnid --help lists the keys"),
       (#""comment":"x""#, "comment", "unknown key; cnid --help lists the keys"),
     ])
@@ -180,7 +183,7 @@ struct ConfigurationTests {
   func noObject(text: String) throws {
     let error = try #require(fault(text))
     #expect(error.key.isEmpty)
-    #expect(error.fault == "must be a JSON object" || error.fault.hasPrefix("not JSON: "))
+    #expect(error.fault == "must be a JSON object" || error.fault.hasPrefix("no JSON: "))
   }
 
   @Test("the first fault in the file is the one that is told")

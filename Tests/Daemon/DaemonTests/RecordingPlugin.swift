@@ -32,6 +32,7 @@ final class RecordingPlugin: NetworkPlugin {
 
   let name: String
   let aliases: [String]
+  let keys: KeyTable?
   private let needsPod: Bool
   private let onLock: @Sendable (PodRequest) -> String?
   private let onAdd: Add
@@ -42,7 +43,8 @@ final class RecordingPlugin: NetworkPlugin {
   let calls = Watched<[Call]>([])
 
   init(
-    _ name: String = "recorder", aliases: [String] = [], needsPod: Bool = false,
+    _ name: String = "recorder", aliases: [String] = [], keys: KeyTable? = nil,
+    needsPod: Bool = false,
     lock: @escaping @Sendable (PodRequest) -> String? = { _ in nil },
     add: @escaping Add = RecordingPlugin.make,
     update: @escaping Update = { _ throws(CNIError) in RecordingPlugin.result },
@@ -50,6 +52,7 @@ final class RecordingPlugin: NetworkPlugin {
   ) {
     self.name = name
     self.aliases = aliases
+    self.keys = keys
     self.needsPod = needsPod
     onLock = lock
     onAdd = add

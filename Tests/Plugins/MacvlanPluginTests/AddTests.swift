@@ -64,10 +64,19 @@ struct AddTests {
       ("mtu", 9999, "invalid MTU 9999, must be [0, master MTU(1500)]"),
       ("mtu", -1, "invalid MTU -1, must be [0, master MTU(1500)]"),
       ("master", .string("nope"), "failed to lookup master \"nope\": Link not found"),
-      ("mac", .string("nope"), "invalid args nope for MAC addr: no address of one interface"),
+      (
+        "master", "a-name-that-no-link-has",
+        "failed to lookup master \"a-name-that-no-link-has\": Link not found"
+      ),
+      (
+        "master", "m0\0x",
+        "error unmarshall network config: master: the text has a zero byte"
+      ),
+      ("Mode", "foo", "unknown macvlan mode: \"foo\""),
+      ("mac", .string("nope"), "mac \"nope\": must be six bytes such as 0a:58:0a:58:00:02"),
       (
         "mac", "01:00:5e:00:00:01",
-        "invalid args 01:00:5e:00:00:01 for MAC addr: no address of one interface"
+        "mac \"01:00:5e:00:00:01\": a multicast address, which no interface can have"
       ),
       ("dad", .string("later"), "unknown dad: \"later\", must be \"wait\" or \"skip\""),
       (

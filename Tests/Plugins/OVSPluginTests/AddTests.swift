@@ -206,7 +206,6 @@ import Testing
     static let all = [
       Refusal("A VLAN that there is not", ["vlan": 9999], 7, "invalid vlan 9999"),
       Refusal("vlan and trunk", ["vlan": 1, "trunk": [["id": 2]]], 7, "exclude each other"),
-      Refusal("an empty trunk", ["trunk": []], 7, "trunk parameter is misconfigured"),
       Refusal(
         "a trunk backwards", ["trunk": [["minID": 5, "maxID": 3]]], 7, "minID is greater than maxID"
       ),
@@ -219,10 +218,10 @@ import Testing
       Refusal("no server", ["socket_file": "unix:/nowhere/db.sock"], 101, "not reachable"),
       Refusal(
         "Too little", ["runtimeConfig": ["bandwidth": ["ingressRate": 500]]], 7,
-        "resource is unreasonably small (< 1kbit)"),
+        "runtimeConfig.bandwidth.ingressRate: 500 bit/s is less than 1000 bit/s"),
       Refusal(
         "Too much", ["runtimeConfig": ["bandwidth": ["egressRate": 2_000_000_000_000_000]]], 7,
-        "resoruce is unreasonably large (> 1Pbit)"),
+        "runtimeConfig.bandwidth.egressRate: 2000000000000000 bit/s is more than 1 Pbit/s"),
       Refusal(
         "addresses that are all taken",
         ["ipam": ["type": "host-local", "subnet": "10.1.2.0/30", "rangeStart": "10.1.2.3"]], 7, ""),

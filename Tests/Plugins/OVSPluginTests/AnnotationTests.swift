@@ -81,7 +81,7 @@ import Testing
     (
       "no hardware address",
       ["k8s.ovn.org/pod-networks": #"{"default": {"ip_address": "10.7.0.9/24"}}"#],
-      7, "MAC"
+      7, "mac_address \"\": must be six bytes"
     ),
     (
       "a limit that is none",
@@ -97,7 +97,7 @@ import Testing
         "ovn":
           #"{"ip_address": "10.7.0.9/24", "mac_address": "0a:58:0a:07:00:09", "gateway_ip": "10.7.0.1"}"#,
         "kubernetes.io/egress-bandwidth": "500",
-      ], 7, "resource is unreasonably small (< 1kbit)"
+      ], 7, "egress-bandwidth: 500 bit/s is less than 1000 bit/s"
     ),
   ]
 

@@ -31,6 +31,9 @@ import Testing
     (#""vlan": 4095"#, .access(4095)),
     (#""trunk": [{"id": 7}, {"minID": 3, "maxID": 5}, {"id": 4}]"#, .trunk([3, 4, 5, 7])),
     (#""trunk": [{"minID": 0, "maxID": 9}, {"id": 0}]"#, .trunk([0])),
+    (#""trunk": []"#, .trunk([])), (#""trunk": [], "vlan": 7"#, .access(7)),
+    (#""Vlan": 7"#, .access(7)), (#""VLAN": 7, "vlan": 8"#, .access(8)),
+    (#""Trunk": [{"ID": 7}, {"minid": 3, "MAXID": 5}]"#, .trunk([3, 4, 5, 7])),
   ]
 
   @Test("vlan and trunk", arguments: vlans)
@@ -48,9 +51,12 @@ import Testing
     (#""trunk": [{}]"#, 7, "trunk parameter is misconfigured"),
     (#""trunk": 7"#, 6, "trunk"), (#""mtu": 65536"#, 6, "mtu"),
     (#""addresses": "dhcp""#, 7, "unknown addresses"), (#""dad": "never""#, 7, "unknown dad"),
-    (#""runtimeConfig": {"mac": "01:00:00:00:00:01"}"#, 7, "for MAC addr"),
+    (
+      #""runtimeConfig": {"mac": "01:00:00:00:00:01"}"#, 7,
+      "runtimeConfig.mac \"01:00:00:00:00:01\": a multicast address"
+    ),
     (#""runtimeConfig": {"bandwidth": {"ingressRate": "fast"}}"#, 6, "bandwidth.ingressRate"),
-    (#""args": {"cni": {"MAC": 7}}"#, 6, "args.cni.MAC"),
+    (#""args": {"cni": {"MAC": 7}}"#, 6, "args.cni.mac: number found"),
   ]
 
   @Test("What cannot be meant is refused by name", arguments: refusals)
@@ -58,6 +64,32 @@ import Testing
     let error = Self.refusal(given.0)
     #expect(error?.code.rawValue == given.1)
     #expect(error?.message.contains(given.2) == true, "\(error.map { "\($0)" } ?? "accepted")")
+  }
+
+  @Test("limits count in the names of Go's fields, as containerd writes them")
+  func bandwidthOfContainerd() throws {
+    let read = try Self.read(
+      #""runtimeConfig": {"bandwidth": {"IngressRate": 10000000, "IngressBurst": 2147483647, "#
+        + #""EgressRate": 20000000, "EgressBurst": 7}}"#)
+    #expect(read.bandwidth?.ingress?.rate == 10_000_000)
+    #expect(read.bandwidth?.egress?.rate == 20_000_000)
+    #expect(read.bandwidth?.egress?.burst == 7)
+  }
+
+  @Test("ADD waits 20 s for ovs-vswitchd, or as long as portTimeout says")
+  func patience() throws {
+    #expect(try Self.read("").portMilliseconds == 20_000)
+    #expect(try Self.read(#""portTimeout": 60"#).portMilliseconds == 60_000)
+    #expect(
+      Self.refusal(#""portTimeout": 3601"#)?.message
+        == "error unmarshall network config: portTimeout: number found where a whole number "
+        + "from 0 to 3600 belongs")
+  }
+
+  @Test("Every key of the table is read", arguments: OVSConfiguration.keys.names)
+  func readsItsKeys(key: String) {
+    if OVSConfiguration.keysOfOVNKubernetes.contains(key) || key == "configuration_path" { return }
+    #expect(Self.refusal(#""\#(key)": [7]"#)?.message.contains(key) == true)
   }
 
   /// A quantity of Kubernetes, and its number.

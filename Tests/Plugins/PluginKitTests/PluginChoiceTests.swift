@@ -69,12 +69,31 @@ struct PluginChoiceTests {
       error?.message == text + "; this cnid has: macvlan, ovs, example.org/x, delegate")
   }
 
-  @Test("delegates without the delegate plugin is code 7")
-  func noDelegatePlugin() {
+  @Test(
+    "a configuration of Multus without the delegate plugin says what to do instead",
+    arguments: [
+      #""type":"multus","delegates":[]"#, #""type":"multus-shim""#, #""Delegates":[],"type":"x""#,
+    ])
+  func noDelegatePlugin(members: String) {
     let error = failure { () throws(CNIError) in
-      try choice(#""type":"multus","delegates":[]"#, of: [NamedPlugin("macvlan")])
+      try choice(members, of: [NamedPlugin("macvlan")])
     }
-    #expect(error?.message == "no plugin \"delegate\"; this cnid has: macvlan")
+    #expect(error?.code == .invalidConfiguration)
+    #expect(
+      error?.message == "this is a configuration of Multus, which this cnid does not replace: "
+        + "keep Multus, and install cni-shim under the type of each of its networks")
+  }
+
+  @Test("a configuration list is told from a plugin's configuration")
+  func list() {
+    let error = failure { () throws(CNIError) in
+      try choice(#""plugins":[{"type":"macvlan"}]"#, of: [NamedPlugin("macvlan")])
+    }
+    #expect(
+      error
+        == CNIError(
+          .invalidConfiguration,
+          "this is a configuration list; a plugin gets one entry of \"plugins\""))
   }
 
   @Test("a plugin key that is no string is code 7")

@@ -82,6 +82,15 @@ import Testing
     #expect(key.value(try read("{\(name):null}", file: "{\(key.text)}")) == key.expected)
   }
 
+  @Test(
+    "every key of the table is read", arguments: ContrailCni.keys.inner("contrail")?.names ?? [])
+  func readsItsKeys(key: String) {
+    // Accepted, and without effect as ever.
+    if key == "network-name" { return }
+    let error = #expect(throws: CNIError.self) { try read(#"{"\#(key)":[7]}"#) }
+    #expect(error?.message.contains("contrail.\(key)") == true)
+  }
+
   @Test("a value of the configuration wins over the file's, others stay")
   func precedence() throws {
     let cni = try read(

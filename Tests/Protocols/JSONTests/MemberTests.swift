@@ -46,7 +46,7 @@ struct MemberTests {
     #expect(try reader.reader("k") == nil)
     #expect(try reader.strings("k") == [])
     #expect(try reader.readers("k").isEmpty)
-    #expect(fault { () throws(MemberFault) in _ = try reader.required("k") } == "k: is missing")
+    #expect(fault { () throws(MemberFault) in _ = try reader.required("k") } == "k is missing")
   }
 
   @Test("a fault names the whole path, what was found and what belongs there")
@@ -74,7 +74,7 @@ struct MemberTests {
     "what is no object is refused as a document",
     arguments: [
       ("[]", "array found where an object belongs"), ("1", "number found where an object belongs"),
-      ("", "invalid JSON at byte 0: unexpected end"),
+      ("", "no JSON: it is empty"),
     ])
   func documents(text: String, expected: String) {
     let found = fault { () throws(MemberFault) in

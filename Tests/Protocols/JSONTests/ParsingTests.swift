@@ -159,14 +159,4 @@ struct ParsingTests {
     #expect(large < max(small * 80, 1))
   }
 
-  @Test("An error names the place and one byte, never the input")
-  func errorText() {
-    let error = #expect(throws: JSONError.self) {
-      try JSONValue.parse(Array(#"{"secret":"hunter2",}"#.utf8))
-    }
-    #expect(error?.description == "invalid JSON at byte 20: unexpected byte 0x7d")
-    #expect(
-      JSONError(offset: 3, reason: .controlCharacter(9)).description
-        == "invalid JSON at byte 3: unescaped control character 0x09")
-  }
 }

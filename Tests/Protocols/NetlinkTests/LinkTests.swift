@@ -99,6 +99,27 @@ struct LinkTests {
       seen == (Program.hasFullKernel ? ["ERANGE", "made", "v101"] : ["EOPNOTSUPP", "EOPNOTSUPP"]))
   }
 
+  @Test("A link is found by an alternative name, and no name is too long to be nobody's")
+  func alternativeNames() async throws {
+    let node = try await TestNamespace()
+    _ = try await node.netlink { _ = try $0.cable() }
+    let names = [
+      "short-one", String(repeating: "n", count: 16), String(repeating: "n", count: 127),
+    ]
+    for name in names { try await node.ip("link property add dev uplink altname \(name)") }
+    let found = try await node.netlink { socket in
+      try names.map { try socket.link(named: $0, deadline: soon)?.name }
+    }
+    #expect(found == ["uplink", "uplink", "uplink"])
+    let none = [
+      "", "n", String(repeating: "m", count: 16), String(repeating: "n", count: 128), "uplink\0x",
+    ]
+    let missing = try await node.netlink { socket in
+      try none.map { try socket.link(named: $0, deadline: soon)?.name }
+    }
+    #expect(missing == [nil, nil, nil, nil, nil])
+  }
+
   @Test("A bridge takes a port and lets it go")
   func bridge() async throws {
     let node = try await TestNamespace()

@@ -79,19 +79,19 @@ private let refusals: [Refusal] = [
     "incompatible CNI versions", "config is \"adsfsadf\", plugin supports \(allVersions)"),
   Refusal(
     "CHECK before 0.4.0", ShimCall("CHECK", [:], ["cniVersion": "0.3.0"]), 1,
-    "config version does not allow CHECK"),
+    "CHECK needs cniVersion 0.4.0, the network says 0.3.0"),
   Refusal(
     "CHECK without a version", ShimCall("CHECK", [:], ["cniVersion": nil]), 1,
-    "config version does not allow CHECK"),
+    "CHECK needs cniVersion 0.4.0, the network says 0.1.0"),
   Refusal(
     "GC before 1.1.0", ShimCall("GC", [:], ["cniVersion": "0.3.0"]), 1,
-    "config version does not allow GC"),
+    "GC needs cniVersion 1.1.0, the network says 0.3.0"),
   Refusal(
     "STATUS before 1.1.0", ShimCall("STATUS", [:], ["cniVersion": "1.0.0"]), 1,
-    "config version does not allow STATUS"),
+    "STATUS needs cniVersion 1.1.0, the network says 1.0.0"),
   Refusal(
     "CHECK beyond what is supported", ShimCall("CHECK", [:], ["cniVersion": "9.8.7"]), 1,
-    "plugin version does not allow CHECK"),
+    "cniVersion 9.8.7 is not known, the newest is 1.1.0: no CHECK"),
   Refusal(
     "A bad network name", ShimCall("ADD", [:], ["name": "te%%st"]), 7,
     "invalid characters found in network name", "te%%st"),
@@ -108,6 +108,16 @@ private let refusals: [Refusal] = [
   Refusal(
     "a time of another type", ShimCall("ADD", [:], ["daemonTimeout": "20"]), 7,
     "daemonTimeout: must be a whole number of seconds from 1 to 86400"),
+  Refusal(
+    "a time in another case, as Go reads it",
+    ShimCall("ADD", [:], ["DAEMONTIMEOUT": 0, "daemonTimeout": nil]),
+    7, "daemonTimeout: must be a whole number of seconds from 1 to 86400"),
+  Refusal(
+    "a directory with a zero byte", ShimCall("ADD", [:], ["daemonSocketDir": "/run\0/x"]), 7,
+    "daemonSocketDir: the text has a zero byte"),
+  Refusal(
+    "a pattern of the kernel for a name", ShimCall("ADD", ["CNI_IFNAME": "eth%d"]), 4,
+    "interface name contains %", "the kernel would take \"eth%d\" for a pattern"),
   Refusal(
     "a directory of another type", ShimCall("ADD", [:], ["daemonSocketDir": 1]), 7,
     "daemonSocketDir: must be a string"),

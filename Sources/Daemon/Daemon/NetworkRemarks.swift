@@ -1,0 +1,68 @@
+import CNI
+import IPAM
+import JSON
+import Linux
+import PluginKit
+import Records
+
+/// Warns, once for each network, of what its author can hardly have meant and no call fails for.
+final class NetworkRemarks: Sendable {
+  private struct State {
+    /// What was said, so that it is said once.
+    var said: Set<String> = []
+    /// The subnets for which a directory of leases was used first.
+    var subnets: [String: String] = [:]
+  }
+
+  /// Beyond so many, what was said is forgotten and may be said again.
+  private static let limit = 4096
+
+  private let dataDirectory: String
+  private let log: any LogWriting
+  private let state = Mutex(State())
+
+  init(dataDirectory: String, log: any LogWriting) {
+    self.dataDirectory = dataDirectory
+    self.log = log
+  }
+
+  /// Looks at a network that a plugin is to attach a pod to.
+  func look(at network: NetworkConfiguration, of plugin: any NetworkPlugin) {
+    for key in NetworkRemarks.unknownKeys(of: network, plugin) {
+      warn("network \(goQuoted(network.name)): \(key.description) is ignored")
+    }
+    if let text = sharedLeases(of: network) { warn(text) }
+  }
+
+  /// The keys of a configuration that neither its plugin nor anybody else reads.
+  static func unknownKeys(
+    of network: NetworkConfiguration, _ plugin: any NetworkPlugin
+  ) -> [UnknownKey] {
+    guard let keys = plugin.keys else { return [] }
+    return network.unknownKeys(plugin: keys, ipam: IPAMDriver.keys(for: network))
+  }
+
+  /// The words for two networks whose names are the same and whose subnets are not: each takes the
+  /// other's leases for its own.
+  private func sharedLeases(of network: NetworkConfiguration) -> String? {
+    guard let pool = IPAMDriver.leasePool(of: network, in: dataDirectory) else { return nil }
+    let first = state.withLock { state -> String in
+      if state.subnets.count >= NetworkRemarks.limit { state.subnets = [:] }
+      if let known = state.subnets[pool.directory] { return known }
+      state.subnets[pool.directory] = pool.subnets
+      return pool.subnets
+    }
+    if first == pool.subnets { return nil }
+    return "network \(goQuoted(network.name)): two configurations of this name share the leases in "
+      + "\(pool.directory), one for \(first) and one for \(pool.subnets): "
+      + "give each network a name of its own"
+  }
+
+  private func warn(_ text: String) {
+    let isNew = state.withLock { state in
+      if state.said.count >= NetworkRemarks.limit { state.said = [] }
+      return state.said.insert(text).inserted
+    }
+    if isNew { log.write(.warning, text, []) }
+  }
+}
