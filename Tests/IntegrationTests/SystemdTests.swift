@@ -345,7 +345,7 @@ import Testing
 
 extension TestNode {
   /// Puts keys over those of the daemon's file; a running daemon does not notice.
-  fileprivate func changeSettings(_ changes: JSONValue) throws {
+  func changeSettings(_ changes: JSONValue) throws {
     var settings = try JSONValue.parse(Files.read(settingsFile))
     for member in changes.object?.members ?? [] {
       settings = settings.setting(member.key, member.value)

@@ -92,6 +92,7 @@ extension PodRequest {
       configuration: try NetworkConfiguration(record.configuration), searchPath: [],
       environment: environment, requestID: record.requestID, stamp: record.stamp,
       deadline: deadline)
+    isRecorded = true
   }
 
   /// With the variables by which the next daemon finds the programs that run for it.
@@ -110,6 +111,7 @@ extension PodRequest {
       configuration = try configuration.replacing([("prevResult", .object(previous))])
     }
     request.configuration = configuration
+    request.isRecorded = true
     return request
   }
 }

@@ -161,7 +161,8 @@ package struct Lifecycle: ~Copyable {
     let log = log
     let host = PluginHost(
       dataDirectory: configuration.dataDirectory, binDirectories: configuration.binDirectories,
-      linkRemover: linkRemover, log: { level, text in log.write(level, text) })
+      linkRemover: linkRemover, paths: AllowedPaths(configuration.trustedPaths),
+      log: { level, text in log.write(level, text) })
     let (registry, refusals) = PluginRegistry.assemble(plugins, host: host)
     for refusal in refusals { throw StartError(refusal) }
     try starting { () throws(SystemError) in

@@ -65,7 +65,7 @@ extension OVSPlugin {
   /// - Throws: code 50 if the database or the bridge is missing, 51 if ovs-vswitchd is: then also
   ///   pods that are attached may be cut off.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
-    let (request, _) = try completedByFile(call.request)
+    let (request, _) = try completedByFile(call.request, call.host)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let owner = try openSwitch(configuration.database, call.host)
     let isConnected: Bool

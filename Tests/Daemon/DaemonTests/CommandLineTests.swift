@@ -101,8 +101,8 @@ struct CommandLineTests {
     for word in [
       "--config FILE", "--socket-dir DIR", "--state-dir DIR", "--log-level LEVEL", "--check-config",
       "--version", "--help", "socketDir", "sockets", "stateDir", "defaultPlugin", "binDirs",
-      "dataDir", "maxConcurrent", "maxQueued", "requestTimeout", "orphanGrace", "healthAddress",
-      "podCIDR", "logLevel", "logFormat", "logFile", "overrides", "plugins",
+      "dataDir", "allowedPaths", "maxConcurrent", "maxQueued", "requestTimeout", "orphanGrace",
+      "healthAddress", "podCIDR", "logLevel", "logFormat", "logFile", "overrides", "plugins",
     ] { #expect(help.contains(word), "\(word)") }
     #expect(help.split(separator: "\n").allSatisfy { $0.count <= 100 })
   }
