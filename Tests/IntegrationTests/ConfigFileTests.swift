@@ -38,7 +38,7 @@ import Testing
     let service = try unit("cnid.service")
     #expect(service.contains("ExecStart=/usr/local/sbin/cnid --config /etc/cnid/cnid.json\n"))
     let changed = service.split(separator: "\n", omittingEmptySubsequences: false).map {
-      $0.hasPrefix("ExecStart=") ? "ExecStart=\(Program.daemon)" : String($0)
+      $0.replacing("=/usr/local/sbin/cnid", with: "=\(Program.daemon)")
     }
     try Files.write(
       directory("cnid.service"), Array(changed.joined(separator: "\n").utf8),
@@ -58,10 +58,15 @@ import Testing
       ("Type", "notify"), ("KillMode", "mixed"), ("RuntimeDirectory", "cnid"),
       ("RuntimeDirectoryMode", "0700"), ("RuntimeDirectoryPreserve", "yes"),
       ("StartLimitIntervalSec", "0"), ("Restart", "always"), ("Requires", "cnid.socket"),
-      ("ExecReload", "/bin/kill -HUP $MAINPID"),
+      ("RestartPreventExitStatus", "2"),
     ] {
       #expect(values(key, service) == [value], "\(key)")
     }
+    #expect(
+      values("ExecReload", service) == [
+        "/usr/local/sbin/cnid --check-config --config /etc/cnid/cnid.json",
+        "/bin/kill -HUP $MAINPID",
+      ])
     #expect(values("WatchdogSec", service).count == 1)
     let socket = try unit("cnid.socket")
     #expect(values("ListenStream", socket) == ["/run/cnid/cnid.sock"])

@@ -322,10 +322,10 @@ import Testing
       let path = node.directory("other.sock")
       let listener = try UnixSocket.listen(path)
       let process = try await node.launch(listener: listener.rawValue)
-      #expect(try await process.ended() == .exited(1))
+      #expect(try await process.ended() == .exited(2))
       #expect(
         node.log.contains(
-          "cnid: handed-over descriptor 3 listens at \(path), which is not in the "
+          " error cannot start: handed-over descriptor 3 listens at \(path), which is not in the "
             + "configuration"), "\(node.log)")
     }
   }
@@ -337,7 +337,7 @@ import Testing
       try Files.setPermissions(node.socketDirectory, 0o755)
       let listener = try UnixSocket.listen(node.socket)
       let process = try await node.launch(listener: listener.rawValue)
-      #expect(try await process.ended() == .exited(1))
+      #expect(try await process.ended() == .exited(2))
       #expect(node.log.contains("insecure permissions on socket directory"), "\(node.log)")
     }
   }
@@ -345,7 +345,7 @@ import Testing
 
 extension TestNode {
   /// Puts keys over those of the daemon's file; a running daemon does not notice.
-  fileprivate func changeSettings(_ changes: JSONValue) throws {
+  func changeSettings(_ changes: JSONValue) throws {
     var settings = try JSONValue.parse(Files.read(settingsFile))
     for member in changes.object?.members ?? [] {
       settings = settings.setting(member.key, member.value)

@@ -5,12 +5,18 @@ public final class TemporaryDirectory: Sendable {
   /// Its path: short, so that socket paths in it fit.
   public let path: String
 
-  /// Creates one, 0700, in `$CNI_TEST_DIRECTORY` or `/tmp`.
-  public init() throws(SystemError) {
+  /// Where they are: `$CNI_TEST_DIRECTORY` or `/tmp`.
+  public static var parent: String { Program.environment["CNI_TEST_DIRECTORY"] ?? "/tmp" }
+
+  /// Creates one, 0700, in the place of all.
+  ///
+  /// - Parameter parent: where; nil for the place of all.
+  /// - Throws: when it cannot be made.
+  public init(in parent: String? = nil) throws(SystemError) {
     let name = try Random.bytes(6).map { byte in
       (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
-    path = "\(Program.environment["CNI_TEST_DIRECTORY"] ?? "/tmp")/cnid-\(name.joined())"
+    path = "\(parent ?? Self.parent)/cnid-\(name.joined())"
     try Files.makeDirectory(path)
   }
 

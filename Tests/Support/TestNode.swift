@@ -50,6 +50,7 @@ public final class TestNode: Sendable {
     var settings: JSONValue = [
       "socketDir": .string(socketDirectory), "stateDir": .string(stateDirectory),
       "dataDir": .string(dataDirectory), "binDirs": ["/usr/lib/cni"], "logLevel": "debug",
+      "allowedPaths": [.string(TemporaryDirectory.parent)],
     ]
     for member in options.settings.object?.members ?? [] {
       settings = settings.setting(member.key, member.value)

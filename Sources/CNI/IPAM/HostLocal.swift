@@ -129,13 +129,26 @@ package struct HostLocal: Sendable {
 
 extension HostLocal {
   private func readConfiguration() throws(CNIError) -> HostLocalConfiguration {
-    try HostLocalConfiguration(
+    let configuration = try HostLocalConfiguration(
       call.configuration, arguments: call.arguments, known: call.knownArguments)
+    if let path = configuration.resolvConf {
+      try call.check(path, "ipam.resolvConf", own: Self.resolverDirectories)
+    }
+    return configuration
   }
 
   private func directory() throws(CNIError) -> String {
-    try HostLocalConfiguration.directory(call.configuration, in: call.dataDirectory)
+    let path = try HostLocalConfiguration.directory(call.configuration, in: call.dataDirectory)
+    try call.check(path, "ipam.dataDir", own: [call.dataDirectory] + Self.leaseDirectories)
+    return path
   }
+
+  /// Where a network may keep leases beside the daemon's own directory.
+  private static let leaseDirectories = ["/var/lib/cni", "/run/cni"]
+  /// Where a network may have a resolv.conf read.
+  private static let resolverDirectories = [
+    "/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
+  ]
 
   private func open(create: Bool) throws(CNIError) -> LeaseStore? {
     let directory = try directory()

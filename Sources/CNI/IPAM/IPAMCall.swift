@@ -25,6 +25,8 @@ package struct IPAMCall: Sendable {
   package var searchPath: [String]
   /// Where `host-local` keeps leases unless the configuration's `dataDir` says otherwise.
   package var dataDirectory: String
+  /// Where else the configuration's paths may lead; nil where an ADD was allowed to use them.
+  package var allowedPaths: [String]?
   /// When to give up.
   package var deadline: Deadline
   /// What is remembered of the lease directories; a hint that saves reading them.
@@ -37,8 +39,8 @@ package struct IPAMCall: Sendable {
     containerID: String, ifName: String, arguments: CNIArguments = CNIArguments(),
     knownArguments: [String] = [], configuration: NetworkConfiguration,
     environment: [(String, String)] = [], searchPath: [String] = [],
-    dataDirectory: String = IPAMCall.defaultDataDirectory, deadline: Deadline,
-    leases: LeaseCache = .shared
+    dataDirectory: String = IPAMCall.defaultDataDirectory, allowedPaths: [String]? = [],
+    deadline: Deadline, leases: LeaseCache = .shared
   ) {
     self.containerID = containerID
     self.ifName = ifName
@@ -48,7 +50,16 @@ package struct IPAMCall: Sendable {
     self.environment = environment
     self.searchPath = searchPath
     self.dataDirectory = dataDirectory
+    self.allowedPaths = allowedPaths
     self.deadline = deadline
     self.leases = leases
+  }
+
+  /// Checks a path of the configuration, which is for what is below some directories.
+  ///
+  /// - Throws: code 7 if it leads elsewhere.
+  func check(_ path: String, _ key: String, own: [String]) throws(CNIError) {
+    guard let allowedPaths else { return }
+    try PathRule(own + allowedPaths).check(path, key)
   }
 }

@@ -45,7 +45,8 @@ struct Attachments: Sendable {
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: origin, requestID: request.requestID, stamp: request.stamp)
     let call = AddCall<P.Step>(
-      host: host, request: request, draft: draft, store: store, progress: progress)
+      host: host.logging(log, request), request: request, draft: draft, store: store,
+      progress: progress)
     do throws(CNIError) {
       let result = try plugin.add(call)
       // A result that the configuration's version cannot say is a failed ADD.
@@ -137,7 +138,8 @@ struct Attachments: Sendable {
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) -> PluginCall<P.Step> {
     PluginCall(
-      host: host, plugin: plugin.name, request: request, record: record, progress: progress)
+      host: host.logging(log, request), plugin: plugin.name, request: request, record: record,
+      progress: progress)
   }
 
   // MARK: What an ADD finds, and what it leaves
@@ -180,7 +182,7 @@ struct Attachments: Sendable {
     } catch {
       log.write(
         .error, "a failed ADD could not be undone; it is tried again",
-        [("attachment", "\(record.key)"), ("error", "\(error)")])
+        record.logFields + [("error", "\(error)")])
       backlog.add(.finish(record.key), hasFailed: true)
     }
   }

@@ -173,6 +173,11 @@ final class BackgroundWork: Sendable {
     let deadline = Deadline.after(
       milliseconds: Self.tryMilliseconds, cancellation: cancellation)
     progress.expectEnd(by: deadline)
+    let fields = fields(of: task)
+    progress.tellSteps { [log] step in
+      let time = Milliseconds(nanoseconds: step.nanoseconds)
+      log.write(.debug, "recovery step", fields + [("step", step.name), ("ms", time)])
+    }
     defer { metrics.steps(progress.finished) }
     do throws(CNIError) {
       let outcome = try attempt(task, deadline, progress)
@@ -182,19 +187,19 @@ final class BackgroundWork: Sendable {
         backlog.remove(task)
         metrics.recovered(action: action.rawValue)
         if action == .orphan { metrics.orphanRemoved() }
-        log.write(.info, "recovered", [("action", action.rawValue)] + fields(of: task))
+        log.write(.info, "recovered", [("action", action.rawValue)] + fields)
       case .postponed(let reason):
         let seconds = backlog.putBack(task)
         log.write(
           .info, "still to be done",
-          fields(of: task) + [("missing", reason), ("again_in_s", "\(seconds)")])
+          fields + [("missing", reason), ("again_in_s", seconds)])
       }
     } catch {
       let seconds = backlog.putBack(task)
       log.write(
         .warning, "recovery failed",
-        fields(of: task) + [
-          ("code", "\(error.code.rawValue)"), ("error", "\(error)"), ("again_in_s", "\(seconds)"),
+        fields + [
+          ("code", error.code.rawValue), ("error", "\(error)"), ("again_in_s", seconds),
         ])
     }
   }
@@ -232,7 +237,7 @@ final class BackgroundWork: Sendable {
     for key in dead { backlog.add(.removeOrphan(key)) }
   }
 
-  private func fields(of task: Backlog.Task) -> [(String, String)] {
+  private func fields(of task: Backlog.Task) -> LogFields {
     switch task {
     case .finish(let key), .undoUnread(let key, _), .removeOrphan(let key):
       [

@@ -74,6 +74,7 @@ final class Call: DispatchedWork {
   // MARK: What the dispatcher does with it
 
   func run() {
+    progress.tellSteps { [self] step in noteStep(step) }
     let result: PodResult
     do throws(CNIError) {
       result = .success(try tools.handler.handle(decoded, progress))
@@ -98,6 +99,8 @@ final class Call: DispatchedWork {
       let error = CNIError(.tryAgainLater, "cnid is stopping; try again")
       count(.failure(error), nanoseconds: KernelClock.monotonic &- began)
       exchange.respond(error.httpResponse(retry: true))
+      // Its client comes again by itself.
+      tools.log.write(.debug, "\(command.rawValue) put off: cnid is stopping", callFields)
     case .expired: fail("deadline passed while waiting for other calls")
     case .overtaken: fail("cancelled: a DEL of the attachment came")
     case .clientGone: fail("the client hung up before its turn")
@@ -116,7 +119,7 @@ final class Call: DispatchedWork {
   func cameBack() {
     tools.log.write(
       .warning, "a call that was given up has come back",
-      [("command", command.rawValue), ("step", progress.current)])
+      callFields + [("step", progress.current)])
     // What it did in its last step is undone.
     finishLater(hasFailed: false)
   }
@@ -161,21 +164,37 @@ final class Call: DispatchedWork {
 
   /// Writes into the log how it was answered.
   private func note(_ result: PodResult, nanoseconds: UInt64) {
-    let request = decoded.request
-    var fields = [
-      ("command", request.command.rawValue), ("pod", request.title),
-      ("container", request.sandboxID), ("ifname", request.ifName),
-      ("network", request.configuration.name), ("plugin", decoded.plugin?.name ?? ""),
-      ("ms", "\(nanoseconds / 1_000_000)"),
-    ]
+    let level: LogLevel
+    var (message, fields) = (command.rawValue, callFields)
+    fields.append(("ms", Int(clamping: nanoseconds / 1_000_000)))
     switch result {
     case .success:
-      fields.append(("code", "0"))
-      tools.log.write(.info, "done", fields)
+      // A runtime may ask several times a second.
+      level = command == .status || command == .check ? .debug : .info
+      message += " done"
+      fields += progress.result?.logFields(decoded.request.ifName) ?? []
+      fields.append(("code", 0))
     case .failure(let error):
-      fields += [("code", "\(error.code.rawValue)"), ("error", "\(error)")]
-      tools.log.write(.warning, "failed", fields)
+      level = .warning
+      message += " failed"
+      fields += [("code", error.code.rawValue), ("error", "\(error)")]
     }
+    tools.log.write(level, message, fields)
+  }
+
+  /// Writes into the log that a step has ended.
+  private func noteStep(_ step: CallProgress.Step) {
+    guard tools.log.has(.debug) else { return }
+    let time = Milliseconds(nanoseconds: step.nanoseconds)
+    tools.log.write(
+      .debug, "\(command.rawValue) step", callFields + [("step", step.name), ("ms", time)])
+  }
+
+  /// What every line about it says.
+  private var callFields: LogFields {
+    decoded.request.logFields + [
+      ("plugin", decoded.plugin?.name ?? ""), ("request", decoded.request.requestID),
+    ]
   }
 
   // MARK: Afterwards

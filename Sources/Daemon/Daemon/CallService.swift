@@ -50,7 +50,7 @@ final class CallService: Sendable {
         Job(kind: .reading, claim: Claim(), stamp: 0, deadline: .never, work: reading))
     } catch {
       unread.remove(place)
-      refuse(exchange, error, began: began)
+      refuse(exchange, error, began: began, fields: [])
     }
   }
 
@@ -81,7 +81,7 @@ final class CallService: Sendable {
       if isAdd, unread.isOvertaken(job, place) { overtakeAdds(of: job) }
       exchange.onClientGone { self.dispatcher.clientLeft(id) }
     } catch {
-      refuse(exchange, error, began: began)
+      refuse(exchange, error, began: began, fields: exchange.request.logFields)
     }
   }
 
@@ -91,12 +91,15 @@ final class CallService: Sendable {
     }
   }
 
-  private func refuse(_ exchange: HTTPExchange, _ error: CNIError, began: UInt64) {
+  private func refuse(
+    _ exchange: HTTPExchange, _ error: CNIError, began: UInt64, fields: LogFields
+  ) {
     tools.metrics.finished(
       command: nil, plugin: "", code: error.code.rawValue,
       nanoseconds: KernelClock.monotonic &- began)
     tools.log.write(
-      .info, "request refused", [("code", "\(error.code.rawValue)"), ("error", "\(error)")])
+      .warning, "request refused",
+      fields + [("code", error.code.rawValue), ("error", "\(error)")])
     exchange.respond(error.httpResponse())
   }
 }

@@ -59,6 +59,7 @@ struct CommandHandler: Sendable {
     remarks.look(at: request.configuration, of: plugin)
     let attached = try attachments.attach(
       plugin, request, origin: decoded.endpoint.origin, progress)
+    progress.made(attached.result)
     // A client that did not get the result of this very call is here again and gets it after all.
     let key = AttachmentKey(request, plugin: plugin.name)
     backlog.remove(.undoUnread(key, requestID: request.requestID))
@@ -70,6 +71,8 @@ struct CommandHandler: Sendable {
   ) throws(CNIError) -> [UInt8] {
     let version = try decoded.request.configuration.version()
     let (plugin, record) = try finder.responsible(for: decoded)
-    return try attachments.update(plugin, decoded.request, record, progress).printed(as: version)
+    let result = try attachments.update(plugin, decoded.request, record, progress)
+    progress.made(result)
+    return try result.printed(as: version)
   }
 }

@@ -51,6 +51,10 @@ extension Configuration.Key {
         \.binDirectories, .array("absolute paths", of: .path),
         "programs of plugins, searched before CNI_PATH")
     case .dataDir: .init(fixed: \.dataDirectory, .path, "host-local's leases")
+    case .allowedPaths:
+      .init(
+        \.allowedPaths, .array("absolute paths", of: .path),
+        "further directories that networks may name")
     case .maxConcurrent: .init(\.maximumConcurrent, .integer(1...256), "calls that run at once")
     case .maxQueued:
       .init(\.maximumQueued, .integer(0...65_536), "calls that wait; the rest gets code 11")

@@ -28,6 +28,8 @@ package struct Configuration: Equatable, Sendable {
   package var binDirectories = ["/opt/cni/bin", "/usr/lib/cni"]
   /// `dataDir`: where host-local keeps its leases.
   package var dataDirectory = "/var/lib/cni/networks"
+  /// `allowedPaths`: directories that networks may name beside those that a key is made for.
+  package var allowedPaths: [String] = []
   /// `maxConcurrent`: how many calls run at once.
   package var maximumConcurrent = 16
   /// `maxQueued`: how many calls may wait.
@@ -76,9 +78,9 @@ package struct Configuration: Equatable, Sendable {
   }
 
   package enum Key: String, CaseIterable, Sendable {
-    case socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, maxConcurrent, maxQueued
-    case requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat, logFile
-    case overrides, plugins
+    case socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, allowedPaths, maxConcurrent
+    case maxQueued, requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat
+    case logFile, overrides, plugins
   }
 
   package init() {}

@@ -32,15 +32,15 @@ struct Detacher: Sendable {
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.beginDeleting(record.key)
     let call = PluginCall<P.Step>(
-      host: finder.registry.host, plugin: plugin.name, request: request, record: record,
-      progress: progress)
+      host: finder.registry.host.logging(log, request), plugin: plugin.name, request: request,
+      record: record, progress: progress)
     try plugin.delete(call)
     let missing =
       call.postponed
       ?? (progress.mustKeepRecord ? "an earlier call of the attachment hangs" : nil)
     if let missing {
       log.write(
-        .info, "still to be done", [("attachment", "\(record.key)"), ("missing", missing)])
+        .info, "still to be done", record.logFields + [("missing", missing)])
       backlog.add(.finish(record.key), hasFailed: true)
       return missing
     }
@@ -48,7 +48,8 @@ struct Detacher: Sendable {
       try store.remove(record.key)
     } catch {
       log.write(
-        .error, "the record of a removed attachment stays", [("error", "\(error)")])
+        .error, "the record of a removed attachment stays",
+        record.logFields + [("error", "\(error)")])
     }
     return nil
   }
@@ -92,6 +93,7 @@ extension PodRequest {
       configuration: try NetworkConfiguration(record.configuration), searchPath: [],
       environment: environment, requestID: record.requestID, stamp: record.stamp,
       deadline: deadline)
+    isRecorded = true
   }
 
   /// With the variables by which the next daemon finds the programs that run for it.
@@ -110,6 +112,7 @@ extension PodRequest {
       configuration = try configuration.replacing([("prevResult", .object(previous))])
     }
     request.configuration = configuration
+    request.isRecorded = true
     return request
   }
 }

@@ -64,7 +64,7 @@ package struct Lifecycle: ~Copyable {
           .error, "a link's removal failed after its DEL was answered", [("error", "\(error)")])
       }
     } catch {
-      throw StartError("\(error)")
+      throw StartError("\(error)", isLasting: false)
     }
   }
 
@@ -92,7 +92,7 @@ package struct Lifecycle: ~Copyable {
     server.recover()
     try startServing(server)
     server.becomeReady()
-    log.write(.info, "ready", [("records", "\(store.count)")])
+    log.write(.info, "ready", [("records", store.count)])
     manager.ready(Self.serving)
     var watchdog = Watchdog(
       manager, log: log, pulse: { server.pulse() }, isStuck: { server.isStuck })
@@ -110,7 +110,7 @@ package struct Lifecycle: ~Copyable {
       guard count > 0 else { return }
       log.write(
         .warning, "programs that the last cnid had left running were killed",
-        [("count", "\(count)")])
+        [("count", count)])
     } catch {
       log.write(
         .error, "programs that the last cnid had left running may act yet",
@@ -129,7 +129,7 @@ package struct Lifecycle: ~Copyable {
       do throws(SystemError) {
         if let lock = try Self.attempt(path) { return lock }
       } catch {
-        throw StartError("state directory: \(error)")
+        throw StartError("state directory", error)
       }
       if !hasSaid {
         log.write(
@@ -141,7 +141,7 @@ package struct Lifecycle: ~Copyable {
       if tries % 100 == 0 { manager.extendStart(seconds: 30) }
       tries += 1
       if let signal = signals.next(), signal != .hangUp {
-        throw StartError("stopped by \(signal) while waiting for \(path)")
+        throw StartError("stopped by \(signal) while waiting for \(path)", isLasting: false)
       }
       Clock.pause(milliseconds: 100)
     }
@@ -161,7 +161,8 @@ package struct Lifecycle: ~Copyable {
     let log = log
     let host = PluginHost(
       dataDirectory: configuration.dataDirectory, binDirectories: configuration.binDirectories,
-      linkRemover: linkRemover, log: { level, text in log.write(level, text) })
+      linkRemover: linkRemover, paths: AllowedPaths(configuration.trustedPaths),
+      log: { level, text in log.write(level, text) })
     let (registry, refusals) = PluginRegistry.assemble(plugins, host: host)
     for refusal in refusals { throw StartError(refusal) }
     try starting { () throws(SystemError) in
@@ -171,7 +172,8 @@ package struct Lifecycle: ~Copyable {
       do throws(CNIError) {
         try plugin.initialize(PluginSettings(host: host))
       } catch {
-        throw StartError("network plugin \"\(plugin.name)\" failed init: \(error)")
+        throw StartError(
+          "network plugin \"\(plugin.name)\" failed init: \(error)", isLasting: false)
       }
     }
     registry.announce(podCIDR: configuration.podCIDR)
@@ -251,6 +253,7 @@ package struct Lifecycle: ~Copyable {
   /// Reads the configuration again; one that is not good changes nothing.
   private func reload(_ server: Server) {
     manager.reloading()
+    log.reopen()
     let fault: String
     do throws(UsageError) {
       let new = try readAgain()

@@ -1,3 +1,4 @@
+import CNI
 import JSON
 import Linux
 package import PluginKit
@@ -10,35 +11,72 @@ package final class Log: LogWriting {
   /// Lines below are left out.
   private let threshold: Mutex<LogLevel>
   private let format: Configuration.LogFormat
-  private let descriptor: Int32
-  private let file: FileHolder?
+  private let path: String?
+  /// Whether lines go to the journal, which wants to know each one's level and knows its time.
+  private let isJournal: Bool
+  /// The open file; nil for standard error.
+  private let target: Mutex<FileHolder?>
   /// Lines that could not be written since the last one that could.
   private let lost = Mutex(0)
 
   private final class FileHolder: Sendable {
     let file: FileDescriptor
     init(_ file: consuming FileDescriptor) { self.file = file }
+
+    /// Opens a log file at its end.
+    static func open(_ path: String) throws(SystemError) -> FileHolder {
+      FileHolder(try Files.open(path, [.write, .create, .append]))
+    }
   }
 
   /// Opens the log of a configuration.
-  package init(_ configuration: Configuration) throws(StartError) {
+  package convenience init(_ configuration: Configuration) throws(StartError) {
+    var holder: FileHolder?
+    if let path = configuration.logFile {
+      holder = try starting("logFile") { () throws(SystemError) in try FileHolder.open(path) }
+    }
+    self.init(configuration, holder)
+  }
+
+  private init(_ configuration: Configuration, _ holder: FileHolder?) {
     threshold = Mutex(configuration.logLevel)
     format = configuration.logFormat
-    if let path = configuration.logFile {
-      let holder = FileHolder(
-        try starting("logFile") { () throws(SystemError) in
-          try Files.open(path, [.write, .create, .append])
-        })
-      file = holder
-      descriptor = holder.file.rawValue
-    } else {
-      file = nil
-      descriptor = 2
-    }
+    path = holder == nil ? nil : configuration.logFile
+    isJournal = holder == nil && Journal.isStandardError
+    target = Mutex(holder)
+  }
+
+  /// Says why the daemon cannot start: in its log as far as that can be opened, and on standard
+  /// error in any case.
+  package static func cannotStart(_ configuration: Configuration, _ error: StartError) {
+    let text = "cannot start: \(error)"
+    Log(configuration, nil).write(.error, text)
+    if configuration.logFile != nil { (try? Log(configuration))?.write(.error, text) }
+  }
+
+  /// Says on standard error what is wrong with the command line or the configuration file, before
+  /// anybody knows how the log should look.
+  package static func cannotBegin(_ error: UsageError) {
+    let prefix = Journal.isStandardError ? Journal.prefix(.error) : ""
+    _ = try? Descriptor.write(2, Array("\(prefix)cnid: \(harmless(error.description))\n".utf8))
   }
 
   /// Changes which lines are left out.
   package func setLevel(_ level: LogLevel) { threshold.withLock { $0 = level } }
+
+  /// Whether lines of a level are written.
+  package func has(_ level: LogLevel) -> Bool { level <= threshold.withLock { $0 } }
+
+  /// Opens the file again, which may have been moved away; without success the old one stays.
+  package func reopen() {
+    guard let path else { return }
+    do throws(SystemError) {
+      let holder = try FileHolder.open(path)
+      target.withLock { $0 = holder }
+    } catch {
+      write(.error, "the log file cannot be opened again", [("error", "\(error)")])
+    }
+  }
 
   /// Writes a line.
   ///
@@ -46,18 +84,25 @@ package final class Log: LogWriting {
   ///   - level: lines below the configured level are left out.
   ///   - message: one sentence.
   ///   - fields: what it is about, in order.
-  package func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)] = []) {
-    guard level <= threshold.withLock({ $0 }) else { return }
+  package func write(
+    _ level: LogLevel, _ message: String, _ fields: [(String, any LogValue)] = []
+  ) {
+    guard has(level) else { return }
     let time = Timestamp(nanoseconds: KernelClock.real).description
-    var line: [UInt8]
+    var line = isJournal ? Array(Journal.prefix(level).utf8) : []
     switch format {
     case .text:
-      var text = "\(time) \(level.name) \(Self.harmless(message))"
-      for (name, value) in fields where !value.isEmpty { text += " \(name)=\(Self.quoted(value))" }
-      line = Array(text.utf8)
+      var text = (isJournal ? "" : "\(time) ") + "\(level.name) \(harmless(message))"
+      for (name, value) in fields where !value.logText.isEmpty {
+        text += " \(name)=\(Self.quoted(value.logText))"
+      }
+      line += Array(text.utf8)
     case .json:
-      let members = [("time", time), ("level", level.name), ("msg", message)] + fields
-      line = JSONValue.object(JSONObject(members.map { ($0.0, JSONValue.string($0.1)) })).encoded()
+      let head: [(String, any LogValue)] = [
+        ("time", time), ("level", level.name), ("msg", message),
+      ]
+      let members = (head + fields).map { ($0.0, Self.json($0.1)) }
+      line += JSONValue.object(JSONObject(members)).encoded()
     }
     line.append(0x0A)
     put(line)
@@ -67,24 +112,32 @@ package final class Log: LogWriting {
   ///
   /// A reader that does not read must neither stop the work nor the thread that answers probes.
   private func put(_ line: [UInt8]) {
+    let holder = target.withLock { $0 }
+    let descriptor = holder?.file.rawValue ?? 2
     let (missing, isReady) = lost.withLock { lost in
-      let isReady = takesBytes
+      let isReady = Self.takesBytes(descriptor)
       defer { lost = isReady ? 0 : lost &+ 1 }
       return (lost, isReady)
     }
     guard isReady else { return }
-    let note = missing == 0 ? [] : Array("(\(missing) lines were lost, nobody read them)\n".utf8)
-    let bytes = note + line
+    var bytes: [UInt8] = []
+    if missing > 0 {
+      let prefix = isJournal ? Journal.prefix(.warning) : ""
+      bytes += Array("\(prefix)(\(missing) lines were lost, nobody read them)\n".utf8)
+    }
+    bytes += line
     var sent = 0
     // A pipe that can be written to takes a page without waiting.
-    while sent < bytes.count, sent == 0 || takesBytes {
+    while sent < bytes.count, sent == 0 || Self.takesBytes(descriptor) {
       let part = Array(bytes[sent..<min(bytes.count, sent + 4096)])
-      guard let count = try? Descriptor.write(descriptor, part), count > 0 else { return }
+      guard let count = try? Descriptor.write(descriptor, part), count > 0 else { break }
       sent += count
     }
+    // The file stays open until here, whoever opens it again meanwhile.
+    withExtendedLifetime(holder) {}
   }
 
-  private var takesBytes: Bool {
+  private static func takesBytes(_ descriptor: Int32) -> Bool {
     let now = Deadline.after(milliseconds: 0)
     guard let seen = try? now.wait(descriptor, for: .write, "log") else { return false }
     return seen.contains(.write)
@@ -93,30 +146,40 @@ package final class Log: LogWriting {
   /// A value that cannot be mistaken for something else on its line.
   private static func quoted(_ text: String) -> String {
     let isPlain = text.unicodeScalars.allSatisfy { scalar in
-      scalar != " " && scalar != "\"" && scalar != "=" && !isControl(scalar)
+      scalar != " " && scalar != "\"" && scalar != "=" && !isHarmful(scalar)
     }
     return isPlain ? text : "\"\(harmless(text, quotes: true))\""
   }
 
-  private static func harmless(_ text: String, quotes: Bool = false) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\n": result += "\\n"
-      case "\"" where quotes: result += "\\\""
-      case "\\" where quotes: result += "\\\\"
-      case _ where isControl(scalar): result += "\\u{\(String(scalar.value, radix: 16))}"
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
+  private static func json(_ value: any LogValue) -> JSONValue {
+    if value.isNumber, let number = JSONNumber(text: value.logText) { return .number(number) }
+    return .string(value.logText)
+  }
+}
+
+/// The journal of systemd as the reader of standard error.
+enum Journal {
+  /// Whether standard error is the stream that JOURNAL_STREAM names; it may have been redirected
+  /// since.
+  static let isStandardError =
+    Linux.Process.variable("JOURNAL_STREAM").map { isStream(2, $0) } ?? false
+
+  /// Whether a descriptor is a stream, which is named `DEVICE:INODE`.
+  static func isStream(_ descriptor: Int32, _ name: String) -> Bool {
+    let file = FileDescriptor(adopting: descriptor)
+    let status = try? Files.status(file)
+    _ = file.release()
+    guard let status else { return false }
+    return name == "\(status.device):\(status.inode)"
   }
 
-  /// What ends a line somewhere, steers a terminal or turns the direction of what follows.
-  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
-    default: false
+  /// What says a line's level, as sd-daemon(3) has it.
+  static func prefix(_ level: LogLevel) -> String {
+    switch level {
+    case .error: "<3>"
+    case .warning: "<4>"
+    case .info: "<6>"
+    case .debug: "<7>"
     }
   }
 }

@@ -74,7 +74,7 @@ struct Recovery: Sendable {
     if count > 0 {
       log.write(
         .warning, "programs that a call had left running were killed",
-        [("attachment", "\(key)"), ("count", "\(count)")])
+        [("attachment", "\(key)"), ("count", count)])
     }
   }
 }

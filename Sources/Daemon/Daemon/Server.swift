@@ -11,7 +11,7 @@ import Scheduling
 /// server.
 package final class Server: Sendable {
   private let settings: ConfigurationHolder
-  private let registry: PluginRegistry
+  let registry: PluginRegistry
   private let log: Log
   private let http: HTTPServer
   private let calls: CallService
@@ -52,7 +52,7 @@ package final class Server: Sendable {
     do throws(SystemError) {
       try http.add(listener: listener, rootPeersOnly: rootPeersOnly)
     } catch {
-      throw StartError("\(error)")
+      throw StartError("", error)
     }
   }
 
@@ -116,6 +116,8 @@ package final class Server: Sendable {
           maximumConcurrent: current.maximumConcurrent, maximumQueued: current.maximumQueued)
       case .orphanGrace: background.setOrphanGrace(seconds: current.orphanGrace)
       case .logLevel: log.setLevel(current.logLevel)
+      case .allowedPaths, .plugins, .overrides:
+        registry.host.paths.replace(with: current.trustedPaths)
       case .podCIDR: registry.announce(podCIDR: current.podCIDR)
       // Read anew for each request, or not changeable.
       default: break

@@ -3,13 +3,22 @@ package import Linux
 /// The daemon cannot start; one line that says why and what to do.
 package struct StartError: Error, Equatable, Sendable, CustomStringConvertible {
   package let description: String
+  /// Whether it stays until a person has done something; else another try may succeed.
+  package let isLasting: Bool
 
-  package init(_ description: String) { self.description = description }
+  /// Something is as it must not be.
+  package init(_ description: String, isLasting: Bool = true) {
+    self.description = description
+    self.isLasting = isLasting
+  }
 
   /// A system call failed; `what` stands before its text unless it is empty.
   package init(_ what: String, _ error: SystemError) {
-    description = what.isEmpty ? "\(error)" : "\(what): \(error)"
+    self.init(what.isEmpty ? "\(error)" : "\(what): \(error)", isLasting: false)
   }
+
+  /// The status that the process ends with, which tells a service manager whether to try again.
+  package var exitStatus: Int32 { isLasting ? 2 : 1 }
 }
 
 /// Runs a body whose failing system calls keep the daemon from starting.

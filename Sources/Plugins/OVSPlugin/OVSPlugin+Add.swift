@@ -12,7 +12,7 @@ extension OVSPlugin {
   /// Everything that can be wrong with the request is found before the plan is recorded. What fails
   /// afterwards is undone by `delete`.
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
-    let (request, defaults) = try completedByFile(call.request)
+    let (request, defaults) = try completedByFile(call.request, call.host)
     let previous = try request.configuration.prevResult()
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let annotations = PodAnnotations(request.configuration)
@@ -39,9 +39,12 @@ extension OVSPlugin {
   }
 
   /// The request with the defaults of the file, and what those are.
-  func completedByFile(_ request: PodRequest) throws(CNIError) -> (PodRequest, JSONObject) {
+  func completedByFile(
+    _ request: PodRequest, _ host: PluginHost
+  ) throws(CNIError) -> (PodRequest, JSONObject) {
     var request = request
-    let defaults = try ConfigurationFile.defaults(for: request.configuration)
+    try checkDatabase(request, host)
+    let defaults = try ConfigurationFile.defaults(for: request.configuration, host.paths)
     request.configuration = try request.configuration.completed(with: defaults)
     return (request, defaults)
   }

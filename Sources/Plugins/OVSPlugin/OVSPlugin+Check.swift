@@ -82,7 +82,7 @@ extension OVSPlugin {
   /// - Throws: code 50 if the database or the bridge is missing, 51 if ovs-vswitchd is: then also
   ///   pods that are attached may be cut off.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
-    let (request, _) = try completedByFile(call.request)
+    let (request, _) = try completedByFile(call.request, call.host)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     try call.waiting { () throws(CNIError) in
       try checkSwitch(try openSwitch(configuration.database, call.host), configuration, request)

@@ -35,11 +35,15 @@ extension OVSPlugin {
   /// The request with the defaults that its ADD found.
   func completed(_ call: PluginCall<Step>) throws(CNIError) -> PodRequest {
     var request = call.request
+    // A DEL asks no such database, and goes on.
+    if request.command != .delete { try checkDatabase(request, call.host) }
     let defaults: JSONObject
     if let record = call.record {
       defaults = record.first(PlannedDefaults.self)?.members ?? JSONObject()
     } else {
-      defaults = (try? ConfigurationFile.defaults(for: request.configuration)) ?? JSONObject()
+      defaults =
+        (try? ConfigurationFile.defaults(for: request.configuration, call.host.paths))
+        ?? JSONObject()
     }
     request.configuration = try request.configuration.completed(with: defaults)
     return request
@@ -72,6 +76,7 @@ extension OVSPlugin {
     let database = planned ?? given ?? ""
     let owner: Switch
     do throws(CNIError) {
+      if call.record == nil { try checkDatabase(call.request, call.host) }
       owner = try openSwitch(
         database.isEmpty ? OVSConfiguration.defaultDatabase : database, call.host)
     } catch {

@@ -125,13 +125,22 @@ package final class OVSPlugin: NetworkPlugin {
           address, database: Switch.database, monitoring: Switch.monitored
         ) { event in
           let isGood = if case .connected = event { true } else { false }
-          host.log(isGood ? .info : .warning, event.description)
+          host.nodeLog(isGood ? .info : .warning, event.description)
         }
         clients[address] = client
         return client
       }
     }
     return Switch(client)
+  }
+
+  /// Refuses a database that a network must not name; the file on the node is root's.
+  func checkDatabase(_ request: PodRequest, _ host: PluginHost) throws(CNIError) {
+    let reader = MemberReader(request.configuration.object, .configuration)
+    guard !request.isRecorded, let text = try reader.nonEmpty("socket_file"),
+      case .unix(let path)? = try? OVSDBAddress(parsing: text)
+    else { return }
+    try host.paths.check(path, "socket_file", own: ["/run/openvswitch"])
   }
 
   func addressing(_ request: PodRequest, _ host: PluginHost) -> Addressing<Step> {

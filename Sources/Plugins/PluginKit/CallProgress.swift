@@ -51,6 +51,8 @@ public final class CallProgress: Sendable {
     var mustKeepRecord = false
     var failure: CNIError?
     var supersession: CNIError?
+    var result: CNIResult?
+    var listener: (@Sendable (Step) -> Void)?
     var place: (any CallPlace)?
     /// How many waits for somebody outside the call is in, one in the other.
     var waits = 0
@@ -118,6 +120,17 @@ public final class CallProgress: Sendable {
   /// Why the call has failed; nil while it has not.
   public var failure: CNIError? { state.withLock { $0.failure } }
 
+  /// What the call has made, for the log; nil for a call that makes nothing.
+  package var result: CNIResult? { state.withLock { $0.result } }
+
+  /// Notes what the call has made.
+  package func made(_ result: CNIResult) { state.withLock { $0.result = result } }
+
+  /// Has somebody told of each step when it has ended.
+  package func tellSteps(_ listener: @escaping @Sendable (Step) -> Void) {
+    state.withLock { $0.listener = listener }
+  }
+
   /// Says who keeps the call's place; without one it has no others beside it.
   package func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
 
@@ -170,6 +183,11 @@ public final class CallProgress: Sendable {
   }
 
   func end(_ name: String, nanoseconds: UInt64) {
-    state.withLock { $0.finished.append(Step(name: name, nanoseconds: nanoseconds)) }
+    let step = Step(name: name, nanoseconds: nanoseconds)
+    let listener = state.withLock { state in
+      state.finished.append(step)
+      return state.listener
+    }
+    listener?(step)
   }
 }

@@ -39,17 +39,36 @@ public struct PluginHost: Sendable {
   public let binDirectories: [String]
   /// Removes links without making anybody wait for the kernel's acknowledgement.
   public let linkRemover: LinkRemover
-  /// Writes a log line; outside text in it is made harmless by the daemon.
+  /// Where else the paths of a network may lead.
+  public let paths: AllowedPaths
+  /// Writes a log line that says whose call it is about; the daemon makes outside text harmless.
   public let log: @Sendable (LogLevel, String) -> Void
+  /// Writes a log line about what no call has to itself, such as a connection.
+  public let nodeLog: @Sendable (LogLevel, String) -> Void
 
   /// Creates a host.
   public init(
     dataDirectory: String, binDirectories: [String], linkRemover: LinkRemover,
-    log: @escaping @Sendable (LogLevel, String) -> Void
+    paths: AllowedPaths = AllowedPaths(), log: @escaping @Sendable (LogLevel, String) -> Void
+  ) {
+    self.init(dataDirectory, binDirectories, linkRemover, paths, log, nodeLog: log)
+  }
+
+  private init(
+    _ dataDirectory: String, _ binDirectories: [String], _ linkRemover: LinkRemover,
+    _ paths: AllowedPaths, _ log: @escaping @Sendable (LogLevel, String) -> Void,
+    nodeLog: @escaping @Sendable (LogLevel, String) -> Void
   ) {
     self.dataDirectory = dataDirectory
     self.binDirectories = binDirectories
     self.linkRemover = linkRemover
+    self.paths = paths
     self.log = log
+    self.nodeLog = nodeLog
+  }
+
+  /// The same for one call, whose lines are written by `log`.
+  package func logging(_ log: @escaping @Sendable (LogLevel, String) -> Void) -> PluginHost {
+    PluginHost(dataDirectory, binDirectories, linkRemover, paths, log, nodeLog: nodeLog)
   }
 }

@@ -33,6 +33,8 @@ public struct PodRequest: Sendable {
   /// The name (`comm`) of the process that ran the caller, such as `multus`; empty where it is not
   /// known: only a call on `/cni` that is being answered has one.
   public var callerName: String
+  /// Whether the configuration is that of a record: an ADD was allowed to use its paths.
+  public var isRecorded = false
   /// When the caller began.
   public var stamp: Stamp
   /// When the call must be over.

@@ -1,8 +1,9 @@
+import CNI
 import Linux
 
 /// The file `log-file`, in the layout of the Contrail CNI plugin's own.
 ///
-/// A log that cannot be written never fails a call.
+/// It is below `/var/log`, or nothing is written. A log that cannot be written never fails a call.
 struct AgentLog: Sendable {
   let path: String
 
@@ -15,22 +16,16 @@ struct AgentLog: Sendable {
 
   /// Appends a line.
   func write(_ text: String) {
-    let line = "I : \(Process.pid) : \(AgentLog.time) vrouter: \(AgentLog.harmless(text))\n"
+    let line = "I : \(Process.pid) : \(AgentLog.time) vrouter: \(harmless(text))\n"
     AgentLog.turn.withLock { _ in
-      guard
-        let file = try? Files.open(path, [.write, .create, .append, .nonBlocking]),
-        let status = try? Files.status(file), status.kind == .regular
-      else { return }
-      _ = try? Descriptor.write(file.rawValue, Array(line.utf8))
-      if status.size > AgentLog.longest { rotate() }
+      do throws(SystemError) {
+        let file = try LogFile(path)
+        try file.append(Array(line.utf8))
+        if try file.size() > AgentLog.longest { file.putAside(keeping: AgentLog.backups) }
+      } catch {
+        return
+      }
     }
-  }
-
-  private func rotate() {
-    for number in stride(from: AgentLog.backups - 1, through: 1, by: -1) {
-      try? Files.rename("\(path).\(number)", "\(path).\(number + 1)")
-    }
-    try? Files.rename(path, "\(path).1")
   }
 
   /// `YYYY/MM/DD hh:mm:ss` of now, UTC.
@@ -44,11 +39,5 @@ struct AgentLog: Sendable {
       }
     }
     return String(decoding: bytes, as: UTF8.self)
-  }
-
-  /// Nothing from outside can forge a line.
-  private static func harmless(_ text: String) -> String {
-    String(
-      decoding: text.utf8.map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
   }
 }

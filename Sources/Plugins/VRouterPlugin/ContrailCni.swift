@@ -106,6 +106,8 @@ extension ContrailCni {
   package static let defaultLogLevel = "4"
   package static let defaultAgentAddress = IPAddress(v4: 0x7F00_0001)
   package static let defaultAgentPort: UInt16 = 9091
+  /// Where a network may have port files.
+  package static let directoryOfAgent = "/var/lib/contrail"
   package static let defaultPortDirectory = "/var/lib/contrail/ports/vm"
   /// `poll-timeout`, in seconds.
   package static let defaultPollTimeout = 3

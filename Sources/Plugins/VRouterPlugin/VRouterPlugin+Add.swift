@@ -14,7 +14,7 @@ extension VRouterPlugin {
   package func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
     let previous = try request.configuration.prevResult()
-    let cni = try settings(for: request, .strict)
+    let cni = try settings(for: request, .strict, call.host)
     // GC of another network works on the same pods.
     let result = try call.whileAlone(Self.lock(named: cni.containerName)) { () throws(CNIError) in
       try add(call, cni)

@@ -91,7 +91,7 @@ extension VRouterPlugin {
   /// - Throws: code 50 if not.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
     let deadline = call.request.deadline
-    let cni = try settings(for: call.request, .strict)
+    let cni = try settings(for: call.request, .strict, call.host)
     try call.waiting { () throws(CNIError) in
       do throws(VRouterError) {
         try cni.vrouter.isAnswering(deadline: deadline)

@@ -15,7 +15,7 @@ extension VRouterPlugin {
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
-    let cni = try settings(for: call.request, .strict)
+    let cni = try settings(for: call.request, .strict, call.host)
     let garbage = Garbage(
       containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni))
     let vrouter = cni.vrouter

@@ -44,7 +44,7 @@ extension VRouterPlugin {
   /// What the attachment consists of: by its record, else by the port files of its container.
   func attachment(of call: PluginCall<Step>) throws(CNIError) -> PodAttachment {
     let request = call.request
-    let cni = try settings(for: request, .lenient)
+    let cni = try settings(for: request, .lenient, call.host)
     if let record = call.record { return PodAttachment(record, cni) }
     let isOne = MetaMode.isOn(request, cni) || MetaMode.isLikely(request, cni)
     return try mapped(request.title) { () throws(VRouterError) in

@@ -18,7 +18,7 @@ extension VRouterPlugin {
   ///   chain have made.
   package func update(_ call: PluginCall<Step>) throws(CNIError) -> CNIResult {
     let request = call.request
-    let cni = try settings(for: request, .strict)
+    let cni = try settings(for: request, .strict, call.host)
     let attached = try attachment(of: call)
     guard call.record != nil, let uuid = attached.uuid, !attached.ports.isEmpty else {
       throw CNIError(

@@ -106,7 +106,7 @@ package final class VRouterPlugin: NetworkPlugin {
   /// What a request's configuration says, completed by the file on the node, and which
   /// pod it is about.
   func settings(
-    for request: PodRequest, _ strictness: ContrailCni.Strictness
+    for request: PodRequest, _ strictness: ContrailCni.Strictness, _ host: PluginHost
   ) throws(CNIError) -> ContrailCni {
     var cni: ContrailCni
     do throws(CNIError) {
@@ -115,8 +115,26 @@ package final class VRouterPlugin: NetworkPlugin {
       if strictness == .strict { throw error }
       cni = try ContrailCni(request.configuration, nil, .lenient)
     }
+    if !request.isRecorded { try confine(&cni, request, strictness, host) }
     cni.updateContainerInfo(name: cni.name(of: request), uuid: request.podUID, network: "")
     return cni
+  }
+
+  /// Refuses a directory that a network must not name, or leaves it out; that of the file on the
+  /// node is root's.
+  private func confine(
+    _ cni: inout ContrailCni, _ request: PodRequest, _ strictness: ContrailCni.Strictness,
+    _ host: PluginHost
+  ) throws(CNIError) {
+    let network = try ContrailCni(request.configuration, nil, .lenient)
+    guard network.directory == cni.directory else { return }
+    do throws(CNIError) {
+      try host.paths.check(
+        cni.directory, "contrail.config-dir", own: [ContrailCni.directoryOfAgent])
+    } catch {
+      if strictness == .strict { throw error }
+      cni.directory = ContrailCni.defaultPortDirectory
+    }
   }
 
   /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait

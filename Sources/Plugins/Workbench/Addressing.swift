@@ -53,7 +53,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
         knownArguments: knownArguments, configuration: request.configuration,
         environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
         searchPath: request.searchPath, dataDirectory: host.dataDirectory,
-        deadline: request.deadline))
+        allowedPaths: request.isRecorded ? nil : host.paths.current, deadline: request.deadline))
     let type = driver.flatMap { _ in request.configuration.ipamType }
     plan = type.map { [PlannedLease(type: $0).planned] } ?? []
   }

@@ -32,11 +32,11 @@ do throws(UsageError) {
         () throws(UsageError) in try CommandLineReader.configuration(arguments)
       }
     } catch {
-      write("cnid: \(error)\n", to: 2)
-      Linux.Process.exit(1)
+      Log.cannotStart(configuration, error)
+      Linux.Process.exit(error.exitStatus)
     }
   }
 } catch {
-  write("cnid: \(error)\n", to: 2)
+  Log.cannotBegin(error)
   Linux.Process.exit(2)
 }

@@ -1,3 +1,4 @@
+import CNI
 import Linux
 
 /// The shim's log: lines `<time> [<level>] text` on standard error and in a file.
@@ -43,22 +44,22 @@ package struct ShimLog: Sendable {
   init(_ configuration: ShimConfiguration) { self.configuration = configuration }
 
   /// Writes a line; a file that cannot be written is no reason to fail.
+  ///
+  /// The file's name comes from whoever wrote the network, who need not be root (`LogFile`).
   mutating func write(_ level: Level, _ text: String) {
     guard level <= configuration.logLevel else { return }
-    let time = Timestamp(nanoseconds: KernelClock.real)
-    let line = Array("\(time) [\(level.name)] ".utf8) + Self.harmless(text) + [0x0A]
+    let line = Self.line(level, text)
     if configuration.logToStandardError { lines += line }
     guard let path = configuration.logFile else { return }
     do throws(SystemError) {
-      // A pipe that nobody reads must not hold up the call.
-      try Files.write(path, line, mode: [.write, .create, .append, .nonBlocking])
+      try LogFile(path).append(line)
     } catch {
-      lines += Array("\(time) [error] \(error)\n".utf8)
+      lines += Self.line(.error, "logFile: \(error)")
     }
   }
 
-  /// The text without control characters, so that nothing from outside forges a line.
-  private static func harmless(_ text: String) -> [UInt8] {
-    text.utf8.map { $0 < 0x20 || $0 == 0x7F ? 0x20 : $0 }
+  private static func line(_ level: Level, _ text: String) -> [UInt8] {
+    let time = Timestamp(nanoseconds: KernelClock.real)
+    return Array("\(time) [\(level.name)] \(harmless(text))\n".utf8)
   }
 }

@@ -22,7 +22,7 @@ struct SpoolWriter {
     }
     do throws(SystemError) {
       // What the daemon would make, too; somebody else's directory is left as it is.
-      try Files.makeDirectories(socketDirectory)
+      if makesDirectories { try Files.makeDirectories(socketDirectory) }
       let folder = try open()
       try Files.place(bytes, as: entry.fileName, through: entry.temporaryName, in: folder)
     } catch {
@@ -37,11 +37,17 @@ struct SpoolWriter {
     _ = try? Files.removeIfPresent(directory + "/" + entry.fileName)
   }
 
+  /// Whether missing directories are made: only where things are temporary.
+  ///
+  /// Whoever wrote the network names the directory, and need not be root. A daemon that serves
+  /// elsewhere has made its spool itself.
+  private var makesDirectories: Bool { PathRule(["/run", "/tmp"]).allows(socketDirectory) }
+
   /// Opens the directory, made if missing; one that is not root's alone holds no entry that the
   /// daemon would read.
   private func open() throws(SystemError) -> FileDescriptor {
     do throws(SystemError) {
-      try Files.makeDirectory(directory)
+      if makesDirectories { try Files.makeDirectory(directory) }
     } catch {
       if error.errno != .exists { throw error }
     }

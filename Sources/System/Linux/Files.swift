@@ -25,6 +25,8 @@ public struct FileStatus: Equatable, Sendable {
   public let inode: UInt64
   /// Size in bytes.
   public let size: Int
+  /// How many names it has.
+  public let links: Int
 
   init(_ status: stat) {
     let mode = status.st_mode
@@ -45,6 +47,7 @@ public struct FileStatus: Equatable, Sendable {
     device = UInt64(status.st_dev)
     inode = UInt64(status.st_ino)
     size = Int(status.st_size)
+    links = Int(clamping: status.st_nlink)
   }
 }
 
@@ -268,8 +271,10 @@ public enum Files {
       guard try status(path).kind == .directory else { throw error }
       return false
     }
-    // The umask may have taken bits away.
-    try setPermissions(path, permissions)
+    // The umask may have taken bits away. What has the name by now may be another's.
+    let made = try open(path, [.read, .directory, .noFollow])
+    let number = made.rawValue
+    _ = try retrying("chmod", path) { fchmod(number, mode_t(permissions)) }
     return true
   }
 

@@ -240,7 +240,8 @@ struct ExecutedTests {
         environment: [
           ("CNI_CONTAINERID", id), ("CNI_IFNAME", "eth0"), ("CNI_NETNS", "/no/such"),
           ("CNI_PATH", Program.referencePlugins),
-        ], searchPath: [Program.referencePlugins], deadline: .after(seconds: 30),
+        ], searchPath: [Program.referencePlugins],
+        allowedPaths: [TemporaryDirectory.parent], deadline: .after(seconds: 30),
         leases: leases.cache)
     }
     let (mine, theirs) = (call("a"), call("b"))

@@ -42,7 +42,8 @@ final class Leases: Sendable {
   ) throws -> IPAMCall {
     IPAMCall(
       containerID: containerID, ifName: ifName, arguments: try CNIArguments(arguments),
-      configuration: configuration, deadline: .after(seconds: seconds), leases: cache)
+      configuration: configuration, allowedPaths: [TemporaryDirectory.parent],
+      deadline: .after(seconds: seconds), leases: cache)
   }
 
   /// ADD.

@@ -157,8 +157,8 @@ struct HostLocalConfigurationTests {
       #"{"subnet":"10.1.2.0/24","resolvConf":"resolv.conf"}"#,
       "ipam.resolvConf must be an absolute path"),
     BadConfiguration(
-      #"{"subnet":"10.1.2.0/24","resolvConf":"/no/such"}"#,
-      "open /no/such: No such file or directory (ENOENT)", code: .ioFailure),
+      #"{"subnet":"10.1.2.0/24","resolvConf":"/etc/no-such"}"#,
+      "open /etc/no-such: No such file or directory (ENOENT)", code: .ioFailure),
   ]
 
   @Test("What is wrong is told in the reference's words", arguments: bad)

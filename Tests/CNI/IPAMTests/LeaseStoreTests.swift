@@ -66,7 +66,7 @@ struct LeaseStoreTests {
           let driver = HostLocal(
             IPAMCall(
               containerID: "killed-\(pause)-\(number)", ifName: "eth0",
-              configuration: configuration, deadline: .after(seconds: 60)))
+              configuration: configuration, allowedPaths: [path], deadline: .after(seconds: 60)))
           _ = try driver.add(Permit())
           if number % 2 == 0 { try driver.delete(Permit()) }
         }

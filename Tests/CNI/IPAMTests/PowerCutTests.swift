@@ -24,7 +24,7 @@ struct PowerCutTests {
           let call = IPAMCall(
             containerID: "c\(number)", ifName: "eth0", arguments: try CNIArguments(""),
             configuration: try NetworkConfiguration(Array(text.utf8)),
-            deadline: .after(seconds: 60), leases: cache)
+            allowedPaths: [data], deadline: .after(seconds: 60), leases: cache)
           _ = try HostLocal(call).add(Permit())
         }
       }

@@ -24,6 +24,7 @@ struct ConfigurationHolderTests {
     Edit(.socketDir) { $0.socketDirectory = "/x" }, Edit(.sockets) { $0.sockets = ["/x"] },
     Edit(.stateDir) { $0.stateDirectory = "/x" }, Edit(.defaultPlugin) { $0.defaultPlugin = "x" },
     Edit(.binDirs) { $0.binDirectories = [] }, Edit(.dataDir) { $0.dataDirectory = "/x" },
+    Edit(.allowedPaths) { $0.allowedPaths = ["/x"] },
     Edit(.maxConcurrent) { $0.maximumConcurrent = 3 }, Edit(.maxQueued) { $0.maximumQueued = 3 },
     Edit(.requestTimeout) { $0.requestTimeout = 3 }, Edit(.orphanGrace) { $0.orphanGrace = 3 },
     Edit(.healthAddress) { $0.healthAddress = Configuration.SocketAddress("127.0.0.1:1") },

@@ -106,6 +106,51 @@ struct LogTests {
     #expect(object["field"]?.string == text)
   }
 
+  @Test("a number of JSON is a number, and a text of digits a text")
+  func numbers() throws {
+    try log(.json).write(
+      .info, "m",
+      [("a", 7), ("b", Milliseconds(nanoseconds: 1_234_567)), ("c", "7"), ("d", UInt64.max)])
+    let text = try text()
+    #expect(text.hasSuffix(#""a":7,"b":1.234,"c":"7","d":18446744073709551615}"# + "\n"))
+  }
+
+  @Test("a file that was moved away is made again at a reload; lines before it stay where they are")
+  func reopened() throws {
+    let log = try log()
+    log.write(.info, "one")
+    try Files.rename(directory("log"), directory("log.1"))
+    log.write(.info, "two")
+    log.reopen()
+    log.write(.info, "three")
+    #expect(try text().hasSuffix(" info three\n") && text().split(separator: "\n").count == 1)
+    let old = String(decoding: try Files.read(directory("log.1")), as: UTF8.self)
+    #expect(old.contains(" info one\n") && old.hasSuffix(" info two\n"))
+  }
+
+  @Test("a file that cannot be opened again is told in the old one")
+  func notReopened() throws {
+    let log = try log()
+    try Files.rename(directory("log"), directory("log.1"))
+    try Files.makeDirectory(directory("log"))
+    log.reopen()
+    let old = String(decoding: try Files.read(directory("log.1")), as: UTF8.self)
+    #expect(old.contains(" error the log file cannot be opened again error="))
+  }
+
+  @Test("only the stream that JOURNAL_STREAM names is the journal")
+  func journal() throws {
+    let file = try Files.open(directory("stream"), [.write, .create])
+    let status = try Files.status(file)
+    let name = "\(status.device):\(status.inode)"
+    #expect(Journal.isStream(file.rawValue, name))
+    for other in ["", "\(status.device)", "\(status.device):\(status.inode + 1)", name + " "] {
+      #expect(!Journal.isStream(file.rawValue, other))
+    }
+    // The descriptor is open still.
+    #expect(try Files.status(file) == status)
+  }
+
   @Test("lines below the level are left out", arguments: LogLevel.allCases)
   func levels(level: LogLevel) throws {
     let log = try log(level: level)

@@ -123,27 +123,4 @@ struct StoppingTests {
     #expect(plugin.calls(.delete).last?.record?.phase == .deleting)
     #expect(daemon.files.isEmpty)
   }
-
-  @Test("the log has a line for every call, with what happened to it")
-  func log() async throws {
-    let plugin = RecordingPlugin(others: [
-      .check: { _ throws(CNIError) in throw CNIError(.kernel, "eth0 is gone") }
-    ])
-    let daemon = try TestDaemon([plugin])
-    _ = try await daemon.send(CNICall())
-    _ = try await daemon.send(CNICall("CHECK"))
-    _ = try await daemon.send(CNICall(netns: nil))
-    #expect(try await becomes { daemon.log.contains("request refused") })
-    // Where watches are short the spool says so first.
-    let lines = daemon.log.split(separator: "\n").filter { !$0.contains("the spool") }
-    try #require(lines.count == 3)
-    #expect(
-      lines[0].contains(
-        " info done command=ADD pod=awesome-namespace/awesome-name container=some-container-id "
-          + "ifname=eth0 network=net plugin=recorder ms="))
-    #expect(lines[0].hasSuffix(" code=0"))
-    #expect(lines[1].contains(" warning failed command=CHECK "))
-    #expect(lines[1].hasSuffix(" code=100 error=\"eth0 is gone\""))
-    #expect(lines[2].contains(" request refused code=4 error="))
-  }
 }

@@ -6,8 +6,8 @@ import Records
 final class TestLog: LogWriting {
   private let written = Mutex<[String]>([])
 
-  func write(_ level: LogLevel, _ message: String, _ fields: [(String, String)]) {
-    let line = "\(level.name) \(message)" + fields.map { " \($0.0)=\($0.1)" }.joined()
+  func write(_ level: LogLevel, _ message: String, _ fields: [(String, any LogValue)]) {
+    let line = "\(level.name) \(message)" + fields.map { " \($0.0)=\($0.1.logText)" }.joined()
     written.withLock { $0.append(line) }
   }
 

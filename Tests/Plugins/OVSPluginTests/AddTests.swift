@@ -215,7 +215,7 @@ import Testing
       Refusal("a DPDK interface", ["interface_type": "dpdk"], 2, "interface_type"),
       Refusal("an OpenFlow port", ["ofport_request": 65280], 7, "invalid ofport_request 65280"),
       Refusal("no address of a server", ["socket_file": "ssl:127.0.0.1:6640"], 7, "ssl:"),
-      Refusal("no server", ["socket_file": "unix:/nowhere/db.sock"], 101, "not reachable"),
+      Refusal("no server", ["socket_file": "unix:/run/openvswitch/no"], 101, "not reachable"),
       Refusal(
         "Too little", ["runtimeConfig": ["bandwidth": ["ingressRate": 500]]], 7,
         "runtimeConfig.bandwidth.ingressRate: 500 bit/s is less than 1000 bit/s"),

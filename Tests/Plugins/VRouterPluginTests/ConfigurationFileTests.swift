@@ -77,16 +77,33 @@ import Testing
   func logFile() async throws {
     try await withVRouterNode { here in
       let pod = try await TestPod(containerID: Fixture.c1)
-      let log = here.directory("agent.log")
-      try await here.add(pod, here.network(["log-file": .string(log)]))
-      let text = String(decoding: try Files.read(log), as: UTF8.self)
+      let network = here.network(["log-file": "/var/log/agent.log"])
+      try await here.add(pod, network)
+      let text = String(decoding: try Files.read(here.directory("log/agent.log")), as: UTF8.self)
       #expect(text.contains("GET /vm-cfg/\(Fixture.name)") && text.contains("POST /vm"))
-      try await here.delete(pod, here.network(["log-file": .string(log)]))
-      for path in ["/proc/nobody/agent.log", here.directory("etc"), "/dev/full"] {
+      try await here.delete(pod, network)
+      for path in ["/proc/nobody/agent.log", "/var/log/none/agent.log", "/dev/full"] {
         let network = here.network(["log-file": .string(path)])
         try await here.add(pod, network)
         try await here.delete(pod, network)
       }
+    }
+  }
+
+  @Test("A file outside of /var/log is neither made, written to nor put aside")
+  func foreignLogFile() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let (large, new) = (here.directory("large"), here.directory("new"))
+      try Files.write(large, [UInt8](repeating: 0x78, count: 11 << 20), mode: [.write, .create])
+      for path in [large, new] {
+        let network = here.network(["log-file": .string(path)])
+        try await here.add(pod, network)
+        try await here.delete(pod, network)
+      }
+      #expect(try Files.status(large).size == 11 << 20)
+      let names = try Files.list(here.directory.path)
+      #expect(!names.contains("new") && !names.contains("large.1"))
     }
   }
 

@@ -9,12 +9,12 @@ import Testing
 struct LogTests {
   /// A failing call with the log's keys; what stderr and the file got.
   private func log(_ members: [String: JSONValue?]) async throws -> (stderr: String, file: String) {
-    let directory = try TemporaryDirectory()
-    var call = ShimCall("STATUS", [:], ["logFile": .string(directory("log"))]).to(directory)
+    let (directory, logs) = (try TemporaryDirectory(), try TemporaryDirectory(in: LogFile.root))
+    var call = ShimCall("STATUS", [:], ["logFile": .string(logs("log"))]).to(directory)
     call.set(members)
     let outcome = try await call.run()
     #expect(outcome.error?.code == .notAvailable)
-    let file = (try? Files.read(directory("log"))) ?? []
+    let file = (try? Files.read(logs("log"))) ?? []
     return (outcome.errorText, String(decoding: file, as: UTF8.self))
   }
 
@@ -50,17 +50,31 @@ struct LogTests {
   @Test("A file that cannot be written does not fail the call")
   func unwritable() async throws {
     let node = try FakeNode([failed(7, "no")])
-    let call = ShimCall("ADD", [:], ["logFile": "/nowhere/log"])
+    let call = ShimCall("ADD", [:], ["logFile": "/var/log/cnid-nowhere/log"])
     let outcome = try await node.run(call)
     #expect(outcome.error?.code == .invalidConfiguration)
-    #expect(outcome.errorText.contains("/nowhere/log"))
+    #expect(outcome.errorText.contains("logFile: open /var/log/cnid-nowhere/log: "))
+  }
+
+  @Test("A file outside of /var/log is neither made nor written to, and stderr says so")
+  func outside() async throws {
+    let node = try FakeNode([failed(7, "no"), failed(7, "no")])
+    let directory = try TemporaryDirectory()
+    try Files.write(directory("preload"), Array("old".utf8), mode: [.write, .create])
+    for name in ["preload", "new"] {
+      let call = ShimCall("ADD", [:], ["logFile": .string(directory(name))])
+      let outcome = try await node.run(call)
+      #expect(outcome.errorText.contains("which is not below /var/log"))
+    }
+    #expect(try Files.list(directory.path) == ["preload"])
+    #expect(try Files.read(directory("preload")) == Array("old".utf8))
   }
 
   @Test("A pipe that nobody reads does not hold up the call")
   func pipe() async throws {
-    let directory = try TemporaryDirectory()
-    #expect(try await Program.run(["mkfifo", directory("log")]).succeeded)
-    let call = ShimCall("STATUS", [:], ["logFile": .string(directory("log"))]).to(directory)
+    let (directory, logs) = (try TemporaryDirectory(), try TemporaryDirectory(in: LogFile.root))
+    #expect(try await Program.run(["mkfifo", logs("log")]).succeeded)
+    let call = ShimCall("STATUS", [:], ["logFile": .string(logs("log"))]).to(directory)
     #expect(try await call.run().error?.code == .notAvailable)
   }
 
@@ -69,7 +83,15 @@ struct LogTests {
     let node = try FakeNode([failed(7, "a\nb", "c\u{1b}[31m")])
     let outcome = try await node.run(ShimCall("ADD", [:], ["logToStderr": true]))
     #expect(outcome.errorText.filter { $0 == "\n" }.count == 1)
-    #expect(!outcome.errorText.contains("\u{1b}"))
+    #expect(outcome.errorText.contains(#"a\nb"#) && outcome.errorText.contains(#"c\u{1b}[31m"#))
+  }
+
+  @Test("A file's name cannot forge a line either")
+  func forgedName() async throws {
+    let node = try FakeNode([failed(7, "no")])
+    let call = ShimCall("ADD", [:], ["logFile": "/tmp/x\n2026-01-01T00:00:00.000Z [error] forged"])
+    let outcome = try await node.run(call)
+    #expect(outcome.errorText.filter { $0 == "\n" }.count == 1)
   }
 
   @Test("What the runtime gave on stdin is in no line", arguments: ["debug", "error"])

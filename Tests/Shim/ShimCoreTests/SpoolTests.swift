@@ -63,6 +63,21 @@ struct SpoolTests {
     #expect(try Files.status("\(run)/spool/\(name)").permissions == 0o600)
   }
 
+  @Test("Outside of /run and /tmp no directory is made; a spool that a daemon has made is used")
+  func elsewhere() async throws {
+    let outer = try TemporaryDirectory(in: LogFile.root)
+    let run = outer("run")
+    var call = delete
+    call.set(["daemonSocketDir": .string(run)])
+    let outcome = try await call.run()
+    #expect(outcome.error?.code == .tryAgainLater)
+    #expect(outcome.error?.message.contains("cannot be written to \(run)/spool") == true)
+    #expect(try Files.list(outer.path) == [])
+    try Files.makeDirectories("\(run)/spool")
+    #expect(try await call.run().status == 0)
+    #expect(try Files.list("\(run)/spool").count == 1)
+  }
+
   @Test("A socket directory that others may read stays as it is; the spool is root's alone")
   func foreignDirectory() async throws {
     let directory = try TemporaryDirectory()
