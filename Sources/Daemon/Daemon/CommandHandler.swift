@@ -29,7 +29,10 @@ struct CommandHandler: Sendable {
     case .add: return try add(decoded, progress)
     case .update: return try update(decoded, progress)
     case .delete:
-      let (plugin, record) = try finder.responsible(for: decoded)
+      guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
+        attachments.passOver(decoded)
+        break
+      }
       try attachments.detach(plugin, request, record, progress)
     case .check:
       try request.configuration.checkVersion(for: .check)

@@ -6,7 +6,12 @@ package import PluginKit
 import Workbench
 
 extension OVSPlugin {
+  /// How long a CHECK waits for a database that is not there.
+  private static let checkMilliseconds = 2000
+
   /// Compares links, addresses, routes and the port with the result of ADD and the configuration.
+  ///
+  /// A database that cannot be asked now says nothing against the port.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
@@ -28,6 +33,13 @@ extension OVSPlugin {
     _ call: PluginCall<Step>, _ request: PodRequest, _ configuration: OVSConfiguration
   ) throws(CNIError) {
     let owner = try openSwitch(configuration.database, call.host)
+    do throws(OVSDBError) {
+      try owner.client.connect(
+        deadline: request.deadline.capped(milliseconds: Self.checkMilliseconds))
+    } catch {
+      guard error.isAbsence else { throw CNIError(error) }
+      return call.host.log(.warning, "CHECK of \(request.title) without its port: \(error)")
+    }
     let bridgeName = call.record?.first(PlannedPort.self)?.bridge ?? configuration.bridge
     let port = try owner.port(of: request)
     if let bridgeName {
@@ -57,6 +69,12 @@ extension OVSPlugin {
     if real.trunks != wanted.trunks {
       throw CNIError(.openVSwitch, "trunk mismatch. ovs=\(real.trunks),netconf=\(wanted.trunks)")
     }
+  }
+
+  /// Whether a database that was used is reachable; nil before the first.
+  package var isReady: Bool? {
+    let known = clients.withLock { $0.values.map(\.isConnected) }
+    return known.isEmpty ? nil : known.contains(true)
   }
 
   /// Whether an ADD could work: the database answers, ovs-vswitchd is connected to it, the bridge

@@ -69,7 +69,7 @@ package final class OVSPlugin: NetworkPlugin {
   /// The kernel's word for the links.
   static let kind = "veth"
 
-  private let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
+  let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
 
   package init() {}
 
