@@ -16,15 +16,41 @@ import Testing
     }
   }
 
-  @Test("A socket directory that others may enter is refused and left alone")
+  @Test("A socket directory that others may write to is refused and left alone")
   func openDirectory() async throws {
     try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
       try Files.makeDirectory(node.socketDirectory, permissions: 0o755)
+      try Files.setPermissions(node.socketDirectory, 0o775)
       let process = try await node.launch()
       let status = try await process.ended()
       #expect(status != nil && status != .exited(0))
       #expect(node.log.contains("insecure permissions"), "\(node.log)")
-      #expect(try Files.status(node.socketDirectory).permissions == 0o755)
+      #expect(try Files.status(node.socketDirectory).permissions == 0o775)
+    }
+  }
+
+  @Test("A socket directory as Kubernetes makes it is tightened")
+  func enteredDirectory() async throws {
+    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
+      try Files.makeDirectory(node.socketDirectory, permissions: 0o755)
+      try Files.setPermissions(node.socketDirectory, 0o755)
+      try await node.start()
+      #expect(try Files.status(node.socketDirectory).permissions == 0o700)
+    }
+  }
+
+  @Test("A namespace below /var/run is found where a container lacks the link to /run")
+  func withoutLink() async throws {
+    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
+      try await node.launch(through: "mount -t tmpfs none /var")
+      try await node.waitUntilReady()
+      let pod = try await TestPod()
+      let path = "/run/\(pod.containerID)"
+      _ = try await Program.run(["ln", "-s", pod.netns, path])
+      defer { try? Files.remove(path) }
+      let run = try await node.shim("ADD", pod, node.macvlan(), ["CNI_NETNS": "/var\(path)"])
+      #expect(run.succeeded, "\(run)")
+      #expect(try await pod.network.links() == ["eth0"])
     }
   }
 
@@ -41,10 +67,11 @@ import Testing
 
   @Test("A socket directory that is a mount point is used if it is private, else refused")
   func mountPoint() async throws {
-    for (permissions, serves) in [(0o755, false), (0o700, true)] as [(UInt32, Bool)] {
+    for (permissions, serves) in [(0o777, false), (0o700, true)] as [(UInt32, Bool)] {
       try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
         let volume = node.directory("volume")
-        try Files.makeDirectory(volume, permissions: permissions)
+        try Files.makeDirectory(volume)
+        try Files.setPermissions(volume, permissions)
         try Files.makeDirectory(node.socketDirectory)
         try await node.launch(
           through: "mount --bind \(volume) \(node.socketDirectory)")

@@ -6,7 +6,7 @@ import Testing
 /// GC keeps what is listed and removes the rest of its network.
 @Suite(.daemonLog) struct GarbageCollectionTests {
   @Test(
-    "GC removes the link, address and record of what is not listed, and nothing else",
+    "With gcLiving GC removes link, address and record of what is not listed, and nothing else",
     arguments: ["cni.dev/valid-attachments", "cni.dev/attachments"])
   func collects(key: String) async throws {
     try await withTestNode { node in
@@ -19,7 +19,7 @@ import Testing
       try await node.add(stale, node.macvlan())
       try await node.add(other, second)
       let list: JSONValue = [["containerID": .string(kept.containerID), "ifname": "eth0"]]
-      let run = try await node.shim("GC", kept, node.macvlan([key: list]))
+      let run = try await node.shim("GC", kept, node.macvlan([key: list, "gcLiving": true]))
       #expect(run.succeeded && run.output.isEmpty, "\(run)")
       #expect(try await kept.network.links() == ["eth0"])
       #expect(try await stale.network.links() == [])
@@ -57,7 +57,34 @@ import Testing
     }
   }
 
-  @Test("An empty list removes everything of the network, leases without a record too")
+  @Test(
+    "GC with no entry takes nothing from a living pod, recorded or not, and all of a dead one",
+    arguments: [[], .null] as [JSONValue])
+  func living(list: JSONValue) async throws {
+    try await withTestNode { node in
+      let (lives, lost) = (try await TestPod("lives"), try await TestPod("lost"))
+      try await node.add(lost, node.macvlan())
+      try await node.kill()
+      for record in node.records {
+        try Files.remove("\(node.stateDirectory)/attachments/\(record)")
+      }
+      try await node.start()
+      try await node.add(lives, node.macvlan())
+      // A pod that has ended without a DEL, and a lease that nothing tells of.
+      var dead = Optional(try await TestPod("dead"))
+      if let dead { try await node.add(dead, node.macvlan()) }
+      dead = nil
+      try Files.write(
+        "\(node.dataDirectory)/pods/10.1.2.99", Array("long-gone\r\neth0".utf8),
+        mode: [.write, .create])
+      let run = try await node.shim("GC", lives, node.macvlan(["cni.dev/valid-attachments": list]))
+      #expect(run.succeeded, "\(run)")
+      for pod in [lives, lost] { #expect(try await pod.network.links() == ["eth0"]) }
+      #expect(node.leases == ["pods/10.1.2.2", "pods/10.1.2.3"])
+    }
+  }
+
+  @Test("With gcLiving an empty list removes everything of the network, unrecorded leases too")
   func emptyList() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
@@ -66,7 +93,7 @@ import Testing
         "\(node.dataDirectory)/pods/10.1.2.99", Array("long-gone\r\neth0".utf8),
         mode: [.write, .create])
       let run = try await node.shim(
-        "GC", pod, node.macvlan(["cni.dev/valid-attachments": []]))
+        "GC", pod, node.macvlan(["cni.dev/valid-attachments": [], "gcLiving": true]))
       #expect(run.succeeded, "\(run)")
       #expect(try await pod.network.links() == [])
       #expect(node.leases == [] && node.records == [])

@@ -97,13 +97,13 @@ import Testing
     #expect(fake.probes.count > 3)
   }
 
-  @Test("STATUS without a daemon is code 50 at once")
+  @Test("STATUS without a daemon is code 50 after five seconds")
   func statusWithoutDaemon() async throws {
     let directory = try TemporaryDirectory()
     let result = try await ShimCall("STATUS").to(directory, timeout: 60).run()
     #expect(result.status == .exited(1))
     #expect(result.code == 50)
-    #expect(result.milliseconds < 3000 * Program.patience)
+    #expect(result.milliseconds < 30_000 * Program.patience)
   }
 
   @Test("A chunked answer is an answer")

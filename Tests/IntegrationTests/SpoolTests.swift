@@ -182,7 +182,36 @@ extension TestNode {
       #expect(isDone)
       #expect(try await pod.network.link("eth0") != nil)
       #expect(node.records.count == 1)
+      #expect(node.log.contains("a spooled DEL is dropped"))
+      let metrics = try await node.http("GET", "/metrics").text
+      #expect(metrics.contains("cnid_spool_dropped_total 1\n"))
       try await node.delete(pod, configuration)
+    }
+  }
+
+  @Test("An entry of another boot counts if the attachment's ADD came from there too")
+  func sameOtherBoot() async throws {
+    try await withTestNode { node in
+      let (pod, configuration) = (try await TestPod(), node.macvlan())
+      // A runtime in a container whose boot has another id than the daemon's.
+      let add: JSONValue = [
+        "env": .object(
+          JSONObject(pod.environment("ADD").map { ($0.key, JSONValue.string($0.value)) })),
+        "config": .string(Base64.encode(configuration.bytes)),
+      ]
+      let head =
+        "POST /cni HTTP/1.1\r\nHost: x\r\nX-Cnid-Stamp: faked:5\r\nConnection: close\r\n"
+        + "Content-Length: \(add.bytes.count)\r\n\r\n"
+      let socket = node.socket
+      let answer = try await onThread {
+        try RawHTTP.parse(RawHTTP.exchange(Array(head.utf8) + add.bytes, socket, within: 60_000))
+      }
+      #expect(answer.status == 200, "\(answer)")
+      try node.put(pod, configuration, stamp: Stamp(bootID: "faked", nanoseconds: .max / 2))
+      let isDone = try await node.workedOff()
+      #expect(isDone)
+      #expect(try await pod.network.link("eth0") == nil)
+      #expect(node.records == [] && node.leases == [])
     }
   }
 

@@ -333,8 +333,8 @@ import Testing
   @Test("the directory of an activated socket must be root's alone all the same")
   func openDirectory() async throws {
     try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
-      try Files.makeDirectory(node.socketDirectory, permissions: 0o755)
-      try Files.setPermissions(node.socketDirectory, 0o755)
+      try Files.makeDirectory(node.socketDirectory)
+      try Files.setPermissions(node.socketDirectory, 0o777)
       let listener = try UnixSocket.listen(node.socket)
       let process = try await node.launch(listener: listener.rawValue)
       #expect(try await process.ended() == .exited(2))

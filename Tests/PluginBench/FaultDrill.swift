@@ -40,7 +40,8 @@ private struct FaultDrill<Scene: PluginScene> {
     let none: JSONValue = []
     return [
       ("ADD", input), ("UPDATE", scene.configuration(.update).setting("daemonTimeout", 5)),
-      ("GC", input.setting("cni.dev/valid-attachments", none)), ("ADD", input), ("DEL", input),
+      ("GC", input.setting("cni.dev/valid-attachments", none).setting("gcLiving", true)),
+      ("ADD", input), ("DEL", input),
     ]
   }
 

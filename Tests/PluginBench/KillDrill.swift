@@ -44,7 +44,8 @@ struct KillDrill<Scene: PluginScene> {
     guard setting.verb == .collect else { return configuration }
     return configuration.setting(
       "cni.dev/valid-attachments",
-      [["containerID": .string(kept.containerID), "ifname": "eth0"]])
+      [["containerID": .string(kept.containerID), "ifname": "eth0"]]
+    ).setting("gcLiving", true)
   }
 
   /// The call; the shim waits for the next daemon if this one dies.

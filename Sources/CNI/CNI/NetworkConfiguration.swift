@@ -76,6 +76,20 @@ public struct NetworkConfiguration: Sendable {
   }
 }
 
+extension NetworkConfiguration {
+  /// What names a network, a version and a plugin in a configuration with faults elsewhere.
+  ///
+  /// Nil if not even the name can be read.
+  package init?(namesIn bytes: [UInt8]) {
+    guard let object = (try? JSONValue.parse(bytes))?.object else { return nil }
+    let names = ["cniVersion", "name", "type", "plugin"].compactMap { key in
+      object[key]?.string.map { (key, JSONValue.string($0)) }
+    }
+    guard let configuration = try? NetworkConfiguration(JSONObject(names)) else { return nil }
+    self = configuration
+  }
+}
+
 extension NetworkConfiguration: Equatable {
   /// Compares the bytes.
   public static func == (left: NetworkConfiguration, right: NetworkConfiguration) -> Bool {

@@ -34,23 +34,41 @@ package struct ExecutedIPAM: Sendable {
     }
   }
 
-  /// Runs ADD, and DEL if that fails.
+  /// Runs ADD, and one DEL if it fails by itself.
   ///
   /// Once the deadline has passed DEL is left to the caller, who rolls a failed ADD back with a
   /// deadline of its own.
   ///
-  /// - Parameter permit: the proof that the undo was recorded.
+  /// - Parameters:
+  ///   - permit: the proof that the undo was recorded.
+  ///   - whenUndone: called before a failure that needs no other undo is thrown; with why the DEL
+  ///     failed, if it did.
   /// - Returns: the plugin's result.
   /// - Throws: the plugin's own error; 103 if it could not be run or printed no result, 105.
-  package func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
+  package func add(
+    _ permit: borrowing Permit, whenUndone: (String?) -> Void = { _ in }
+  ) throws(CNIError) -> CNIResult {
     let version = try call.configuration.version()
     do throws(PluginError) {
       return try executor.run(invocation(.add), permit).result(defaultVersion: version)
     } catch {
-      // Nothing ran if there was no such program.
-      if case .notFound = error.reason { throw error.cniError(.ipam) }
-      if !call.deadline.isOver { _ = try? executor.run(invocation(.delete), permit) }
+      switch error.reason {
+      // Nothing ran, so nothing was leased.
+      case .notFound, .notStarted: whenUndone(nil)
+      case .deadline: break
+      case .refused, .failed, .unreadable, .tooMuchOutput:
+        if !call.deadline.isOver { undo(permit, whenUndone) }
+      }
       throw error.cniError(.ipam)
+    }
+  }
+
+  private func undo(_ permit: borrowing Permit, _ whenUndone: (String?) -> Void) {
+    do throws(PluginError) {
+      _ = try executor.run(invocation(.delete), permit)
+      whenUndone(nil)
+    } catch {
+      if error.reason != .deadline { whenUndone("\(error)") }
     }
   }
 

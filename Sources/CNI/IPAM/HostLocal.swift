@@ -86,44 +86,33 @@ package struct HostLocal: Sendable {
   /// Checks that ADD would accept the configuration.
   ///
   /// - Throws: code 4, 6 or 7.
-  package func status() throws(CNIError) {
+  package func checkConfiguration() throws(CNIError) {
     _ = try readConfiguration()
     _ = try directory()
   }
 
-  /// Gives back the addresses of every attachment of this network that is not listed.
+  /// Checks that ADD would accept the configuration and that each range set has an address left.
   ///
-  /// Only files that are named like an address are looked at. A file of an old plugin, which names
-  /// the container alone, stays while any attachment of that container is listed; an empty one
-  /// goes.
+  /// It takes no lock, so it may be wrong for a moment.
   ///
-  /// - Parameters:
-  ///   - valid: the attachments that keep theirs.
-  ///   - permit: the proof that this is wanted.
-  /// - Throws: code 5, after everything else was removed; 7, 105.
-  package func collectGarbage(
-    valid: [NetworkConfiguration.Attachment], _ permit: borrowing Permit
-  ) throws(CNIError) {
-    guard var store = try open(create: false) else { return }
-    var kept: Set<[UInt8]> = []
-    for attachment in valid {
-      let owner = LeaseOwner(containerID: attachment.containerID, ifName: attachment.ifName)
-      kept.formUnion([owner.content, owner.idOnly])
-    }
-    var failure: SystemError?
-    do throws(SystemError) {
-      for (address, content) in try store.everything() where !kept.contains(content) {
-        do throws(SystemError) {
-          try store.remove(address, content, permit)
-        } catch {
-          failure = error
-        }
+  /// - Throws: code 4, 6 or 7; 103 with ADD's text for a set without a free address.
+  package func status() throws(CNIError) {
+    let configuration = try readConfiguration()
+    let directory = try directory()
+    // Nothing was ever leased.
+    guard let stamp = try? Files.stamp(directory) else { return }
+    let taken = call.leases.peek(directory, stamp) ?? LeaseStore.names(in: directory)
+    for (index, set) in configuration.sets.enumerated() {
+      if set.walk(after: nil).contains(where: { !taken.contains($0.address) }) { continue }
+      // ADD takes over empty files too.
+      let isLeft = set.walk(after: nil).contains {
+        LeaseStore.isEmpty($0.address, in: directory)
       }
-    } catch {
-      failure = error
+      if isLeft { continue }
+      throw CNIError(
+        .ipam,
+        "failed to allocate for range \(index): no IP addresses available in range set: \(set)")
     }
-    store.close()
-    if let failure { throw CNIError(failure) }
   }
 }
 
@@ -150,7 +139,7 @@ extension HostLocal {
     "/etc", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
   ]
 
-  private func open(create: Bool) throws(CNIError) -> LeaseStore? {
+  func open(create: Bool) throws(CNIError) -> LeaseStore? {
     let directory = try directory()
     do throws(SystemError) {
       return try LeaseStore.open(

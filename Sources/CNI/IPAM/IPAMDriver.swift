@@ -86,7 +86,7 @@ package enum IPAMDriver: Sendable {
   /// - Throws: as ``status()``; code 103 if a plugin on disk is not there.
   package func prepare() throws(CNIError) {
     switch self {
-    case .hostLocal(let driver): try driver.status()
+    case .hostLocal(let driver): try driver.checkConfiguration()
     case .fixed(let driver): try driver.status()
     case .executed(let driver): try driver.checkInstalled()
     }
@@ -94,15 +94,19 @@ package enum IPAMDriver: Sendable {
 
   /// Takes the addresses of an attachment.
   ///
-  /// - Parameter permit: the proof that giving them back was recorded.
+  /// - Parameters:
+  ///   - permit: the proof that giving them back was recorded.
+  ///   - whenUndone: see ``ExecutedIPAM/add(_:whenUndone:)``.
   /// - Returns: addresses without interface indexes, routes and name servers; no interfaces.
   /// - Throws: an executed plugin's own error; else code 103 if no address can be given, 4, 6 and 7
   ///   for bad input, 5 for the disk, 105 for the deadline.
-  package func add(_ permit: borrowing Permit) throws(CNIError) -> CNIResult {
+  package func add(
+    _ permit: borrowing Permit, whenUndone: (String?) -> Void = { _ in }
+  ) throws(CNIError) -> CNIResult {
     switch self {
     case .hostLocal(let driver): try driver.add(permit)
     case .fixed(let driver): try driver.add()
-    case .executed(let driver): try driver.add(permit)
+    case .executed(let driver): try driver.add(permit, whenUndone: whenUndone)
     }
   }
 
@@ -144,15 +148,20 @@ package enum IPAMDriver: Sendable {
   ///
   /// - Parameters:
   ///   - valid: the attachments that keep theirs, which may be more than the configuration lists.
+  ///   - use: says which addresses are in use; nil: what is not listed goes in any case.
   ///   - permit: the proof that this is wanted.
+  /// - Returns: what was kept because it is in use; a plugin on disk does not say.
   /// - Throws: as ``add(_:)``.
+  @discardableResult
   package func collectGarbage(
-    valid: [NetworkConfiguration.Attachment], _ permit: borrowing Permit
-  ) throws(CNIError) {
+    valid: [NetworkConfiguration.Attachment], use: HostLocal.Use? = nil, _ permit: borrowing Permit
+  ) throws(CNIError) -> [String] {
     switch self {
-    case .hostLocal(let driver): try driver.collectGarbage(valid: valid, permit)
-    case .fixed: return
-    case .executed(let driver): try driver.collectGarbage(valid: valid, permit)
+    case .hostLocal(let driver): return try driver.collectGarbage(valid: valid, use: use, permit)
+    case .fixed: return []
+    case .executed(let driver):
+      try driver.collectGarbage(valid: valid, permit)
+      return []
     }
   }
 }

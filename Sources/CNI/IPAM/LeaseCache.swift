@@ -1,3 +1,4 @@
+import Addresses
 package import Linux
 
 /// What is known of lease directories since they were last seen.
@@ -51,6 +52,14 @@ package final class LeaseCache: Sendable {
         return nil
       }
       return entry.index
+    }
+  }
+
+  /// The addresses that a directory is known to have; it stays known.
+  func peek(_ directory: String, _ stamp: DirectoryStamp) -> Set<IPAddress>? {
+    state.withLock { state in
+      guard let entry = state.entries[directory], entry.stamp == stamp else { return nil }
+      return entry.index.taken
     }
   }
 

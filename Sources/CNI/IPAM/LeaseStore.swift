@@ -92,6 +92,19 @@ struct LeaseStore: ~Copyable {
   private func path(_ name: String) -> String { "\(directory)/\(name)" }
 }
 
+// Looks without the lock.
+extension LeaseStore {
+  /// The addresses that have a file; none if the directory cannot be read.
+  static func names(in directory: String) -> Set<IPAddress> {
+    Set(((try? Files.list(directory)) ?? []).compactMap { IPAddress($0) })
+  }
+
+  /// Whether the file of an address is empty or has gone.
+  static func isEmpty(_ address: IPAddress, in directory: String) -> Bool {
+    ((try? Files.status("\(directory)/\(address)"))?.size ?? 0) == 0
+  }
+}
+
 extension LeaseStore {
   /// Whether an address has no file, or one whose lease a power cut took.
   ///
@@ -116,6 +129,11 @@ extension LeaseStore {
     return index.candidates(content).filter { self.content(of: $0) == content }
   }
 
+  /// Whether an address file was written before the machine was started.
+  func isOfAnotherBoot(_ address: IPAddress) -> Bool {
+    (try? Files.isOfAnotherBoot(path("\(address)"))) == true
+  }
+
   /// Reads every address file unless that was done since the lock was taken.
   mutating func refresh() throws(SystemError) {
     if !isFresh { try readDirectory() }
@@ -138,7 +156,7 @@ extension LeaseStore {
       // Also passes over `lock` and `last_reserved_ip.0`.
       guard let address = IPAddress(name), address.description == name else { continue }
       let content = content(of: address)
-      let isLost = content == [] && (try? Files.isOfAnotherBoot(path(name))) == true
+      let isLost = content == [] && isOfAnotherBoot(address)
       index.insert(address, content, isLost: isLost)
     }
     isFresh = true

@@ -34,16 +34,18 @@ struct Attachments: Sendable {
   ) throws(CNIError) -> (result: CNIResult, bytes: [UInt8]) {
     let version = try request.configuration.version()
     let key = AttachmentKey(request, plugin: plugin.name)
+    var left = ""
     if let old = store.record(key) {
       if let result = try settle(old, for: request, origin) {
         return (result, try result.printed(as: version))
       }
-      try undo(old, progress)
+      left = try undoOrPutAside(old, progress)
     }
     let request = request.marked(with: key, store.daemonMark)
-    let draft = AttachmentRecord(
+    var draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: origin, requestID: request.requestID, stamp: request.stamp)
+    draft.callerBootID = request.callerBootID
     let call = AddCall<P.Step>(
       host: host.logging(log, request), request: request, draft: draft, store: store,
       progress: progress)
@@ -63,7 +65,10 @@ struct Attachments: Sendable {
       let error = progress.supersession ?? error
       progress.fail(error)
       if let record = call.recorded { rollBack(record, progress) }
-      throw error
+      if left.isEmpty { throw error }
+      throw CNIError(
+        error.code, error.message,
+        details: error.details.isEmpty ? left : "\(error.details); \(left)")
     }
   }
 
@@ -73,12 +78,22 @@ struct Attachments: Sendable {
   ) throws(CNIError) {
     let key = record?.key ?? AttachmentKey(request, plugin: plugin.name)
     let request = request.marked(with: key, store.daemonMark)
-    guard let record else {
-      return try plugin.delete(call(plugin, request, nil, progress))
-    }
+    guard let record else { return try detacher.detach(plugin, request, key, progress) }
     // A DEL that began before the attachment's ADD means an older one.
     if request.stamp.isOlder(than: record.stamp) == true { return }
     try detacher.detach(plugin, try request.recorded(in: record), record, progress)
+  }
+
+  /// A DEL that no plugin serves, of an attachment that is not recorded: nothing of ours is there.
+  func passOver(_ decoded: DecodedRequest) {
+    let request = decoded.request
+    log.write(
+      .warning, "DEL has nothing to remove: there is no record, and no plugin serves the network",
+      [
+        ("container", request.sandboxID), ("ifname", request.ifName),
+        ("network", request.configuration.name),
+        ("error", decoded.choiceError.map { "\($0)" } ?? ""),
+      ])
   }
 
   /// Finds out whether the attachment is as its ADD left it.
@@ -125,13 +140,17 @@ struct Attachments: Sendable {
   }
 
   /// Has the plugin sweep what belongs to none of the valid attachments.
+  ///
+  /// - Returns: what it kept because it is a living pod's.
   func collect<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, valid: [NetworkConfiguration.Attachment],
     _ progress: CallProgress
-  ) throws(CNIError) {
+  ) throws(CNIError) -> [String] {
     var request = request.marked(with: nil, store.daemonMark)
     request.configuration = try request.configuration.listing(valid)
-    try plugin.garbageCollect(call(plugin, request, nil, progress), valid: valid)
+    let call = call(plugin, request, nil, progress)
+    try plugin.garbageCollect(call, valid: valid)
+    return call.kept
   }
 
   private func call<P: NetworkPlugin>(
@@ -185,6 +204,33 @@ struct Attachments: Sendable {
         record.logFields + [("error", "\(error)")])
       backlog.add(.finish(record.key), hasFailed: true)
     }
+  }
+
+  /// Undoes what an earlier ADD has left; what cannot be undone is put aside, as the new one may
+  /// not need what the old one needs.
+  ///
+  /// - Returns: what is left, in words; empty if nothing is.
+  private func undoOrPutAside(
+    _ old: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) -> String {
+    let failure: CNIError
+    do throws(CNIError) {
+      try undo(old, progress)
+      return ""
+    } catch {
+      failure = error
+    }
+    try progress.check()
+    let key = try store.putAside(old)
+    let text = "left from an earlier ADD: \(failure)"
+    log.write(
+      .warning, text,
+      [
+        ("attachment", "\(key)"), ("tried_again", "after the DEL"),
+        ("remove_to_forget", store.file(of: key)),
+      ])
+    backlog.add(.finish(key), hasFailed: true)
+    return text
   }
 
   /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own

@@ -158,7 +158,8 @@ final class Call: DispatchedWork {
     case .failure(let error): code = error.code.rawValue
     }
     tools.metrics.finished(
-      command: command, plugin: decoded.plugin?.name ?? "", code: code, nanoseconds: nanoseconds)
+      command: command, plugin: decoded.plugin?.name ?? "", code: code, nanoseconds: nanoseconds,
+      isKnownAway: decoded.plugin?.isReady == false)
     tools.metrics.steps(progress.finished)
   }
 

@@ -32,7 +32,10 @@ struct CommandHandler: Sendable {
     case .delete:
       // Its client also removes what it could not add.
       if decoded.endpoint == .delegate, finder.isOfAnotherNetwork(request) { return [] }
-      let (plugin, record) = try finder.responsible(for: decoded)
+      guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
+        attachments.passOver(decoded)
+        break
+      }
       try attachments.detach(plugin, request, record, progress)
     case .check:
       try request.configuration.checkVersion(for: .check)

@@ -99,7 +99,7 @@ struct Workshop: Sendable {
       finder: finder, attachments: attachments, spooled: spooled,
       garbage: GarbageCollector(
         finder: finder, store: store, detacher: detacher, attachments: attachments,
-        metrics: metrics),
+        metrics: metrics, log: log, isAlive: OrphanSweep.kernel(log)),
       backlog: backlog,
       remarks: NetworkRemarks(dataDirectory: registry.host.dataDirectory, log: log))
   }

@@ -10,6 +10,8 @@ struct DecodedRequest: Sendable {
   let plugin: (any NetworkPlugin)?
   /// Why no plugin was chosen.
   let choiceError: CNIError?
+  /// What is wrong with the configuration of a DEL, which counts only where no record says more.
+  let fault: CNIError?
 
   /// What the chosen plugin must not do twice at a time.
   var lock: String? { plugin?.lock(for: request) }

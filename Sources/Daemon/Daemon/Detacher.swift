@@ -1,4 +1,5 @@
 import CNI
+import DaemonAPI
 import JSON
 import Linux
 import PluginKit
@@ -31,9 +32,7 @@ struct Detacher: Sendable {
     record.phase = .deleting
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.beginDeleting(record.key)
-    let call = PluginCall<P.Step>(
-      host: finder.registry.host.logging(log, request), plugin: plugin.name, request: request,
-      record: record, progress: progress)
+    let call = call(plugin, request, record.isOfDelete ? nil : record, progress)
     try plugin.delete(call)
     let missing =
       call.postponed
@@ -46,12 +45,53 @@ struct Detacher: Sendable {
     }
     do throws(CNIError) {
       try store.remove(record.key)
+      if !record.key.isLeftover { retryLeftovers(of: record.key) }
     } catch {
       log.write(
         .error, "the record of a removed attachment stays",
         record.logFields + [("error", "\(error)")])
     }
     return nil
+  }
+
+  private func retryLeftovers(of key: AttachmentKey) {
+    for left in store.leftovers(of: key).keys { backlog.add(.finish(left)) }
+  }
+
+  /// Has the plugin remove what it finds by its marks, where there is no record.
+  ///
+  /// What is still to be done then gets one.
+  func detach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ key: AttachmentKey, _ progress: CallProgress
+  ) throws(CNIError) {
+    let call = call(plugin, request, nil, progress)
+    try plugin.delete(call)
+    retryLeftovers(of: key)
+    guard let missing = call.postponed else { return }
+    var record = AttachmentRecord(
+      key: key, configuration: request.configuration.bytes, environment: request.environment,
+      origin: Endpoint.cni.origin, requestID: request.requestID, stamp: request.stamp)
+    record.phase = .deleting
+    record.isOfDelete = true
+    do throws(CNIError) {
+      try progress.check()
+      try store.write(record)
+    } catch {
+      throw CNIError(
+        .tryAgainLater, "\(missing); and that this is still to be done cannot be recorded",
+        details: "\(error)")
+    }
+    log.write(
+      .warning, "still to be done", [("attachment", "\(key)"), ("missing", missing)])
+    backlog.add(.finish(key), hasFailed: true)
+  }
+
+  private func call<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+  ) -> PluginCall<P.Step> {
+    PluginCall(
+      host: finder.registry.host.logging(log, request), plugin: plugin.name, request: request,
+      record: record, progress: progress)
   }
 
   /// The same by the record alone.
@@ -104,12 +144,14 @@ extension PodRequest {
     return request
   }
 
-  /// With the configuration that the ADD worked with; the caller's `prevResult` stays.
+  /// With the configuration that the ADD worked with; the caller's `prevResult` stays if it can
+  /// be read.
   func recorded(in record: AttachmentRecord) throws(CNIError) -> PodRequest {
     var request = self
     var configuration = try NetworkConfiguration(record.configuration)
     if let previous = request.configuration.previous {
-      configuration = try configuration.replacing([("prevResult", .object(previous))])
+      let given = try configuration.replacing([("prevResult", .object(previous))])
+      if command != .delete || (try? given.prevResult()) != nil { configuration = given }
     }
     request.configuration = configuration
     request.isRecorded = true

@@ -18,13 +18,17 @@ extension Metrics {
       (gauges.inFlight, gauges.queued) = (load.running, load.waiting)
       gauges.lostWorkers = dispatcher.givenUp
       for (key, summary) in store.summaries {
+        if key.isLeftover {
+          gauges.leftovers[key.plugin, default: 0] += 1
+          continue
+        }
         let group = Gauges.Group(plugin: key.plugin, network: key.network, phase: summary.phase)
         gauges.attachments[group, default: 0] += 1
       }
       gauges.spoolEntries = spool.count
       gauges.damagedSpoolEntries = spool.damagedCount
-      // A plugin that cannot begin keeps the daemon from starting.
-      for plugin in registry.plugins { gauges.plugins[plugin.name] = true }
+      gauges.droppedSpoolEntries = spool.droppedCount
+      for plugin in registry.plugins { gauges.plugins[plugin.name] = plugin.isReady }
       gauges.version = version
       return gauges
     }

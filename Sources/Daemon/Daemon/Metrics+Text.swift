@@ -27,11 +27,15 @@ extension Metrics {
     package var lostWorkers = 0
     /// How many attachments are recorded.
     package var attachments: [Group: Int] = [:]
+    /// How much earlier ADDs have left that cannot be undone, by plugin.
+    package var leftovers: [String: Int] = [:]
     /// DELs in the spool that are not done yet.
     package var spoolEntries = 0
     /// Spool entries that could not be read and were set aside.
     package var damagedSpoolEntries = 0
-    /// Whether each plugin can serve an ADD, by its name.
+    /// Spooled DELs of another boot that could not mean what is there.
+    package var droppedSpoolEntries = 0
+    /// Whether the backends of plugins are there, by their names; only those that know.
     package var plugins: [String: Bool] = [:]
     package var version = ""
 
@@ -51,6 +55,10 @@ extension Metrics {
     text.add(calls: state.calls)
     text.add(steps: state.steps)
     var gauges = gauges
+    // A plugin that was never used says nothing.
+    for plugin in state.calls.keys.map(\.plugin) where !plugin.isEmpty {
+      gauges.plugins[plugin] = gauges.plugins[plugin] ?? true
+    }
     for plugin in state.unready { gauges.plugins[plugin] = false }
     text.add(gauges)
     text.add(state)
@@ -174,11 +182,18 @@ extension MetricsText {
       ]
       sample("cnid_attachments", labels, "\(count)")
     }
+    family("cnid_leftovers", .gauge, "What failed ADDs have left that could not be undone yet.")
+    for (plugin, count) in gauges.leftovers.sorted(by: { $0.key < $1.key }) {
+      sample("cnid_leftovers", [("plugin", plugin)], "\(count)")
+    }
     single("cnid_spool_entries", .gauge, "Deletions left in the spool.", gauges.spoolEntries)
     single(
       "cnid_spool_damaged_total", .counter, "Spool entries set aside because they were unreadable.",
       gauges.damagedSpoolEntries)
-    family("cnid_plugin_ready", .gauge, "0 after a STATUS said that a plugin cannot serve an ADD.")
+    single(
+      "cnid_spool_dropped_total", .counter, "Spooled deletions of another boot that were not done.",
+      gauges.droppedSpoolEntries)
+    family("cnid_plugin_ready", .gauge, "Whether a used plugin could serve an ADD now.")
     for (plugin, isReady) in gauges.plugins.sorted(by: { $0.key < $1.key }) {
       sample("cnid_plugin_ready", [("plugin", plugin)], isReady ? "1" : "0")
     }
@@ -197,6 +212,10 @@ extension MetricsText {
     family("cnid_gc_removed_total", .counter, "Attachments removed by GC.")
     for (plugin, count) in state.garbage.sorted(by: { $0.key < $1.key }) {
       sample("cnid_gc_removed_total", [("plugin", plugin)], "\(count)")
+    }
+    family("cnid_gc_kept_total", .counter, "What GC kept although unlisted, because it lives.")
+    for (plugin, count) in state.kept.sorted(by: { $0.key < $1.key }) {
+      sample("cnid_gc_kept_total", [("plugin", plugin)], "\(count)")
     }
     single(
       "cnid_config_last_reload_successful", .gauge,

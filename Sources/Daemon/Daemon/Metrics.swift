@@ -27,6 +27,7 @@ package final class Metrics: Sendable {
     var steps: [String: Histogram] = [:]
     var recovered: [String: UInt64] = [:]
     var garbage: [String: UInt64] = [:]
+    var kept: [String: UInt64] = [:]
     var orphans: UInt64 = 0
     var isLastReloadGood = true
     /// The plugins whose last STATUS said that they cannot serve an ADD.
@@ -57,7 +58,11 @@ package final class Metrics: Sendable {
   ///   - plugin: the name of the plugin that served it; empty if it came to none.
   ///   - code: the CNI error code; 0 for success.
   ///   - nanoseconds: from the complete request to the answer.
-  package func finished(command: CNICommand?, plugin: String, code: Int, nanoseconds: UInt64) {
+  ///   - isKnownAway: whether the plugin itself says that its backend is away, and will say when
+  ///     it is back.
+  package func finished(
+    command: CNICommand?, plugin: String, code: Int, nanoseconds: UInt64, isKnownAway: Bool = false
+  ) {
     let verb = command.flatMap { $0.isKnown ? $0.rawValue : nil } ?? ""
     let service = Service(command: verb, plugin: plugin)
     state.withLock { state in
@@ -65,7 +70,8 @@ package final class Metrics: Sendable {
       guard !plugin.isEmpty else { return }
       switch (verb, code) {
       case ("STATUS", 0), ("ADD", 0): state.unready.remove(plugin)
-      case ("STATUS", 50), ("STATUS", 51): state.unready.insert(plugin)
+      case ("STATUS", 50), ("STATUS", 51):
+        if !isKnownAway { state.unready.insert(plugin) }
       default: return
       }
     }
@@ -92,6 +98,12 @@ package final class Metrics: Sendable {
   /// Counts attachments that GC has removed.
   package func garbageRemoved(plugin: String, count: Int = 1) {
     state.withLock { $0.garbage[plugin, default: 0] &+= UInt64(max(0, count)) }
+  }
+
+  /// Counts what GC has kept because it lives, although it was not listed.
+  package func garbageKept(plugin: String, count: Int = 1) {
+    if count <= 0 { return }
+    state.withLock { $0.kept[plugin, default: 0] &+= UInt64(count) }
   }
 
   /// Keeps whether the configuration could be read the last time.

@@ -27,6 +27,17 @@ struct PluginFinder: Sendable {
     return (try plugin(of: key), store.record(key))
   }
 
+  /// The same for DEL; nil where there is neither record nor plugin, so that nothing can be there.
+  func responsibleForDelete(
+    _ decoded: DecodedRequest
+  ) throws(CNIError) -> (plugin: any NetworkPlugin, record: AttachmentRecord?)? {
+    if key(of: decoded) == nil {
+      if let fault = decoded.fault { throw fault }
+      if decoded.plugin == nil { return nil }
+    }
+    return try responsible(for: decoded)
+  }
+
   /// The plugin that made an attachment.
   func plugin(of key: AttachmentKey) throws(CNIError) -> any NetworkPlugin {
     if let plugin = registry.plugin(named: key.plugin) { return plugin }

@@ -40,6 +40,8 @@ struct Recovery: Sendable {
     _ key: AttachmentKey, _ deadline: Deadline, _ progress: CallProgress
   ) throws(CNIError) -> Outcome {
     guard let record = store.record(key), store.isUnfinished(record) else { return .nothing }
+    // It carries the same marks as the attachment that is there; its DEL comes back to this.
+    if key.isLeftover, store.leftovers(of: key).isTaken { return .nothing }
     let action: Action =
       store.isOfAnotherBoot(record) ? .rebooted : record.phase == .adding ? .rolledBack : .deleted
     return try remove(record, action, deadline, progress)

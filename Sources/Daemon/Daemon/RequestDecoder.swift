@@ -27,8 +27,11 @@ struct RequestDecoder: Sendable {
   func decode(_ message: HTTPRequest, _ endpoint: Endpoint) throws(CNIError) -> DecodedRequest {
     var headers = RequestHeaders(message.headers)
     // Whoever calls now lives in this boot, whatever it says.
-    if headers.stamp?.bootID != bootID { headers.stamp = nil }
-    return try decode(try body(message, endpoint), headers, endpoint)
+    let other = headers.stamp.flatMap { $0.bootID == bootID ? nil : $0.bootID }
+    if other != nil { headers.stamp = nil }
+    var decoded = try decode(try body(message, endpoint), headers, endpoint)
+    decoded.request.callerBootID = other
+    return decoded
   }
 
   /// Reads a call.
@@ -47,7 +50,9 @@ struct RequestDecoder: Sendable {
     var variables = try CallVariables(call.env, endpoint)
     // OVN-Kubernetes looks at the pod before the configuration, Multus the other way round.
     if endpoint == .ovn { _ = try PodIdentity(variables, endpoint, isRequired: true) }
-    var (network, extra) = try networkConfiguration(call, endpoint, configuration)
+    let (given, extra, fault) = try networkConfiguration(
+      call, variables.command, endpoint, configuration)
+    var network = given
     var environment = call.env.filter { Self.isPassedOn($0.key) }
     if variables.command == .add, !extra.isEmpty {
       variables.add(arguments: extra)
@@ -70,7 +75,7 @@ struct RequestDecoder: Sendable {
         environment: environment,
         requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
         deadline: deadline(headers, configuration)),
-      endpoint: endpoint, plugin: plugin, choiceError: choiceError)
+      endpoint: endpoint, plugin: plugin, choiceError: choiceError, fault: fault)
   }
 
   /// Whether a variable is for the programs that plugins run: CNI's own, and the context of a
@@ -90,21 +95,28 @@ struct RequestDecoder: Sendable {
     }
   }
 
+  /// What the configuration says, and what is wrong with it where that may not matter.
   private func networkConfiguration(
-    _ call: Request, _ endpoint: Endpoint, _ configuration: Configuration
-  ) throws(CNIError) -> (NetworkConfiguration, arguments: [String]) {
+    _ call: Request, _ command: CNICommand, _ endpoint: Endpoint, _ configuration: Configuration
+  ) throws(CNIError) -> (NetworkConfiguration, arguments: [String], CNIError?) {
     let plain: NetworkConfiguration
     do throws(CNIError) {
       plain = try NetworkConfiguration(call.config)
     } catch {
-      throw error.prefixed(
+      let fault = error.prefixed(
         by: endpoint == .ovn
           ? "broken stdin args: " : endpoint.argumentsPrefix + "failed to unmarshall CNI config: ")
+      // A record may know all that a DEL needs.
+      guard command == .delete, let rest = NetworkConfiguration(namesIn: call.config) else {
+        throw fault
+      }
+      return (rest, [], fault)
     }
     guard endpoint == .delegate else {
-      return (try plain.overridden(by: configuration.overrides), [])
+      return (try plain.overridden(by: configuration.overrides), [], nil)
     }
-    return try plain.asDelegate(with: call.interfaceAttributes)
+    let (single, arguments) = try plain.asDelegate(with: call.interfaceAttributes)
+    return (single, arguments, nil)
   }
 
   /// The choice by the configuration; its error only counts if no record says otherwise.

@@ -3,18 +3,33 @@ package import Records
 
 /// The directory of a socket and the socket in it.
 ///
-/// The directory is never removed: it may be a mount. A missing one is made, one of another owner
-/// or mode is refused.
+/// The directory is never removed: it may be a mount. A missing one is made, one that only root can
+/// write to is tightened, one of another owner or mode is refused.
 package enum RunDirectory {
   /// Creates the directory if it is missing, and checks that only root can get at the socket in it.
   package static func prepare(_ directory: String) throws(StartError) {
     let status = try starting("socket directory") { () throws(SystemError) in
       try Files.makeDirectories(directory)
+      let status = try Files.status(directory)
+      guard try mayTighten(directory, status) else { return status }
+      try Files.setPermissions(directory, 0o700)
       return try Files.status(directory)
     }
     if let fault = PrivateDirectory.fault(of: directory, "socket directory", status) {
       throw fault
     }
+  }
+
+  /// Whether a directory is as Kubernetes makes it for a mount, with nothing in it but ours.
+  private static func mayTighten(
+    _ directory: String, _ status: FileStatus
+  ) throws(SystemError) -> Bool {
+    let mode = status.permissions & 0o777
+    guard status.owner == 0, mode != 0o700, mode & 0o722 == 0o700 else { return false }
+    for name in try Files.list(directory) where name != "spool" {
+      guard try Files.linkStatus("\(directory)/\(name)").kind == .socket else { return false }
+    }
+    return true
   }
 
   /// Creates the state directory if it is missing, and checks that only root can

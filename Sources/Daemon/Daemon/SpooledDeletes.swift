@@ -60,19 +60,36 @@ struct SpooledDeletes: Sendable {
         .invalidEnvironment, "only DEL is spooled, not \(decoded.request.command.rawValue)")
     }
     decoded.request.deadline = deadline
-    // What this boot made cannot have been meant before it.
     if store.isOfAnotherBoot(entry.stamp) {
-      let keys = store.keys(
-        containerID: item.containerID, ifName: item.ifName,
-        network: decoded.request.configuration.name)
-      let isNew = keys.contains { key in
-        store.record(key).map { !store.isOfAnotherBoot($0) } ?? false
+      let records = records(item, decoded)
+      // What this boot made cannot have been meant before it.
+      if let record = records.first(where: { !isMeant($0, entry.stamp) }) {
+        spool.drop(item, "the DEL is of boot \(entry.stamp.bootID), \(record.key) of this one")
+        return false
       }
-      if isNew { return false }
+      // Both came from one place, where the boot has another id.
+      if let record = records.first, !store.isOfAnotherBoot(record) {
+        decoded.request.stamp = Stamp(
+          bootID: record.stamp.bootID, nanoseconds: entry.stamp.nanoseconds)
+      }
     }
-    let (plugin, record) = try finder.responsible(for: decoded)
+    guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
+      attachments.passOver(decoded)
+      return false
+    }
     try attachments.detach(plugin, decoded.request, record, progress)
     return true
+  }
+
+  private func records(_ item: Spool.Item, _ decoded: DecodedRequest) -> [AttachmentRecord] {
+    store.keys(
+      containerID: item.containerID, ifName: item.ifName,
+      network: decoded.request.configuration.name
+    ).compactMap { store.record($0) }
+  }
+
+  private func isMeant(_ record: AttachmentRecord, _ stamp: Stamp) -> Bool {
+    store.isOfAnotherBoot(record) || record.callerBootID == stamp.bootID
   }
 
   private func decoded(_ entry: SpoolEntry) throws(CNIError) -> DecodedRequest {

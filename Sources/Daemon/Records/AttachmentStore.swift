@@ -91,6 +91,21 @@ package final class AttachmentStore: AttachmentRecording {
     forget(key)
   }
 
+  /// Keeps a record aside, under another key, that is in the way of a new ADD and cannot be undone.
+  ///
+  /// - Returns: the other key.
+  package func putAside(_ record: AttachmentRecord) throws(CNIError) -> AttachmentKey {
+    let aside = record.putAside
+    try write(aside)
+    try remove(record.key)
+    return aside.key
+  }
+
+  /// The file of a record, for people: without it the attachment is forgotten.
+  package func file(of key: AttachmentKey) -> String {
+    path(of: key, isRenamed: summary(of: key)?.isRenamed == true)
+  }
+
   /// The record of a key; nil if there is none.
   ///
   /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each
@@ -232,7 +247,7 @@ extension AttachmentStore {
   package func keys(containerID: String, ifName: String, network: String) -> [AttachmentKey] {
     state.withLock { state in
       state.keys(containerID: containerID, ifName: ifName)
-        .filter { $0.network == network && state.isRoot($0) }
+        .filter { $0.network == network && !$0.isLeftover && state.isRoot($0) }
         .sorted { $0.plugin < $1.plugin }
     }
   }
@@ -245,7 +260,16 @@ extension AttachmentStore {
   }
 
   package func keys(network: String) -> [AttachmentKey] {
-    summaries.keys.filter { $0.network == network }
+    summaries.keys.filter { $0.network == network && !$0.isLeftover }
+  }
+
+  /// What failed ADDs of an attachment have left, and whether an attachment of its container and
+  /// interface is there in whose way the undo would be.
+  package func leftovers(of key: AttachmentKey) -> (keys: [AttachmentKey], isTaken: Bool) {
+    state.withLock { state in
+      let keys = state.keys(containerID: key.containerID, ifName: key.ifName)
+      return (keys.filter(\.isLeftover), keys.contains { !$0.isLeftover })
+    }
   }
 
   /// The recorded parts of a set; their order stands in the set's plan.
@@ -296,7 +320,7 @@ extension AttachmentStore {
   package func traces(namespaceID id: Int32? = nil) -> [AttachmentNamespace.Trace] {
     state.withLock { state in
       state.summaries.compactMap { key, summary in
-        guard state.isRoot(key), let trace = summary.trace else { return nil }
+        guard state.isRoot(key), !key.isLeftover, let trace = summary.trace else { return nil }
         return id == nil || trace.namespace.id == id ? trace : nil
       }
     }

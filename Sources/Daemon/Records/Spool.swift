@@ -1,6 +1,7 @@
 import CNI
 package import DaemonAPI
 import Linux
+import PluginKit
 
 /// The DELs that shims wrote while no daemon took them, oldest first.
 ///
@@ -23,6 +24,8 @@ package final class Spool: Sendable {
 
   private let parts: [SpoolDirectory]
   private let bootID: String
+  private let log: any LogWriting
+  private let dropped = Atomic<Int>(0)
 
   /// Readable when something has changed; none for a directory that cannot be watched, so that only
   /// `scan` finds its entries.
@@ -35,6 +38,7 @@ package final class Spool: Sendable {
   ///   - log: is told of files that were set aside.
   /// - Throws: `StartError` if a directory cannot be made or is not root's alone.
   package init(directories: [String], log: any LogWriting) throws(StartError) {
+    self.log = log
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     var parts: [SpoolDirectory] = []
     for directory in directories { parts.append(try SpoolDirectory(directory, log: log)) }
@@ -69,6 +73,17 @@ package final class Spool: Sendable {
   package func setAside(_ item: Item, reason: String) {
     part(of: item)?.setAside(item, reason: reason)
   }
+
+  /// Says that an entry is not done, because it cannot mean what is there, and counts it.
+  package func drop(_ item: Item, _ reason: String) {
+    dropped.add(1, ordering: .relaxed)
+    log.write(
+      .warning, "a spooled DEL is dropped",
+      [("container", item.containerID), ("ifname", item.ifName), ("reason", reason)])
+  }
+
+  /// How many entries were dropped since the start.
+  package var droppedCount: Int { dropped.load(ordering: .relaxed) }
 
   private func part(of item: Item) -> SpoolDirectory? {
     parts.first { $0.directory == item.directory }

@@ -7,7 +7,8 @@ extension MacvlanPlugin {
   ///
   /// The parent is never looked at. Also the undo of a failed ADD, from whatever state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
-    try addressing(call.request, call.host).giveBack(call.journal) { () throws(CNIError) in
+    let addresses = call.mayHaveLease ? addressing(call.request, call.host) : Addressing()
+    try addresses.giveBack(call.journal) { () throws(CNIError) in
       try call.journal.perform(.deleteLink) { permit throws(CNIError) in
         try call.removePodLink(ownedBy: ownership(call), permit)
       }

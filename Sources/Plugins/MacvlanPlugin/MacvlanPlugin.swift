@@ -53,9 +53,18 @@ package final class MacvlanPlugin: NetworkPlugin {
     _ = try MacvlanConfiguration(configuration, CNIArguments())
   }
 
-  /// Whether address management would serve an ADD with this configuration.
+  /// Whether there is a parent for the link, and address management would serve an ADD.
+  ///
+  /// - Throws: code 50 with the ADD's own text if not.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
-    _ = try MacvlanConfiguration(call.request.configuration, call.request.arguments)
+    let configuration = try MacvlanConfiguration(
+      call.request.configuration, call.request.arguments)
+    var node = try LinkAccess(deadline: call.request.deadline)
+    do throws(CNIError) {
+      _ = try configuration.parentOfNode(&node)
+    } catch {
+      throw error.unavailable
+    }
     try addressing(call.request, call.host).status(call)
   }
 
@@ -63,7 +72,7 @@ package final class MacvlanPlugin: NetworkPlugin {
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
-    try addressing(call.request, call.host).collect(call.journal, valid: valid)
+    try addressing(call.request, call.host).collect(call, valid: valid)
   }
 
   func addressing(_ request: PodRequest, _ host: PluginHost) -> Addressing<Step> {

@@ -6,7 +6,12 @@ package import PluginKit
 import Workbench
 
 extension OVSPlugin {
+  /// How long a CHECK waits for a database that is not there.
+  private static let checkMilliseconds = 2000
+
   /// Compares links, addresses, routes and the port with the result of ADD and the configuration.
+  ///
+  /// A database that cannot be asked now says nothing against the port.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
@@ -23,6 +28,7 @@ extension OVSPlugin {
     let port = try call.waiting { () throws(CNIError) in
       try checkPort(call, request, configuration)
     }
+    guard let port else { return }
     let near = if let hostLink { hostLink } else { try Self.link(named: port.name, &session) }
     if let interface = port.interface, !interface.isBehind(near) {
       throw CNIError(
@@ -38,11 +44,20 @@ extension OVSPlugin {
     throw CNIError(.kernel, "host interface name in prevResult: \(name) not found")
   }
 
+  /// - Returns: the port; nil where the database could not be asked.
   private func checkPort(
     _ call: PluginCall<Step>, _ request: PodRequest, _ configuration: OVSConfiguration
-  ) throws(CNIError) -> Switch.Port {
+  ) throws(CNIError) -> Switch.Port? {
     let owner = try openSwitch(configuration.database, call.host)
     let planned = call.record?.first(PlannedPort.self)
+    do throws(OVSDBError) {
+      try owner.client.connect(
+        deadline: request.deadline.capped(milliseconds: Self.checkMilliseconds))
+    } catch {
+      guard error.isAbsence else { throw CNIError(error) }
+      call.host.log(.warning, "CHECK of \(request.title) without its port: \(error)")
+      return nil
+    }
     let bridgeName = planned?.bridge ?? configuration.bridge
     let port = try owner.port(of: request)
     if let bridgeName {
@@ -74,6 +89,12 @@ extension OVSPlugin {
       throw CNIError(.openVSwitch, "trunk mismatch. ovs=\(real.trunks),netconf=\(wanted.trunks)")
     }
     return port
+  }
+
+  /// Whether a database that was used is reachable; nil before the first.
+  package var isReady: Bool? {
+    let known = clients.withLock { $0.values.map(\.isConnected) }
+    return known.isEmpty ? nil : known.contains(true)
   }
 
   /// Whether an ADD could work: the database answers, ovs-vswitchd is connected to it, the bridge

@@ -11,13 +11,12 @@ extension OVSPlugin {
   /// Removes port and links, if they are the attachment's, and gives its addresses back.
   ///
   /// The pod's namespace is never entered. Where the database cannot be reached the link goes all
-  /// the same, and with a record the rest is done when it is back. Also the undo of a failed ADD,
+  /// the same, and the rest is done when it is back. Also the undo of a failed ADD,
   /// from whatever state that left.
   package func delete(_ call: PluginCall<Step>) throws(CNIError) {
     let request = try completed(call)
-    let isLeased = call.record.map { $0.first(PlannedLease.self) != nil } ?? true
     let addresses =
-      isLeased
+      call.mayHaveLease
       ? addressing(try request.withFixedAddresses(), call.host) : Addressing()
     var removal = PortRemoval()
     try addresses.giveBack(call.journal) { () throws(CNIError) in
@@ -27,9 +26,7 @@ extension OVSPlugin {
       }
     }
     if let refusal = removal.refusal { throw refusal }
-    guard let absence = removal.absence else { return }
-    guard call.record != nil else { throw absence }
-    call.postpone("\(absence)")
+    if let absence = removal.absence { call.postpone("\(absence)") }
   }
 
   /// The request with the defaults that its ADD found.

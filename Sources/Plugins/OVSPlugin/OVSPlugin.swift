@@ -69,7 +69,7 @@ package final class OVSPlugin: NetworkPlugin {
   /// The kernel's word for the links.
   static let kind = "veth"
 
-  private let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
+  let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
 
   package init() {}
 
@@ -78,7 +78,7 @@ package final class OVSPlugin: NetworkPlugin {
   package var keys: KeyTable? { OVSConfiguration.keys }
 
   package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
-    let defaults = try ConfigurationFile.defaults(for: configuration)
+    let defaults = try ConfigurationFile.defaults(for: configuration, AllowedPaths(["/"]))
     _ = try OVSConfiguration(configuration.completed(with: defaults), CNIArguments())
   }
 

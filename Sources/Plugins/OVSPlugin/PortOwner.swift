@@ -15,6 +15,12 @@ enum PortOwner {
     ["owner": name, "sandbox": request.sandboxID, "contIface": request.ifName]
   }
 
+  /// The mark of a port's link.
+  static func mark(_ port: Switch.Port) -> OwnerMark {
+    OwnerMark(
+      containerID: port.externalIDs["sandbox"] ?? "", ifName: port.externalIDs["contIface"] ?? "")
+  }
+
   /// That a row has those marks.
   static func condition(_ request: PodRequest) -> OVSDBCondition {
     OVSDBCondition("external_ids", .includes, .strings(identity(request)))

@@ -16,6 +16,8 @@ public enum AttachmentNamespace {
 
   /// Looks for an attachment's link in the namespaces that the daemon's own knows by an id.
   ///
+  /// By its name first, which is quick; then by its mark alone, as its owner may have renamed it.
+  ///
   /// - Parameters:
   ///   - name: the link's name.
   ///   - mark: the attachment's mark; a link without it is nobody's business here.
@@ -29,8 +31,15 @@ public enum AttachmentNamespace {
     deadline: Deadline
   ) throws(NetlinkError) -> MarkedLink? {
     if let likely, let found = try link(name, mark, likely, &node, deadline) { return found }
-    for id in try node.namespaceIDs(deadline: deadline) where id != likely {
+    let ids = try node.namespaceIDs(deadline: deadline)
+    for id in ids where id != likely {
       if let found = try link(name, mark, id, &node, deadline) { return found }
+    }
+    for id in ids {
+      let found = try node.link(inNamespace: id, deadline: deadline) {
+        mark.matches(alias: $0.alias)
+      }
+      if let found { return MarkedLink(link: found, namespaceID: id) }
     }
     return nil
   }
@@ -51,6 +60,15 @@ public enum AttachmentNamespace {
   public static func leads(_ path: String, to cookie: UInt64) throws(CNIError) -> Bool {
     guard let namespace = try opened(path) else { return false }
     return try mapped { () throws(NetlinkError) in try namespace.cookie() } == cookie
+  }
+
+  /// Whether a path opens a namespace.
+  ///
+  /// - Throws: when it could not be found out.
+  package static func isThere(_ path: String) throws(CNIError) -> Bool {
+    guard let namespace = try opened(path) else { return false }
+    _ = consume namespace
+    return true
   }
 
   /// Opens the namespace behind a path; nil if there is none any more.

@@ -94,6 +94,18 @@ public struct AttachmentRecord: Equatable, Sendable {
     self.result = nil
   }
 
+  /// Whether a DEL wrote it that found no record: it names the attachment and knows nothing else.
+  package var isOfDelete: Bool {
+    get { notes["ofDelete"]?.bool == true }
+    set { notes["ofDelete"] = newValue ? .bool(true) : nil }
+  }
+
+  /// The boot id that the caller of its ADD gave, where that is not this daemon's.
+  package var callerBootID: String? {
+    get { notes["callerBoot"]?.string }
+    set { notes["callerBoot"] = newValue.map { .string($0) } }
+  }
+
   /// The entries of the plan of one kind.
   public func planned(_ kind: String) -> [PlannedResource] { plan.filter { $0.kind == kind } }
 }

@@ -26,8 +26,12 @@ public final class Journal<Step: PluginStep>: Sendable {
   private let plugin: String
   private let progress: CallProgress
   private let deadline: Deadline
+  private let recorded: Recorded?
 
-  init(plugin: String, progress: CallProgress, deadline: Deadline) {
+  init(
+    plugin: String, progress: CallProgress, deadline: Deadline, recorded: Recorded? = nil
+  ) {
+    self.recorded = recorded
     self.plugin = plugin
     self.progress = progress
     self.deadline = deadline
@@ -70,6 +74,13 @@ public final class Journal<Step: PluginStep>: Sendable {
     _ step: Step, _ body: (borrowing Permit) throws(CNIError) -> T
   ) throws(CNIError) -> T {
     try progress.waiting { () throws(CNIError) in try perform(step, body) }
+  }
+
+  /// Says that nothing of a kind is left of the ADD's plan: its undo then passes it over.
+  ///
+  /// - Parameter kind: as the plan has it.
+  package func settle(_ kind: String) {
+    recorded?.change { $0.plan.removeAll { $0.kind == kind } }
   }
 
   private func overdue(_ name: String, cause: String) -> CNIError {

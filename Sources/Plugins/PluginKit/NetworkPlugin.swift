@@ -139,6 +139,12 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// Whether an ADD with this configuration could work now: code 50 or 51 if not.
   func status(_ call: PluginCall<Step>) throws(CNIError)
 
+  /// Whether the backend that its ADDs need is there, as far as it is known now; nil if it was
+  /// never used or the plugin has none.
+  ///
+  /// Asked on the thread that serves the metrics: it waits for nobody.
+  var isReady: Bool? { get }
+
   /// Removes what belongs to this network and to none of the valid attachments, beyond what records
   /// tell: the daemon has called `delete` for the recorded ones already.
   func garbageCollect(_ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment])
@@ -172,6 +178,8 @@ extension NetworkPlugin {
   public var capabilities: Set<PluginCapability> { [] }
   /// Ready.
   public func status(_ call: PluginCall<Step>) throws(CNIError) {}
+  /// Not known.
+  public var isReady: Bool? { nil }
   /// Nothing beyond the records.
   public func garbageCollect(_ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment])
     throws(CNIError)

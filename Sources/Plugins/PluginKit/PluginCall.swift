@@ -86,7 +86,8 @@ public final class AddCall<Step: PluginStep>: Sendable {
     try store.write(record)
     written.set(record)
     KillPoint.reached("\(draft.key.plugin).record")
-    return Journal(plugin: draft.key.plugin, progress: progress, deadline: request.deadline)
+    return Journal(
+      plugin: draft.key.plugin, progress: progress, deadline: request.deadline, recorded: written)
   }
 
   /// Runs a body that may wait long for somebody outside.
@@ -119,6 +120,7 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   public let journal: Journal<Step>
   private let progress: CallProgress
   private let reason = Mutex<String?>(nil)
+  private let spared = Mutex<[String]>([])
 
   /// Creates the call; the daemon does.
   public init(
@@ -161,11 +163,22 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   /// something too.
   ///
   /// The DEL then succeeds, the record stays in phase `deleting`, and the daemon calls `delete`
-  /// again, with back-off, until it ends without this. Without a record the daemon cannot repeat
-  /// it: throw instead.
+  /// again, with back-off, until it ends without this. Without a record the daemon writes one, and
+  /// calls again without it: a later call knows no more than this one.
   ///
   /// - Parameter reason: what is missing, for the log: `OVSDB is not reachable`.
   public func postpone(_ reason: String) { self.reason.withLock { $0 = reason } }
+
+  /// Whether a GC takes what its list does not name also from pods that live (`gcLiving`).
+  public var collectsLiving: Bool { (try? request.configuration.collectsLiving()) == true }
+
+  /// Says, in a `garbageCollect`, what no entry lists and is kept because its pod lives.
+  ///
+  /// - Parameter what: for the log: `port veth1 of container 0a1b`.
+  public func spare(_ what: String) { spared.withLock { $0.append(what) } }
+
+  /// What was kept because its pod lives.
+  public var kept: [String] { spared.withLock { $0 } }
 
   /// Why something is still to be done; nil if nothing is.
   public var postponed: String? { reason.withLock { $0 } }

@@ -37,6 +37,8 @@ public struct PodRequest: Sendable {
   public var isRecorded = false
   /// When the caller began.
   public var stamp: Stamp
+  /// The boot id that the caller gave, where it is not this one's: a container may fake it.
+  package var callerBootID: String?
   /// When the call must be over.
   public var deadline: Deadline
 

@@ -5,6 +5,17 @@ package import VRouterAgent
 
 /// What an exchange with the agent has come to: 11 while it is not ready or not there, 102 for
 /// what it refuses.
+extension VRouterError {
+  /// Whether the agent cannot be asked now, which may pass.
+  var isAbsence: Bool {
+    switch reason {
+    case .unreachable: true
+    case .refused(let status, _): status >= 500
+    default: false
+    }
+  }
+}
+
 extension VRouterError: CNIMappable {
   /// The error with the pod that the exchange was about.
   package func cniError(code: CNIErrorCode?, doing pod: String?) -> CNIError {

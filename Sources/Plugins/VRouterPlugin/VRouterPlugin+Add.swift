@@ -35,6 +35,7 @@ extension VRouterPlugin {
         try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
       }
     }
+    note(isAnswering: true)
     let (files, known) = try mapped(request.title) { () throws(VRouterError) in
       (
         try vrouter.files.list(name: name),

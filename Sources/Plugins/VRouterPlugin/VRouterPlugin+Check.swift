@@ -7,7 +7,12 @@ import Workbench
 import VRouterAgent
 
 extension VRouterPlugin {
+  /// How long a CHECK waits for an agent that does not answer.
+  private static let checkMilliseconds = 5000
+
   /// Compares links, addresses, routes, port files and what the agent says with the result of ADD.
+  ///
+  /// An agent that cannot be asked now says nothing against them.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     let attached = try attachment(of: call)
     let result = try call.request.requiredResult()
@@ -66,11 +71,19 @@ extension VRouterPlugin {
     _ call: PluginCall<Step>, _ attached: PodAttachment, _ port: PodPort, _ result: CNIResult
   ) throws(CNIError) {
     let (uuid, interface) = (port.port.uuid, port.interface)
-    let answers = try call.waiting { () throws(CNIError) in
-      try mapped(call.request.title) { () throws(VRouterError) in
-        try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: call.request.deadline)
+    let limit = call.request.deadline.capped(milliseconds: Self.checkMilliseconds)
+    let answers = try call.waiting { () throws(CNIError) -> [VRouter.Result]? in
+      do throws(VRouterError) {
+        return try attached.vrouter.get("/vm/\(uuid)/\(interface)", deadline: limit)
+      } catch {
+        guard error.isAbsence else { throw CNIError(error, doing: call.request.title) }
+        call.host.log(
+          .warning, "CHECK of pod \(call.request.title) without its agent: \(error)")
+        return nil
       }
     }
+    note(isAnswering: answers != nil)
+    guard let answers else { return }
     guard let answer = answers.first(where: { $0.id == interface }) else {
       throw CNIError(.vRouterAgent, "the vRouter agent does not know interface \(interface)")
     }
@@ -95,7 +108,9 @@ extension VRouterPlugin {
     try call.waiting { () throws(CNIError) in
       do throws(VRouterError) {
         try cni.vrouter.isAnswering(deadline: deadline)
+        note(isAnswering: true)
       } catch {
+        note(isAnswering: false)
         throw CNIError(
           .notAvailable, "the vRouter agent does not answer", details: error.description)
       }

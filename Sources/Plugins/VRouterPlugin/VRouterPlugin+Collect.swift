@@ -9,15 +9,17 @@ extension VRouterPlugin {
   /// Removes port files, links and what the agent remembers of attachments that are
   /// not valid any more.
   ///
-  /// Neither files nor links say to which network they belong. So only where the network is the one
-  /// that every pod has is a container that is not listed reason enough; else the link must have
-  /// gone too. A pod that a call works on has its turn when that has ended.
+  /// What has its link stays: a pair of which one end is there has its other end in a namespace
+  /// that lives, and a VLAN link may have the pod's on it. Neither files nor links say to which
+  /// network they belong; so `gcLiving` counts only in the network that every pod has. A pod that a
+  /// call works on has its turn when that has ended.
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
     let cni = try settings(for: call.request, .strict, call.host)
     let garbage = Garbage(
-      containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni))
+      containers: Set(valid.map(\.containerID)), isOfEveryPod: isOfEveryPod(cni),
+      takesLiving: call.collectsLiving)
     let vrouter = cni.vrouter
     let names = try mapped("") { () throws(VRouterError) in try vrouter.files.names() }
     var failures: [CNIError] = []
@@ -51,9 +53,13 @@ extension VRouterPlugin {
     }
     var old: [PortFile] = []
     for file in files where !garbage.containers.contains(file.containerID) {
-      var isOld = garbage.isOfEveryPod && file.isReadable
+      var isOld = garbage.takesLiving && garbage.isOfEveryPod && file.isReadable
       if !isOld { isOld = try isWithoutLink(file, deadline) }
-      if isOld { old.append(file) }
+      if isOld {
+        old.append(file)
+      } else if garbage.isOfEveryPod {
+        call.spare("port \(file.interface) of container \(file.containerID)")
+      }
     }
     for file in old {
       guard let link = file.linkName else { continue }
@@ -78,7 +84,7 @@ extension VRouterPlugin {
     }
   }
 
-  /// Removes links with a mark of a container that is not listed.
+  /// Removes links with a mark of a container that is not listed; what is there is a living pod's.
   private func collectLinks(
     _ garbage: Garbage, _ call: PluginCall<Step>, _ permit: borrowing Permit
   ) throws(CNIError) {
@@ -86,6 +92,10 @@ extension VRouterPlugin {
     var node = try LinkAccess(deadline: deadline)
     for link in try node.links() where LinkNames.isTap(link.name) && garbage.isMarked(link) {
       let alias = link.alias
+      guard garbage.takesLiving else {
+        call.spare("link \(link.name) of \(alias)")
+        continue
+      }
       try call.host.removeLink(link.name, permit, deadline) { link, _ in link.alias == alias }
     }
   }
@@ -97,6 +107,8 @@ private struct Garbage: Sendable {
   let containers: Set<String>
   /// Whether every pod has an attachment to the network.
   let isOfEveryPod: Bool
+  /// Whether living pods are spared no more than others.
+  let takesLiving: Bool
 
   func isMarked(_ link: Link) -> Bool {
     OwnerMark.isMark(link.alias)

@@ -104,6 +104,7 @@ extension VRouterPlugin {
     let deadline = call.request.deadline
     do throws(VRouterError) {
       try vrouter.withdraw(uuid, containerID: containerID, permit, deadline: deadline)
+      note(isAnswering: true)
       return nil
     } catch {
       switch error.reason {

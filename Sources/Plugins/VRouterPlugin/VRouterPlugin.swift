@@ -61,7 +61,16 @@ package final class VRouterPlugin: NetworkPlugin {
   /// CLOCK_MONOTONIC nanoseconds.
   private let mute = Mutex<[String: UInt64]>([:])
 
+  /// Whether the agent answered when it was last asked; nil before the first time.
+  private let answers = Mutex<Bool?>(nil)
+
   package init() {}
+
+  /// Whether the agent answered when it was last asked; nil if it never was.
+  package var isReady: Bool? { answers.withLock { $0 } }
+
+  /// Notes whether the agent answers.
+  func note(isAnswering: Bool) { answers.withLock { $0 = isAnswering } }
 
   package var name: String { "vrouter" }
 
@@ -143,6 +152,7 @@ package final class VRouterPlugin: NetworkPlugin {
 
   /// Notes that an agent let a DEL wait.
   func noteMute(_ vrouter: VRouter) {
+    note(isAnswering: false)
     let end = KernelClock.monotonic &+ VRouterPlugin.muteNanoseconds
     mute.withLock { $0[vrouter.files.directory] = end }
   }

@@ -5,6 +5,13 @@ package import JSON
 import Linux
 package import PluginKit
 
+extension CNIError {
+  /// What STATUS says where an ADD would fail so: code 50, in the ADD's own words.
+  package var unavailable: CNIError {
+    code == .deadline ? self : CNIError(.notAvailable, message, details: details)
+  }
+}
+
 /// The lease as it stands in a plan.
 package struct PlannedLease: Planned {
   package static let kind = "lease"
@@ -18,6 +25,11 @@ package struct PlannedLease: Planned {
   }
 
   package var values: [(String, JSONValue)] { [("type", .string(type))] }
+}
+
+extension PluginCall {
+  /// Whether a DEL has addresses to give back: nothing says that there are none.
+  package var mayHaveLease: Bool { record.map { $0.first(PlannedLease.self) != nil } ?? true }
 }
 
 /// The steps of a plugin that uses address management, as cases of these names.
@@ -40,6 +52,7 @@ package protocol AddressingStep: PluginStep {
 /// be gone. Those that need one are taken after it, and given back before it.
 package struct Addressing<Step: AddressingStep>: Sendable {
   private let driver: IPAMDriver?
+  private let log: @Sendable (LogLevel, String) -> Void
   /// What stands in the plan.
   package let plan: [PlannedResource]
 
@@ -47,6 +60,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   ///
   /// Of CNI_ARGS the plugin itself knows `knownArguments`.
   package init(_ request: PodRequest, _ host: PluginHost, knownArguments: [String] = []) {
+    log = host.log
     driver = IPAMDriver(
       for: IPAMCall(
         containerID: request.sandboxID, ifName: request.ifName, arguments: request.arguments,
@@ -59,7 +73,10 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   }
 
   /// No addresses of address management.
-  package init() { (driver, plan) = (nil, []) }
+  package init() {
+    (driver, plan) = (nil, [])
+    log = { _, _ in }
+  }
 
   /// Whether addresses are taken for a link that is there already.
   package var isAfterLink: Bool { driver?.order == .afterLink }
@@ -85,7 +102,10 @@ package struct Addressing<Step: AddressingStep>: Sendable {
     case .afterLink:
       made = try makeLink(given)
       leased = try journal.waiting(.runIPAM) { permit throws(CNIError) in
-        try driver.add(permit)
+        try driver.add(permit) { failure in
+          journal.settle(PlannedLease.kind)
+          if let failure { log(.warning, "DEL after a failed ADD has failed too: \(failure)") }
+        }
       }
     }
     if leased.ips.isEmpty { throw CNIError(.ipam, "IPAM plugin returned missing IP config") }
@@ -119,22 +139,41 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   }
 
   /// Checks that the attachment still has its addresses.
+  ///
+  /// A backend that cannot be asked now says nothing against it.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
-    try call.waiting { () throws(CNIError) in try driver?.check() }
+    do throws(CNIError) {
+      try call.waiting { () throws(CNIError) in try driver?.check() }
+    } catch {
+      guard error.code == .tryAgainLater else { throw error }
+      log(.warning, "CHECK could not ask address management: \(error)")
+    }
   }
 
   /// Checks that an ADD would be served.
+  ///
+  /// - Throws: code 50 with the ADD's own text where it could not.
   package func status(_ call: PluginCall<Step>) throws(CNIError) {
-    try call.waiting { () throws(CNIError) in try driver?.status() }
+    do throws(CNIError) {
+      try call.waiting { () throws(CNIError) in try driver?.status() }
+    } catch {
+      throw error.code == .ipam ? error.unavailable : error
+    }
   }
 
-  /// Gives back the addresses of attachments that are not listed.
+  /// Gives back the addresses of attachments that are not listed and do not live.
   package func collect(
-    _ journal: Journal<Step>, valid: [NetworkConfiguration.Attachment]
+    _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
     guard let driver else { return }
-    try journal.waiting(.collectLeases) { permit throws(CNIError) in
-      try driver.collectGarbage(valid: valid, permit)
+    let deadline = call.request.deadline
+    let use: HostLocal.Use = { addresses throws(CNIError) in
+      try AttachmentNamespace.inUse(addresses, deadline: deadline)
+    }
+    try call.journal.waiting(.collectLeases) { permit throws(CNIError) in
+      let kept = try driver.collectGarbage(
+        valid: valid, use: call.collectsLiving ? nil : use, permit)
+      for lease in kept { call.spare(lease) }
     }
   }
 }

@@ -1,5 +1,6 @@
 import Addresses
 package import CNI
+import Linux
 package import Netlink
 package import PluginKit
 
@@ -14,7 +15,7 @@ package struct ExpectedLink {
   /// - Throws: code 7 if the result has no such link in the request's namespace.
   package init(_ result: CNIResult, _ request: PodRequest) throws(CNIError) {
     let named = result.interfaces.filter { $0.name.utf8.elementsEqual(request.ifName.utf8) }
-    let found = named.last { $0.sandbox.utf8.elementsEqual(request.netns.utf8) }
+    let found = named.last { Self.isSamePlace($0.sandbox, request.netns) }
     guard let found else {
       throw CNIError(
         .invalidConfiguration,
@@ -28,6 +29,15 @@ package struct ExpectedLink {
       return owner == found
     }
     routes = result.routes
+  }
+
+  /// Whether two paths lead to one namespace: `/var/run/netns/x` and `/run/netns/x` do.
+  private static func isSamePlace(_ path: String, _ other: String) -> Bool {
+    if path.utf8.elementsEqual(other.utf8) { return true }
+    guard !path.isEmpty, let first = try? NetworkNamespace(path: path),
+      let second = try? NetworkNamespace(path: other)
+    else { return false }
+    return (try? first.isSame(as: second)) == true
   }
 
   /// Finds the link and compares kind and hardware address.
@@ -61,7 +71,7 @@ package struct ExpectedLink {
     }
     let table = try pod.routes()
     try checkAddresses(link, present, table)
-    try checkRoutes(table)
+    try checkRoutes(link, table)
   }
 
   private func checkAddresses(
@@ -81,12 +91,14 @@ package struct ExpectedLink {
     }
   }
 
-  private func checkRoutes(_ table: [Route]) throws(CNIError) {
+  /// A later plugin of the chain may have moved a route of the link to another table.
+  private func checkRoutes(_ link: Link, _ table: [Route]) throws(CNIError) {
     for route in routes {
       let isThere = table.contains { candidate in
-        guard candidate.destination == route.dst.masked,
-          candidate.table == route.table ?? Route.Table.main
-        else { return false }
+        guard candidate.destination == route.dst.masked else { return false }
+        let isThrough =
+          candidate.index == link.index || candidate.nextHops.contains { $0.index == link.index }
+        guard isThrough || candidate.table == route.table ?? Route.Table.main else { return false }
         // A default route is compared without its gateway, as the reference does.
         guard let gateway = route.gw, route.dst.prefixLength > 0 else { return true }
         return candidate.gateway == gateway || candidate.nextHops.contains { $0.gateway == gateway }

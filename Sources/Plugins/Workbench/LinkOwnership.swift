@@ -109,7 +109,7 @@ extension PluginHost {
 extension PluginCall {
   /// Removes the attachment's link from the pod's namespace, wherever that is by now.
   ///
-  /// By the request's path first; where that leads elsewhere or nowhere, by the mark.
+  /// By the request's path first, whatever its name is by now; then by the mark.
   package func removePodLink(
     ownedBy ownership: LinkOwnership, _ permit: borrowing Permit
   ) throws(CNIError) {
@@ -130,9 +130,16 @@ extension PluginCall {
     let outcome = try host.removeLink(
       request.ifName, in: namespace, permit, request.deadline, where: ownership.owns)
     if outcome == .removed { return true }
-    // It is no longer where it was created. A path that leads elsewhere tells nothing.
+    // A path that leads elsewhere tells nothing.
     guard let made = record?.namespace?.cookie else { return false }
-    return try mapped { () throws(NetlinkError) in try namespace.cookie() } == made
+    var pod = try LinkAccess(in: namespace, listeningTo: [], deadline: request.deadline)
+    guard try pod.cookie() == made else { return false }
+    let renamed = try pod.ask { socket, deadline throws(NetlinkError) in
+      try socket.link(inNamespace: nil, deadline: deadline) { ownership.owns($0, made) }
+    }
+    guard let renamed else { return false }
+    return try host.removeLink(
+      renamed.name, in: namespace, permit, request.deadline, where: ownership.owns) == .removed
   }
 
   private func removeByMark(_ permit: borrowing Permit) throws(CNIError) {

@@ -55,6 +55,15 @@ package struct LinkSetup: Sendable {
       throw place == 0 ? CNIError(outcome) : refused(addresses[place - 1].address, outcome)
     }
     if let refusal = outcomes.last ?? nil { try bringUp(again: refusal, &pod, permit) }
+    if skipsDAD, !ipv6.isEmpty { announce(&pod, permit) }
+  }
+
+  /// Tells the neighbours of IPv6 addresses, which otherwise happens at the end of the detection.
+  ///
+  /// The kernel does it (`ndisc_notify`) when the hardware address is set, to the same one too.
+  private func announce(_ pod: inout LinkAccess, _ permit: borrowing Permit) {
+    guard let mac = settings.mac ?? link.mac else { return }
+    try? pod.change(link, LinkSettings(mac: mac), permit)
   }
 
   private func interfaceAddress(_ network: IPNetwork) -> InterfaceAddress {
@@ -116,14 +125,23 @@ package struct LinkSetup: Sendable {
 
   /// Waits until the kernel has found that nobody else has the IPv6 addresses.
   ///
+  /// Without a carrier there is nobody to ask: the kernel does it when one comes.
+  ///
   /// - Throws: code 100 if somebody has, or if the kernel does not know after five seconds.
   func awaitAddresses(_ pod: inout LinkAccess) throws(CNIError) {
     var waiting = Set(ipv6.map(\.address))
     if pod.sockets.listener == nil { return }
+    if try !has(.lowerUp, &pod) { return }
     try look(&pod, &waiting)
     let limit = pod.deadline.capped(milliseconds: LinkSetup.tentativeMilliseconds)
     while !waiting.isEmpty {
       if let address = try nextAddress(&pod, &waiting, limit) { try settle(address, &waiting) }
+    }
+  }
+
+  private func has(_ flag: LinkFlags, _ pod: inout LinkAccess) throws(CNIError) -> Bool {
+    try pod.ask { socket, deadline throws(NetlinkError) in
+      try socket.link(index: link.index, deadline: deadline)?.flags.contains(flag) ?? false
     }
   }
 
@@ -144,6 +162,11 @@ package struct LinkSetup: Sendable {
     switch refusal.errno {
     case .noBuffers: try look(&pod, &waiting)
     case .timedOut where !pod.deadline.isOver:
+      // The carrier has gone, or does not let anything pass yet.
+      if try !has(.running, &pod) {
+        waiting = []
+        return nil
+      }
       throw CNIError(
         .kernel,
         "link \(link.name) still has tentative addresses after "

@@ -42,9 +42,14 @@ package struct PodSession: ~Copyable {
     do throws(SystemError) {
       return try NetworkNamespace(path: request.netns)
     } catch {
+      let isOther = error.errno == .invalid
       throw CNIError(
-        .invalidEnvironment, "failed to open netns \(goQuoted(request.netns)): \(error.errno)",
-        details: "\(error)")
+        .invalidEnvironment,
+        "failed to open netns \(goQuoted(request.netns)): "
+          + (isOther ? "it is no network namespace (mountPropagation?)" : "\(error.errno)"),
+        details: isOther
+          ? "a container sees what is mounted later only with mountPropagation: HostToContainer"
+          : "\(error)")
     }
   }
 

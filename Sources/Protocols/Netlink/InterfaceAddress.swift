@@ -101,6 +101,41 @@ extension NetlinkSocket {
     // Kernels before 4.20 do not look at the index.
     return found.filter { index == nil || $0.index == index }
   }
+
+  /// Which of some addresses the links of a namespace have; none if the namespace is gone.
+  ///
+  /// Nothing else is kept of the answer, however many addresses the namespace has.
+  ///
+  /// - Parameters:
+  ///   - wanted: the addresses that are looked for.
+  ///   - namespace: the id by which the socket's namespace knows it; nil for the socket's own.
+  ///   - deadline: when to give up.
+  /// - Returns: those that are there.
+  /// - Throws: as `dump`.
+  public mutating func addresses(
+    among wanted: Set<IPAddress>, inNamespace namespace: Int32? = nil, deadline: Deadline
+  ) throws(NetlinkError) -> Set<IPAddress> {
+    var present: Set<IPAddress> = []
+    for family in [IPAddress.Family.v4, .v6] where wanted.contains(where: { $0.family == family }) {
+      var request = MessageBuilder(type: Int(RTM_GETADDR))
+      var header = ifaddrmsg()
+      header.ifa_family = addressFamily(family)
+      request.append(header)
+      if let namespace { request.attribute(Int(IFA_TARGET_NETNSID), namespace) }
+      do throws(NetlinkError) {
+        let _: [Bool] = try dump(request, "list addresses", "", deadline: deadline) {
+          message throws(WireError) in
+          guard message.type == Int(RTM_NEWADDR) else { return nil }
+          let address = try InterfaceAddress(message)?.network.address
+          if let address, wanted.contains(address) { present.insert(address) }
+          return nil
+        }
+      } catch {
+        if namespace == nil || error.errno != .invalid { throw error }
+      }
+    }
+    return present
+  }
 }
 
 extension NetlinkChange {

@@ -195,6 +195,37 @@ extension NetlinkSocket {
     }
   }
 
+  /// The first link of a namespace that fulfils a condition; nil if none does, or the namespace is
+  /// gone.
+  ///
+  /// Only that link is kept of the answer, however many links the namespace has.
+  ///
+  /// - Parameters:
+  ///   - namespace: the id by which the socket's namespace knows it; nil for the socket's own.
+  ///   - deadline: when to give up.
+  ///   - condition: whether it is the one that is looked for.
+  /// - Returns: the link.
+  /// - Throws: as `dump`.
+  public mutating func link(
+    inNamespace namespace: Int32?, deadline: Deadline, where condition: (Link) -> Bool
+  ) throws(NetlinkError) -> Link? {
+    var request = Link.request(index: 0)
+    if let namespace { request.attribute(Int(IFLA_TARGET_NETNSID), namespace) }
+    var isFound = false
+    do throws(NetlinkError) {
+      let found = try dump(request, "list links", "", deadline: deadline) {
+        message throws(WireError) -> Link? in
+        guard !isFound, let link = try Link.parse(message), condition(link) else { return nil }
+        isFound = true
+        return link
+      }
+      return found.first
+    } catch {
+      if namespace != nil, error.errno == .invalid { return nil }
+      throw error
+    }
+  }
+
   /// The link with a number, or nil if there is none.
   public mutating func link(index: UInt32, deadline: Deadline) throws(NetlinkError) -> Link? {
     try link(Link.request(index: index), "interface \(index)", deadline)

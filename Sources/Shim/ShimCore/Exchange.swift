@@ -11,6 +11,10 @@ struct Exchange {
   private let headers: RequestHeaders
   private let deadline: Deadline
   private let seconds: Int
+  /// For how many seconds a daemon that is not there is waited for.
+  private let patience: Int
+  /// Since when nobody is there, CLOCK_MONOTONIC.
+  private var absentSince: UInt64
   private let socketDirectory: String
   var log: ShimLog
   /// Whether an answer that was cut has been asked for once more.
@@ -27,6 +31,8 @@ struct Exchange {
     self.log = log
     deadline = begun.deadline(seconds: configuration.daemonTimeout)
     seconds = configuration.daemonTimeout
+    patience = min(seconds, configuration.patience(for: command))
+    absentSince = KernelClock.monotonic
     socketDirectory = configuration.daemonSocketDirectory
     client = DaemonClient(socketPath: socketPath(directory: socketDirectory))
     do throws(SystemError) {
@@ -44,65 +50,58 @@ struct Exchange {
   ///   none came in time.
   mutating func run() throws(CNIError) -> Response? {
     switch command {
-    case .status: try runStatus()
+    // It is served while the daemon is not ready, too.
+    case .status: try runWaiting(.healthz)
     case .delete: try runDelete()
-    default: try runWaiting()
+    default: try runWaiting(.readyz)
     }
   }
 
-  /// ADD, CHECK, UPDATE and GC wait for the daemon.
+  /// All verbs but DEL wait for a daemon that is not there, each its time; one that answers has the
+  /// whole call's.
   ///
   /// They are repeated under the same request id if it went away before it answered. It then
   /// returns what it had finished, or does the work again.
-  private mutating func runWaiting() throws(CNIError) -> Response {
+  private mutating func runWaiting(_ probe: Endpoint) throws(CNIError) -> Response {
     while true {
       let begun = KernelClock.monotonic
+      var sent: UInt64?
       do throws(DaemonClientError) {
-        try client.waitUntilAPIReady(.readyz, deadline: deadline)
+        try client.waitUntilAPIReady(probe, deadline: absenceLimit)
+        sent = KernelClock.monotonic
         return try send()
       } catch {
-        try mayComeAgain(after: error, begun: begun)
+        try mayComeAgain(after: error, begun: begun, sent: sent)
       }
-      Clock.pause(milliseconds: min(100, deadline.remainingMilliseconds))
+      Clock.pause(milliseconds: min(100, absenceLimit.remainingMilliseconds))
     }
+  }
+
+  /// When the wait for a daemon that is not there is over.
+  private var absenceLimit: Deadline {
+    let (end, isLate) = absentSince.addingReportingOverflow(UInt64(patience) &* 1_000_000_000)
+    return Deadline(nanoseconds: isLate ? deadline.nanoseconds : min(end, deadline.nanoseconds))
   }
 
   /// Throws unless another try is right.
   private mutating func mayComeAgain(
-    after error: DaemonClientError, begun: UInt64
+    after error: DaemonClientError, begun: UInt64, sent: UInt64?
   ) throws(CNIError) {
+    let now = KernelClock.monotonic
     switch error.reason {
     case .unreachable, .stopping, .noAnswer:
       log.write(.info, error.description)
-      if deadline.isOver { throw unreachable(error) }
+      // It was there, and had the call for more than a moment.
+      if command != .status, let sent, now &- sent > 1_000_000_000 { absentSince = now }
+      if absenceLimit.isOver { throw unreachable(error) }
       absence = error
     // If no try was served, a try that began in the last second tells nothing new.
-    case .deadline where KernelClock.monotonic &- begun < 1_000_000_000:
+    case .deadline where now &- begun < 1_000_000_000:
       throw absence.map { unreachable($0) } ?? failure(error)
     case .cut where !hasRepeated:
       hasRepeated = true
       log.write(.warning, error.description)
     default: throw failure(error)
-    }
-  }
-
-  /// STATUS does not wait for the daemon.
-  ///
-  /// Only an answer that was cut is asked for again.
-  private mutating func runStatus() throws(CNIError) -> Response {
-    while true {
-      do throws(DaemonClientError) {
-        return try sendProbed()
-      } catch {
-        switch error.reason {
-        case .unreachable, .stopping, .noAnswer:
-          throw CNIError(.notAvailable, "cnid cannot be reached", details: error.description)
-        case .cut where !hasRepeated:
-          hasRepeated = true
-          log.write(.warning, error.description)
-        default: throw failure(error)
-        }
-      }
     }
   }
 
@@ -160,7 +159,8 @@ struct Exchange {
 
   private func unreachable(_ error: DaemonClientError) -> CNIError {
     CNIError(
-      .tryAgainLater, "cnid could not be reached within \(seconds) s", details: error.description)
+      command == .status ? .notAvailable : .tryAgainLater,
+      "cnid could not be reached within \(patience) s", details: error.description)
   }
 
   private func failure(_ error: DaemonClientError) -> CNIError {

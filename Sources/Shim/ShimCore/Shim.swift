@@ -139,7 +139,7 @@ extension Shim {
     _ = try exchange(.garbageCollect, request)
   }
 
-  /// STATUS: without a daemon code 50, at once.
+  /// STATUS: without a daemon code 50.
   package mutating func cmdStatus(_ request: Request) throws(CNIError) {
     _ = try exchange(.status, request)
   }

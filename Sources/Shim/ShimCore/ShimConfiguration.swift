@@ -15,6 +15,10 @@ package struct ShimConfiguration: Equatable, Sendable {
   package var daemonSocketDirectory = defaultSocketDirectory
   /// `daemonTimeout`: seconds for the whole call, waiting for the daemon included.
   package var daemonTimeout = 100
+  /// `unreachableTimeout`: seconds of them that ADD and UPDATE wait for a daemon that is not there.
+  ///
+  /// Runtimes hold a lock meanwhile, and a node whose calls wait longer becomes NotReady.
+  package var unreachableTimeout = 15
   /// `logFile`: where log lines are appended; nil for nowhere.
   package var logFile: String?
   /// `logLevel`.
@@ -36,8 +40,12 @@ package struct ShimConfiguration: Equatable, Sendable {
     self.init()
     let reader = try MemberReader(
       parsing: bytes, .configuration, keys: NetworkConfiguration.keys)
-    let version = try reader.string("cniVersion") ?? ""
-    if !version.isEmpty { cniVersion = version }
+    do throws(CNIError) {
+      let version = try reader.string("cniVersion") ?? ""
+      if !version.isEmpty { cniVersion = version }
+    } catch {
+      if command != .delete { throw error }
+    }
     name = try reader.string("name") ?? ""
     try CNIValidation.networkName(name)
     do throws(CNIError) {
@@ -57,11 +65,28 @@ package struct ShimConfiguration: Equatable, Sendable {
     if let file = try text("logFile") { logFile = file }
     if let level = try text("logLevel") { logLevel = ShimLog.Level(name: level) }
     if let flag = try reader.flag("logToStderr") { logToStandardError = flag }
-    if let member = reader.member("daemonTimeout") {
-      guard let seconds = member.value.int, (1...86_400).contains(seconds) else {
-        throw member.mismatch("a whole number of seconds from 1 to 86400")
-      }
-      daemonTimeout = seconds
+    if let seconds = try Self.seconds(reader, "daemonTimeout") { daemonTimeout = seconds }
+    if let seconds = try Self.seconds(reader, "unreachableTimeout") { unreachableTimeout = seconds }
+  }
+
+  private static func seconds(
+    _ reader: ObjectReader<OwnKeys>, _ key: String
+  ) throws(CNIError) -> Int? {
+    guard let member = reader.member(key) else { return nil }
+    guard let seconds = member.value.int, (1...86_400).contains(seconds) else {
+      throw member.mismatch("a whole number of seconds from 1 to 86400")
+    }
+    return seconds
+  }
+
+  /// For how many seconds a verb waits for a daemon that is not there.
+  ///
+  /// A runtime checks pod after pod before it listens, and asks for the status twice a second.
+  func patience(for command: CNICommand) -> Int {
+    switch command {
+    case .check, .garbageCollect: 2
+    case .status: 5
+    default: unreachableTimeout
     }
   }
 }

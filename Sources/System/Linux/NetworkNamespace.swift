@@ -11,14 +11,27 @@
 
     /// Opens a namespace by its path.
     ///
+    /// A container may lack the link from `/var/run` to `/run`, which every node has.
+    ///
     /// - Parameter path: such as `/proc/<pid>/ns/net`, or a file on which a namespace is mounted.
     /// - Throws: the error of open(2); `Errno.invalid` if the path is not a network namespace.
     public init(path: String) throws(SystemError) {
-      let opened = try Files.open(path, [.read, .nonBlocking])
+      let opened = try Self.open(path)
       guard cl_namespace_type(opened.rawValue) == cl_CLONE_NEWNET else {
         throw SystemError("open network namespace", path, .invalid)
       }
       descriptor = opened
+    }
+
+    private static func open(_ path: String) throws(SystemError) -> FileDescriptor {
+      do throws(SystemError) {
+        return try Files.open(path, [.read, .nonBlocking])
+      } catch {
+        guard error.errno == .noEntry, path.utf8.starts(with: "/var/run/".utf8),
+          let opened = try? Files.open(String(path.dropFirst(4)), [.read, .nonBlocking])
+        else { throw error }
+        return opened
+      }
     }
 
     private init(adopting descriptor: consuming FileDescriptor) { self.descriptor = descriptor }

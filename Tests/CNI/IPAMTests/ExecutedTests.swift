@@ -114,6 +114,35 @@ struct ExecutedTests {
   }
 
   @Test(
+    "An ADD that failed by itself needs no other undo, whatever its DEL says",
+    arguments: [
+      ("[ $CNI_COMMAND = DEL ] || exit 1", "ADD DEL", false),
+      ("exit 1", "ADD DEL", true), ("kill -9 $$", "ADD DEL", true),
+    ])
+  func undone(body: String, calls: String, isTold: Bool) async throws {
+    try write(body)
+    let told = Locked<[String?]>([])
+    _ = try await failure(call()) {
+      _ = try $0.add(Permit()) { failure in told.withLock { $0.append(failure) } }
+    }
+    #expect(told.value.count == 1 && (told.value.first.map { $0 != nil } == isTold))
+    #expect(file("log")?.split(separator: "\n").joined(separator: " ") == calls)
+  }
+
+  @Test(
+    "A program that could not be started has leased nothing",
+    arguments: [("#!/no/such/interpreter\n", 0o755), ("#!/bin/sh\n", 0o644)] as [(String, UInt32)])
+  func notStarted(text: String, permissions: UInt32) async throws {
+    try Files.write(
+      directory("fake"), Array(text.utf8), mode: [.write, .create], permissions: permissions)
+    let told = Locked<[String?]>([])
+    let error = try await failure(call()) {
+      _ = try $0.add(Permit()) { failure in told.withLock { $0.append(failure) } }
+    }
+    #expect(error?.code == .ipam && told.value == [nil])
+  }
+
+  @Test(
     "A result that cannot be read is an error of code 103, and DEL follows",
     arguments: ["echo potato", "true", "echo '{\"cniVersion\":\"9.9.9\"}'", "echo '[]'"])
   func unreadable(body: String) async throws {

@@ -242,18 +242,73 @@ struct RepeatedAddTests {
     #expect(daemon.record()?.requestID == "r-2")
   }
 
-  @Test("what cannot be undone keeps a new ADD from beginning")
+  @Test("what cannot be undone is put aside for a new ADD, counted, told, and undone after its DEL")
   func stuckLeftover() async throws {
+    let isStuck = Watched(true)
     let plugin = RecordingPlugin(others: [
-      .delete: { _ throws(CNIError) in throw CNIError(.kernel, "device busy") }
+      .delete: { call throws(CNIError) in
+        if call.record?.requestID == "r-1", isStuck.value {
+          throw CNIError(.ipam, "backend broken")
+        }
+      }
     ])
     let daemon = try TestDaemon([plugin])
     #expect(try await daemon.send(stamped("r-1")).status == 200)
     #expect(try await daemon.send(CNICall("DEL")).status == 400)
-    let answer = try await daemon.send(stamped("r-2"))
-    #expect(answer.message == "device busy")
-    #expect(plugin.calls(.add).count == 1)
-    #expect(daemon.record()?.requestID == "r-1")
+    #expect(try await daemon.send(stamped("r-2")).status == 200)
+    #expect(daemon.record()?.requestID == "r-2")
+    #expect(daemon.files.count == 2)
+    #expect(daemon.log.contains("left from an earlier ADD: backend broken"))
+    let metrics = try await daemon.send("GET", "/metrics")
+    #expect(metrics.text.contains("cnid_leftovers{plugin=\"recorder\"} 1\n"))
+    // Its marks are the new one's too: nothing is undone while that is there.
+    let undos = plugin.calls(.delete).count
+    isStuck.change { $0 = false }
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    #expect(try await eventually { daemon.files.isEmpty })
+    let last = plugin.calls(.delete).dropFirst(undos).compactMap { $0.record?.requestID }
+    #expect(last == ["r-2", "r-1"])
+  }
+
+  @Test("a new ADD that fails says what an earlier one has left, which is kept once")
+  func failsBesideLeftover() async throws {
+    let isFailing = Watched(false)
+    let plugin = RecordingPlugin(
+      add: { call throws(CNIError) in
+        let result = try RecordingPlugin.make(call)
+        if isFailing.value { throw CNIError(.ipam, "no backend") }
+        return result
+      },
+      others: [.delete: { _ throws(CNIError) in throw CNIError(.ipam, "backend broken") }])
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(stamped("r-1")).status == 200)
+    #expect(try await daemon.send(CNICall("DEL")).status == 400)
+    isFailing.change { $0 = true }
+    for id in ["r-2", "r-3", "r-4"] {
+      let answer = try await daemon.send(stamped(id))
+      #expect(answer.message == "no backend")
+      let details = answer.json.flatMap { $0["details"]?.string }
+      #expect(details == "left from an earlier ADD: backend broken")
+    }
+    #expect(daemon.files.count == 2)
+  }
+
+  @Test("what an ADD has left is forgotten when its file is removed")
+  func forgottenLeftover() async throws {
+    let plugin = RecordingPlugin(others: [
+      .delete: { call throws(CNIError) in
+        if call.record?.requestID == "r-1" { throw CNIError(.ipam, "backend broken") }
+      }
+    ])
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(stamped("r-1")).status == 200)
+    #expect(try await daemon.send(CNICall("DEL")).status == 400)
+    #expect(try await daemon.send(stamped("r-2")).status == 200)
+    let own = try #require(daemon.record()).key
+    let left = try #require(daemon.store.summaries.keys.first { $0 != own })
+    try Files.remove(daemon.store.file(of: left))
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    #expect(try await eventually { daemon.store.count == 0 })
   }
 
   @Test("an attachment of another boot is undone, not in the way")

@@ -115,7 +115,7 @@ struct PluginSelectionTests {
   @Test("where nothing chooses a plugin the answer is code 7 with the plugins that there are")
   func none() async throws {
     let daemon = try TestDaemon([RecordingPlugin("one"), RecordingPlugin("two")])
-    for command in ["ADD", "DEL", "CHECK", "STATUS", "UPDATE"] {
+    for command in ["ADD", "CHECK", "STATUS", "UPDATE"] {
       let answer = try await daemon.send(
         CNICall(command, #"{"cniVersion":"1.1.0","name":"net","type":"three"}"#))
       #expect(answer.code == 7)

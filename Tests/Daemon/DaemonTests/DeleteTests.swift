@@ -66,6 +66,53 @@ struct DeleteTests {
     )
   }
 
+  @Test(
+    "faults of the configuration do not matter to a DEL whose record knows everything",
+    arguments: [
+      #""prevResult":"x""#, #""prevResult":{"ips":5}"#, #""ipam":5"#, #""dns":[],"type":7"#,
+      #""plugin":1"#, #""runtimeConfig":"y","args":{"cni":1}"#,
+    ])
+  func malformed(members: String) async throws {
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    let config = #"{"cniVersion":"1.1.0","name":"net",\#(members)}"#
+    #expect(try await daemon.send(CNICall("DEL", config)).status == 200)
+    let call = try #require(plugin.calls(.delete).first)
+    #expect(call.configuration == CNICall.network)
+    #expect(daemon.files.isEmpty)
+  }
+
+  @Test("without a record a configuration that cannot be read is told")
+  func malformedUnrecorded() async throws {
+    let daemon = try TestDaemon([plugin])
+    let config = #"{"cniVersion":"1.1.0","name":"net","type":"recorder","ipam":5}"#
+    #expect(try await daemon.send(CNICall("DEL", config)).code == 6)
+  }
+
+  @Test("DEL of a network that no plugin serves, without a record, warns and succeeds")
+  func unserved() async throws {
+    let daemon = try TestDaemon([plugin])
+    let config = #"{"cniVersion":"1.1.0","name":"net","type":"cni-shim","plugin":"macvlann"}"#
+    #expect(try await daemon.send(CNICall("DEL", config)).status == 200)
+    #expect(daemon.log.contains("DEL has nothing to remove"))
+    #expect(try await daemon.send(CNICall("CHECK", config)).code == 7)
+  }
+
+  @Test("what a DEL without a record could not do is recorded, and done without the record's help")
+  func postponedUnrecorded() async throws {
+    let isAway = Watched(true)
+    let plugin = RecordingPlugin(others: [
+      .delete: { call throws(CNIError) in if isAway.value { call.postpone("nobody is there") } }
+    ])
+    let daemon = try TestDaemon([plugin])
+    for _ in 0..<2 { #expect(try await daemon.send(CNICall("DEL")).status == 200) }
+    #expect(daemon.record()?.phase == .deleting)
+    #expect(plugin.calls(.delete).allSatisfy { $0.record == nil })
+    isAway.change { $0 = false }
+    #expect(try await eventually { daemon.files.isEmpty })
+    #expect(plugin.calls(.delete).allSatisfy { $0.record == nil })
+  }
+
   @Test("without a record the configuration's plugin is asked, again and again")
   func withoutRecord() async throws {
     let daemon = try TestDaemon([plugin])

@@ -40,13 +40,47 @@ struct GarbageCollectionTests {
     #expect(swept.valid == [.init(containerID: "stays", ifName: "eth0")])
   }
 
-  @Test("the container must match together with the interface")
-  func otherInterface() async throws {
+  @Test(
+    "nothing of a container that the list names goes, whatever the interface, but with gcLiving",
+    arguments: [false, true])
+  func otherInterface(isStrict: Bool) async throws {
     let daemon = try await attached([CNICall(container: "a"), CNICall(container: "b")])
     let valid = [("a", "eth1"), ("b", "eth0")]
-    #expect(try await daemon.send(.garbageCollection(valid)).status == 200)
-    #expect(daemon.record("a") == nil)
+    let call = CNICall.garbageCollection(valid, isStrict: isStrict)
+    #expect(try await daemon.send(call).status == 200)
+    #expect((daemon.record("a") == nil) == isStrict)
     #expect(daemon.record("b") != nil)
+  }
+
+  @Test(
+    "an attachment that is not listed and lives is kept, told and counted; gcLiving takes it",
+    arguments: [false, true])
+  func living(isStrict: Bool) async throws {
+    let pod = try await TestPod("living")
+    let daemon = try await attached([
+      CNICall(container: "lives", netns: pod.netns), CNICall(container: "dead"),
+    ])
+    #expect(try await daemon.send(.garbageCollection([], isStrict: isStrict)).status == 200)
+    #expect(daemon.record("dead") == nil)
+    #expect((daemon.record("lives") == nil) == isStrict)
+    let metrics = try await daemon.send("GET", "/metrics")
+    let isCounted = metrics.text.contains("cnid_gc_kept_total{plugin=\"recorder\"} 1\n")
+    #expect(isCounted != isStrict)
+    #expect(daemon.log.contains("GC kept what its list does not name") != isStrict)
+  }
+
+  @Test("null is an empty list, which takes nothing of those that live")
+  func null() async throws {
+    let pod = try await TestPod("living")
+    let daemon = try await attached([
+      CNICall(container: "lives", netns: pod.netns), CNICall(container: "dead"),
+    ])
+    let config =
+      #"{"cniVersion":"1.1.0","name":"net","type":"recorder","cni.dev/valid-attachments":null}"#
+    #expect(try await daemon.send(CNICall("GC", config)).status == 200)
+    #expect(daemon.record("dead") == nil && daemon.record("lives") != nil)
+    let swept = try #require(plugin.calls(.garbageCollect).first)
+    #expect(swept.valid == [.init(containerID: "lives", ifName: "eth0")])
   }
 
   @Test("an empty list removes everything of the network, and nothing of another network")
@@ -65,7 +99,6 @@ struct GarbageCollectionTests {
     "without a list nothing is removed: code 7",
     arguments: [
       #"{"cniVersion":"1.1.0","name":"net","type":"recorder"}"#,
-      #"{"cniVersion":"1.1.0","name":"net","type":"recorder","cni.dev/attachments":null}"#,
       #"{"cniVersion":"1.1.0","name":"net","type":"recorder","cni.dev/attachments":[{"ifname":"a"}]}"#,
     ])
   func noList(config: String) async throws {

@@ -65,9 +65,21 @@ struct RunDirectoryTests {
     #expect(try Files.read(directory("other")) == [1])
   }
 
+  @Test("a directory that others may enter but not write to is tightened, if all in it is ours")
+  func tightened() throws {
+    try Files.makeDirectory(directory("spool"))
+    _ = try UnixSocket.listen(directory("cnid.sock"))
+    try Files.setPermissions(directory.path, 0o755)
+    try RunDirectory.prepare(directory.path)
+    #expect(try Files.status(directory.path).permissions == 0o700)
+    try Files.write(directory("another's"), [], mode: [.write, .create])
+    try Files.setPermissions(directory.path, 0o755)
+    #expect(refusal(of: directory.path)?.hasPrefix("insecure permissions on ") == true)
+  }
+
   @Test(
-    "every mode but 0700 is refused, and left as it is",
-    arguments: [0o755, 0o777, 0o770, 0o701, 0o500, 0o600] as [UInt32])
+    "every mode in which others may write, or root may not, is refused, and left as it is",
+    arguments: [0o777, 0o770, 0o722, 0o500, 0o600] as [UInt32])
   func insecureMode(mode: UInt32) throws {
     try Files.setPermissions(directory.path, mode)
     let text = try #require(refusal(of: directory.path))

@@ -59,6 +59,6 @@ package final class CablePlugin: NetworkPlugin {
   package func garbageCollect(
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
-    try Addressing(call.request, call.host).collect(call.journal, valid: valid)
+    try Addressing(call.request, call.host).collect(call, valid: valid)
   }
 }

@@ -235,6 +235,8 @@ struct AddTests {
       try await node.add(try await TestPod(), try node.configuration(), options)
     }
     #expect(error?.message.hasPrefix("failed to open netns \"\(path)\": ") == true)
+    // A file on which nothing is mounted here.
+    #expect(error?.message.hasSuffix("(mountPropagation?)") == (path != "/nope"))
     #expect(node.leases == [])
   }
 

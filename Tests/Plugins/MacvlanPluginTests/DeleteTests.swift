@@ -47,6 +47,33 @@ struct DeleteTests {
     try await node.delete(pod, configuration, options)
   }
 
+  @Test(
+    "A link that its owner has renamed or moved away goes with its lease, and no other link",
+    arguments: ["renamed", "moved", "both"])
+  func renamed(what: String) async throws {
+    let node = try await MacvlanNode()
+    let (pod, other) = (try await TestPod(), try await TestPod("other"))
+    let configuration = try node.configuration()
+    try await node.add(pod, configuration)
+    try await node.add(other, configuration)
+    try await pod.network.ip("link add bystander type bridge", "link set eth0 down")
+    if what != "moved" {
+      try await pod.network.ip("link set eth0 name pod0-nic", "link set pod0-nic up")
+    }
+    let name = what == "moved" ? "eth0" : "pod0-nic"
+    if what != "renamed" {
+      let (kernel, target) = (pod.network, other.network.path)
+      if what == "moved" { try await kernel.ip("link set \(name) name nested0") }
+      let moved = what == "moved" ? "nested0" : name
+      _ = try await kernel.run(["ip", "link", "set", moved, "netns", target])
+      #expect(try await other.network.links() == ["eth0", moved])
+    }
+    try await node.delete(pod, configuration)
+    #expect(try await pod.network.links() == ["bystander"])
+    #expect(try await other.network.links() == ["eth0"])
+    #expect(node.leases == ["pods/10.1.2.3"])
+  }
+
   @Test("A configuration that has become invalid does not keep DEL from its work")
   func invalidConfiguration() async throws {
     let node = try await MacvlanNode()
@@ -96,7 +123,8 @@ struct DeleteTests {
       record.result = nil
       if !sameNamespace { record.namespace = NamespaceIdentity(cookie: 1) }
       if !sameAddress {
-        record.plan = [PlannedResource("link", [("mac", .string("c2:00:00:00:00:99"))])]
+        let link = PlannedResource("link", [("mac", .string("c2:00:00:00:00:99"))])
+        record.plan = [link] + record.planned("lease")
       }
     }
     try await node.delete(pod, configuration)

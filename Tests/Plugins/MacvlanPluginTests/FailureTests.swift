@@ -108,6 +108,20 @@ struct FailureTests {
     #expect(text.hasPrefix("ADD\nDEL\n"))
   }
 
+  @Test(
+    "An IPAM plugin that cannot be started, or whose DEL always fails, is in nobody's way",
+    arguments: [("exit 1", 0o755), ("kill -9 $$", 0o755), ("exit 0", 0o644)] as [(String, UInt32)])
+  func brokenIPAM(script: String, permissions: UInt32) async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    try node.install("broken", script)
+    try Files.setPermissions(node.directory("bin/broken"), permissions)
+    let (error, left) = try await leftovers(
+      node, pod, try node.configuration(["ipam": ["type": "broken"]]))
+    #expect(error?.code == .ipam && left == [], "\(String(describing: error))")
+    try await node.add(pod, try node.configuration())
+  }
+
   @Test("An IPAM plugin on disk that is not there is found before anything is recorded")
   func missingIPAM() async throws {
     let node = try await MacvlanNode()

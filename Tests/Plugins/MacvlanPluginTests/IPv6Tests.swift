@@ -44,6 +44,22 @@ struct IPv6Tests {
     #expect(keep.text == "1\n")
   }
 
+  @Test("On a parent without carrier ADD does not wait; the detection is done when one comes")
+  func carrier() async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    try await node.network.ip("link set wire down")
+    let began = KernelClock.monotonic
+    try await node.add(pod, try node.configuration(["ipam": ipam("2001:db8::2/64")]))
+    #expect(KernelClock.monotonic - began < UInt64(4_000_000_000 * Program.patience))
+    #expect(try await states(pod).first?["tentative"] != nil)
+    try await node.network.ip("link set wire up")
+    let wrong = try await settled(within: 20_000) {
+      try await states(pod).first?["tentative"] == nil ? [] : ["still tentative"]
+    }
+    #expect(wrong == [])
+  }
+
   @Test("An address that another host has is an error, and nothing stays")
   func duplicate() async throws {
     let node = try await MacvlanNode()
@@ -74,12 +90,17 @@ struct IPv6Tests {
     #expect(try await pod.network.addresses("eth0") == ["10.1.2.2/24", "2001:db8::2/64"])
   }
 
+  /// Makes duplicate address detection take a minute and a half.
+  private func slowDetection(_ pod: TestPod) async throws {
+    let path = "/proc/sys/net/ipv6/conf/default/dad_transmits"
+    _ = try await pod.network.run(["sh", "-c", "echo 90 > \(path)"])
+  }
+
   @Test("Without an answer from the kernel ADD ends after five seconds, and nothing stays")
   func undecided() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()
-    // Without a carrier the detection does not begin.
-    try await node.network.ip("link set wire down")
+    try await slowDetection(pod)
     let error = try await failure {
       try await node.add(pod, try node.configuration(["ipam": ipam("2001:db8::2/64")]))
     }
@@ -92,7 +113,7 @@ struct IPv6Tests {
   func deadline() async throws {
     let node = try await MacvlanNode()
     let pod = try await TestPod()
-    try await node.network.ip("link set wire down")
+    try await slowDetection(pod)
     var options = CallOptions()
     options.deadline = .after(milliseconds: 2000)
     let error = try await failure {

@@ -94,6 +94,21 @@ struct CheckTests {
     #expect(error?.message == text)
   }
 
+  @Test("A route that a later plugin has moved to another table is no fault, nor another path")
+  func moved() async throws {
+    let node = try await MacvlanNode()
+    let pod = try await TestPod()
+    let configuration = try node.configuration(["ipam": CheckTests.routed])
+    var result = try await node.add(pod, configuration)
+    try await pod.network.ip(
+      "route delete default", "route add default via 10.1.2.1 dev eth0 table 100")
+    result.interfaces[0].sandbox = "/proc/./" + pod.netns.dropFirst(6)
+    try await node.check(pod, configuration, result)
+    try await pod.network.ip("route delete default table 100")
+    let error = try await failure { try await node.check(pod, configuration, result) }
+    #expect(error?.message == "expected Route 0.0.0.0/0 not found in routing table")
+  }
+
   @Test("A link of another kind is told")
   func otherKind() async throws {
     let node = try await MacvlanNode()
@@ -161,11 +176,42 @@ struct NodeVerbTests {
     #expect(tired == CNIError(.notAvailable, "not now"))
   }
 
-  @Test("GC gives back the leases of pods that are not listed")
+  @Test("STATUS is 50 with ADD's own text where no ADD can succeed")
+  func unable() async throws {
+    let node = try await MacvlanNode()
+    let full: JSONValue = [
+      "type": "host-local", "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.2",
+      "rangeEnd": "10.1.2.2",
+    ]
+    try await node.status(try node.configuration(["ipam": full]))
+    try await node.add(try await TestPod(), try node.configuration(["ipam": full]))
+    let cases: [[String: JSONValue?]] = [
+      ["master": "gone"], ["master": ""], ["mtu": 9000], ["ipam": full],
+    ]
+    for changes in cases {
+      let configuration = try node.configuration(changes)
+      let status = try await failure { try await node.status(configuration) }
+      let add = try await failure { try await node.add(try await TestPod(), configuration) }
+      #expect(status?.code == .notAvailable && status?.message == add?.message, "\(changes)")
+    }
+  }
+
+  @Test("GC gives back the leases of pods that are not listed and whose addresses no link has")
+  func collectDead() async throws {
+    let node = try await MacvlanNode()
+    let (kept, living, dead) = (try await TestPod(), try await TestPod(), try await TestPod())
+    let configuration = try node.configuration()
+    for pod in [kept, living, dead] { try await node.add(pod, configuration) }
+    try await dead.network.ip("link del eth0")
+    try await node.collect(configuration, valid: [kept])
+    #expect(node.leases == ["pods/10.1.2.2", "pods/10.1.2.3"])
+  }
+
+  @Test("With gcLiving GC gives back the leases of all pods that are not listed")
   func collect() async throws {
     let node = try await MacvlanNode()
     let (kept, lost) = (try await TestPod(), try await TestPod())
-    let configuration = try node.configuration()
+    let configuration = try node.configuration(["gcLiving": true])
     try await node.add(kept, configuration)
     try await node.add(lost, configuration)
     try await node.collect(configuration, valid: [kept])

@@ -56,6 +56,33 @@ import Testing
     }
   }
 
+  @Test("With dad: skip neighbours hear at once that an IPv6 address has another hardware address")
+  func announcesIPv6() async throws {
+    try await withOVSNode { here in
+      func network(_ address: String, _ mac: String) -> JSONValue {
+        here.network([
+          "dad": "skip", "mac": .string(mac),
+          "ipam": ["type": "static", "addresses": [["address": .string(address)]]],
+        ])
+      }
+      let (peer, old, new) = (
+        try await TestPod("peer"), try await TestPod("old"), try await TestPod("new")
+      )
+      try await here.node.add(peer, network("fd00::1/64", "02:00:00:00:00:01"))
+      let first = network("fd00::2/64", "02:00:00:00:00:02")
+      try await here.node.add(old, first)
+      #expect(try await peer.network.pings("fd00::2"))
+      try await here.node.delete(old, first)
+      try await here.node.add(new, network("fd00::2/64", "02:00:00:00:00:03"))
+      // Nothing is sent to the address here, so nobody asks for it.
+      let wrong = try await settled(within: 4000) {
+        let known = try await peer.network.show("-6", "neighbor", "show", "fd00::2")
+        return known.first?["lladdr"] == "02:00:00:00:00:03" ? [] : ["\(known)"]
+      }
+      #expect(wrong == [])
+    }
+  }
+
   @Test("Several interfaces of one pod have a port each, and DEL of one leaves the others")
   func several() async throws {
     try await withOVSNode { here in

@@ -33,6 +33,25 @@ import Testing
     }
   }
 
+  @Test("While the database is away CHECK looks at the kernel's side, and warns")
+  func checkWithoutDatabase() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let network = here.network()
+      let checked = network.setting("prevResult", try await here.node.add(pod, network))
+      try await here.ovs.stopDatabase()
+      let run = try await here.node.shim("CHECK", pod, checked)
+      #expect(run.succeeded, "\(run)")
+      #expect(here.node.log.contains("without its port"))
+      let metrics = try await here.node.http("GET", "/metrics").text
+      #expect(metrics.contains("cnid_plugin_ready{plugin=\"ovs\"} 0\n"))
+      #expect(!metrics.contains("cnid_plugin_ready{plugin=\"vrouter\"}"))
+      try await pod.network.ip("address flush dev eth0")
+      let wrong = try await here.node.shim("CHECK", pod, checked)
+      #expect(wrong.code == 100, "\(wrong)")
+    }
+  }
+
   @Test("STATUS: well; 51 without ovs-vswitchd; 50 without the database or the bridge")
   func status() async throws {
     try await withOVSNode { here in
@@ -70,13 +89,14 @@ import Testing
       let file = try #require(try await here.record(of: lost))
       try Files.remove(file)
       try await here.node.start()
-      let run = try await here.node.shim(
-        "GC", kept,
-        here.network([
-          "cni.dev/valid-attachments": [
-            ["containerID": .string(kept.containerID), "ifname": "eth0"]
-          ]
-        ]))
+      let list: JSONValue = [["containerID": .string(kept.containerID), "ifname": "eth0"]]
+      let network = here.network(["cni.dev/valid-attachments": list])
+      // All of them live.
+      let spared = try await here.node.shim("GC", kept, network)
+      #expect(spared.succeeded, "\(spared)")
+      for pod in [kept, gone, lost] { #expect(try await pod.network.links() == ["eth0"]) }
+      #expect(here.node.leases.count == 4)
+      let run = try await here.node.shim("GC", kept, network.setting("gcLiving", true))
       #expect(run.succeeded, "\(run)")
       for pod in [gone, lost] {
         #expect(try await here.port(of: pod) == nil)

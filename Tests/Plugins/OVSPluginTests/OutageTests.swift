@@ -39,15 +39,38 @@ import Testing
     }
   }
 
-  @Test("Without a record DEL tells that the database is down, and works when it is back")
-  func unknown() async throws {
+  @Test(
+    "Without a record DEL removes link and lease with the database down, the port when it is back",
+    arguments: [true, false])
+  func unknown(isLost: Bool) async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
+      let before = try await here.state([pod])
+      try await here.node.add(pod, here.network())
+      if isLost {
+        try await here.node.kill()
+        try Files.remove(try #require(try await here.record(of: pod)))
+        try await here.node.start()
+      } else {
+        try await here.node.delete(pod, here.network())
+      }
       try await here.ovs.stopDatabase()
-      let run = try await here.node.shim("DEL", pod, here.network())
-      #expect(run.code == 101 && run.message?.contains("not reachable") == true, "\(run)")
-      try await here.ovs.startDatabase()
       try await here.node.delete(pod, here.network())
+      #expect(try await pod.network.links() == [])
+      #expect(here.node.leases == [] && here.node.records.count == 1)
+      try await here.ovs.startDatabase()
+      let left = try await here.leftovers(since: before, [pod], within: 20_000)
+      #expect(left == [])
+    }
+  }
+
+  @Test("DEL of a network whose database was never there succeeds, again and again")
+  func mistyped() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let network = here.network(["socket_file": "unix:/run/no-such/db.sock"])
+      for _ in 0..<2 { try await here.node.delete(pod, network) }
+      #expect(here.node.records.count == 1)
     }
   }
 

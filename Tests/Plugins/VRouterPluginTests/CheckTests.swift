@@ -18,14 +18,11 @@ import Testing
     case file = "the port file of interface 0b6d9c52-8e1f-11ee-9c2a-525400a1b2c3 is missing"
     case forgotten = "the vRouter agent refuses pod default/web-0: Not Found"
     case otherAddress = "the vRouter agent has address 10.47.255.230"
-    case noAgent =
-      "the vRouter agent cannot be reached for pod default/web-0: connect 127.0.0.1:9091"
 
     var code: Int {
       switch self {
       case .podLink, .secondLink, .hostLink, .owner, .address, .route, .mac: 100
       case .file, .forgotten, .otherAddress: 102
-      case .noAgent: 11
       }
     }
 
@@ -48,7 +45,6 @@ import Testing
         here.agent.change { $0.deleteConfiguration(Fixture.name, uuid: Fixture.podUID) }
       case .otherAddress:
         here.agent.change { $0.interfaces[Fixture.vmi0]?.ipv4?.address = "10.47.255.230" }
-      case .noAgent: here.agent.stop()
       }
     }
   }
@@ -84,6 +80,21 @@ import Testing
       let run = try await here.shim("CHECK", pod, network)
       #expect(run.code == wrong.code, "\(run)")
       #expect(run.message?.hasPrefix(wrong.rawValue) == true, "\(run)")
+    }
+  }
+
+  @Test("While the agent is away CHECK looks at everything else, and warns")
+  func noAgent() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let network = try await attached(here, pod)
+      here.agent.stop()
+      let run = try await here.shim("CHECK", pod, network)
+      #expect(run.succeeded, "\(run)")
+      #expect(here.node.log.contains("without its agent"))
+      try await Wrong.route.make(here, pod)
+      let wrong = try await here.shim("CHECK", pod, network)
+      #expect(wrong.code == 100, "\(wrong)")
     }
   }
 

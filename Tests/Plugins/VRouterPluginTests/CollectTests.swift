@@ -31,13 +31,17 @@ import Testing
     var withdrawal: String { "DELETE /vm/\(identity.uid)" }
   }
 
-  private func network(_ here: VRouterNode, _ valid: [Member] = []) -> JSONValue {
+  private func network(
+    _ here: VRouterNode, _ valid: [Member] = [], takesLiving: Bool = false
+  ) -> JSONValue {
     here.network(top: [
       "cniVersion": "1.1.0", "cni.dev/valid-attachments": .array(valid.map(\.entry)),
+      "gcLiving": .bool(takesLiving),
     ])
   }
 
-  @Test("GC removes what is recorded, what has lost its record, and what is a file only")
+  @Test(
+    "GC removes a file only; with gcLiving also what is recorded, and what has lost its record")
   func collect() async throws {
     try await withVRouterNode { here in
       let kept = try await Member(1, here)
@@ -59,7 +63,12 @@ import Testing
       // As after a node's reset: the links have gone.
       try await here.node.network.ip("link del tapeth0-440c7a")
       here.agent.forgetRequests()
-      let run = try await here.shim("GC", kept.pod, network(here, [kept]))
+      let spared = try await here.shim("GC", kept.pod, network(here, [kept]))
+      #expect(spared.succeeded, "\(spared)")
+      let living = [kept, gone, lost].map(\.file)
+      #expect(TemporaryDirectory.files(below: here.ports) == living)
+      #expect(here.agent.lines == [dead.withdrawal])
+      let run = try await here.shim("GC", kept.pod, network(here, [kept], takesLiving: true))
       #expect(run.succeeded, "\(run)")
       #expect(TemporaryDirectory.files(below: here.ports) == [kept.file])
       #expect(try Files.list(here.portFiles) == ["k8s__default__gc-1"])
@@ -118,12 +127,13 @@ import Testing
       try await here.add(old.pod, network(here), as: old.identity)
       try await here.loseRecords()
       here.agent.script("DELETE", "/vm", [.error(500, "{ busy }")])
-      let run = try await here.shim("GC", old.pod, network(here))
+      let everything = network(here, takesLiving: true)
+      let run = try await here.shim("GC", old.pod, everything)
       #expect(run.code == 102 && run.message?.contains("busy") == true, "\(run)")
       #expect(try await here.taps() == [])
       #expect(TemporaryDirectory.files(below: here.ports) == [old.file])
       here.agent.script("DELETE", "/vm", [.memory])
-      #expect(try await here.shim("GC", old.pod, network(here)).succeeded)
+      #expect(try await here.shim("GC", old.pod, everything).succeeded)
       #expect(TemporaryDirectory.files(below: here.ports) == [])
       #expect(here.agent.subscriptions == [])
     }

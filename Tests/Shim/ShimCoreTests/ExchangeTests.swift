@@ -220,12 +220,12 @@ struct ExchangeTests {
     #expect(node.daemon.requests.count == 3)
   }
 
-  @Test("STATUS without an answer is code 50 at once")
+  @Test("STATUS without an answer is asked again, then code 50")
   func statusWithoutAnswer() async throws {
     let node = try FakeNode([.close])
-    let outcome = try await node.run(ShimCall("STATUS", [:], ["daemonTimeout": 60]))
+    let outcome = try await node.run(ShimCall("STATUS"))
     #expect(outcome.error?.code == .notAvailable)
-    #expect(node.daemon.requests.count == 1)
+    #expect(node.daemon.requests.count > 1)
   }
 
   @Test("A daemon that never answers is code 105 when the time is over")

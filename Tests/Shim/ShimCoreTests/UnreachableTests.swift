@@ -81,13 +81,32 @@ struct UnreachableTests {
     #expect(milliseconds >= 900)
   }
 
-  @Test("STATUS says code 50 at once", arguments: Absence.allCases)
+  @Test("STATUS waits likewise, then code 50", arguments: Absence.allCases)
   func status(absence: Absence) async throws {
-    let call = ShimCall("STATUS", [:], ["daemonTimeout": 60])
-    let (outcome, milliseconds) = try await Impostor(absence).run(call)
+    let (outcome, milliseconds) = try await Impostor(absence).run(ShimCall("STATUS"))
     #expect(outcome.error?.code == .notAvailable)
-    // At once, but for the second that silence is given.
-    #expect(milliseconds < 30_000)
+    #expect(milliseconds >= (absence == .notReady ? 0 : 900))
+  }
+
+  @Test(
+    "A daemon that is not there is waited for by each verb its own time, not the whole call's",
+    arguments: [("ADD", 3), ("UPDATE", 3), ("CHECK", 2), ("GC", 2), ("STATUS", 5)])
+  func patience(verb: String, seconds: UInt64) async throws {
+    let call = ShimCall(verb, [:], ["daemonTimeout": 600, "unreachableTimeout": 3])
+    let (outcome, milliseconds) = try await Impostor(.noListener).run(call)
+    #expect(outcome.error?.message == "cnid could not be reached within \(seconds) s")
+    #expect(milliseconds >= seconds * 1000 - 100)
+    #expect(milliseconds < 300_000)
+  }
+
+  @Test("ADD and UPDATE wait for 15 seconds unless told otherwise")
+  func standard() { #expect(ShimConfiguration().unreachableTimeout == 15) }
+
+  @Test("A daemon that answers has the whole time, whatever the verb", arguments: ["ADD", "CHECK"])
+  func slow(verb: String) async throws {
+    let node = try FakeNode([.silence])
+    let call = ShimCall(verb, [:], ["daemonTimeout": 4, "unreachableTimeout": 1])
+    #expect(try await node.run(call).error?.code == .deadline)
   }
 
   @Test("DEL and STATUS ask a daemon that is alive but not ready")
