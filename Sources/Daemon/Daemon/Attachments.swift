@@ -34,7 +34,7 @@ struct Attachments: Sendable {
   ) throws(CNIError) -> (result: CNIResult, bytes: [UInt8]) {
     let version = try request.configuration.version()
     let key = AttachmentKey(request, plugin: plugin.name)
-    if let old = store.record(key) {
+    if let old = try store.readable(key) {
       if let result = try settle(old, for: request) {
         return (result, try result.printed(as: version))
       }

@@ -27,8 +27,15 @@ package final class Log: LogWriting {
     if let path = configuration.logFile {
       let holder = FileHolder(
         try starting("logFile") { () throws(SystemError) in
-          try Files.open(path, [.write, .create, .append])
+          // Opening a pipe that nobody reads would wait for ever.
+          try Files.open(path, [.write, .create, .append, .nonBlocking])
         })
+      let status = try starting("logFile") { () throws(SystemError) in
+        try Files.status(holder.file)
+      }
+      guard status.kind == .regular else {
+        throw StartError("logFile \(path): it is not a regular file; name another one")
+      }
       file = holder
       descriptor = holder.file.rawValue
     } else {

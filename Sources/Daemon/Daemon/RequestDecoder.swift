@@ -27,7 +27,7 @@ struct RequestDecoder: Sendable {
   func decode(_ message: HTTPRequest, _ endpoint: Endpoint) throws(CNIError) -> DecodedRequest {
     var headers = RequestHeaders(message.headers)
     // Whoever calls now lives in this boot, whatever it says.
-    if headers.stamp?.bootID != bootID { headers.stamp = nil }
+    headers.stamp = headers.stamp.flatMap { $0.bootID == bootID ? $0.notInFuture : nil }
     return try decode(try body(message, endpoint), headers, endpoint)
   }
 
@@ -63,7 +63,7 @@ struct RequestDecoder: Sendable {
         arguments: pod.arguments, configuration: network,
         searchPath: configuration.searchPath(call.env),
         environment: call.env.filter { Self.isPassedOn($0.key) },
-        requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
+        requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp(bootID: bootID),
         deadline: deadline(headers, configuration)),
       endpoint: endpoint, plugin: plugin, choiceError: choiceError)
   }

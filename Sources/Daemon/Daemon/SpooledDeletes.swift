@@ -66,7 +66,7 @@ struct SpooledDeletes: Sendable {
         containerID: item.containerID, ifName: item.ifName,
         network: decoded.request.configuration.name)
       let isNew = keys.contains { key in
-        store.record(key).map { !store.isOfAnotherBoot($0) } ?? false
+        store.summary(of: key).map { !store.isOfAnotherBoot($0.stamp) } ?? false
       }
       if isNew { return false }
     }

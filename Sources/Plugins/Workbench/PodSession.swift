@@ -43,8 +43,8 @@ package struct PodSession: ~Copyable {
       return try NetworkNamespace(path: request.netns)
     } catch {
       throw CNIError(
-        .invalidEnvironment, "failed to open netns \(goQuoted(request.netns)): \(error.errno)",
-        details: "\(error)")
+        error, code: .invalidEnvironment,
+        doing: "failed to open netns \(goQuoted(request.netns)): \(error.errno)")
     }
   }
 
