@@ -44,6 +44,14 @@ package final class Log: LogWriting {
     }
   }
 
+  /// Writes to a descriptor of the caller's instead.
+  init(_ configuration: Configuration, to descriptor: Int32) {
+    threshold = Mutex(configuration.logLevel)
+    format = configuration.logFormat
+    file = nil
+    self.descriptor = descriptor
+  }
+
   /// Changes which lines are left out.
   package func setLevel(_ level: LogLevel) { threshold.withLock { $0 = level } }
 

@@ -112,13 +112,13 @@ struct DoorsTests {
     }
     #expect(answers())
     try Files.remove(path)
-    // An answer that was on its way.
-    for _ in 0..<3 { _ = probe.pulse() }
-    let last = probe.pulse()
-    for _ in 0..<20 {
+    // One answer may be on its way.
+    var seen: Set<UInt64> = []
+    for _ in 0..<40 {
+      seen.insert(probe.pulse())
       Clock.pause(milliseconds: 5)
-      #expect(probe.pulse() == last)
     }
+    #expect(seen.count <= 2)
     doors.look()
     #expect(answers())
   }

@@ -68,7 +68,7 @@ struct LogTests {
     let path = directory("log")
     #expect(unsafe mkfifo(path, 0o600) == 0)
     let reader = try Files.open(path, [.readWrite, .nonBlocking])
-    let log = try log()
+    let log = Log(Configuration(), to: reader.rawValue)
     let milliseconds = await onThread {
       let began = KernelClock.monotonic
       for _ in 0..<2000 { log.write(.info, "m", [("filler", String(repeating: "x", count: 100))]) }
