@@ -140,7 +140,7 @@ let ordinary: [Target] = [
     [
       "MacvlanPlugin", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses",
     ]),
-  tests(.plugins, "OVSPluginTests", ["OVSPlugin", "CNI", "JSON", "Linux", "Addresses"]),
+  tests(.plugins, "OVSPluginTests", ["OVSPlugin", "OVSDB", "CNI", "JSON", "Linux", "Addresses"]),
   tests(
     .plugins, "VRouterPluginTests",
     [

@@ -97,6 +97,33 @@ import Testing
     }
   }
 
+  @Test("Standard descriptors that are closed at the start lead to /dev/null, nothing else")
+  func closedDescriptors() async throws {
+    try await withTestNode(TestNode.Options(startsDaemon: false)) { node in
+      let process = try await node.launch(through: "exec 0<&- 1>&- 2>&-")
+      let isReady = try await eventually {
+        (try? RawHTTP.get("/readyz", node.socket).status) == 200
+      }
+      #expect(isReady)
+      let null = try Files.status("/dev/null")
+      for number in 0...2 {
+        let status = try Files.status("/proc/\(process.pid)/fd/\(number)")
+        #expect(status.inode == null.inode && status.device == null.device)
+      }
+    }
+  }
+
+  @Test("A socket whose file was removed is there again, and pods are attached")
+  func removedSocket() async throws {
+    try await withTestNode { node in
+      let pod = try await TestPod()
+      try Files.remove(node.socket)
+      try await node.add(pod, node.macvlan())
+      #expect(node.log.contains("the socket's file was gone; cnid listens again"))
+      try await node.delete(pod, node.macvlan())
+    }
+  }
+
   @Test("After kill -9 the next daemon serves at the same place")
   func killed() async throws {
     try await withTestNode { node in

@@ -56,7 +56,7 @@ import Testing
       try await onThread {
         for half in Array(repeating: halves, count: 50).joined() {
           let connection = try UnixSocket.connect(socket)
-          try Descriptor.writeAll(
+          try Descriptor.sendAll(
             connection.rawValue, Array(half.utf8), deadline: .after(seconds: 5))
           let number = connection.release()
           clients.withLock { $0.append(number) }

@@ -94,7 +94,7 @@ import Testing
     let connection = try TCPSocket.connect(
       IPAddress(v4: 0x7F00_0001), port: 9410, deadline: deadline)
     let request = Array("GET \(path) HTTP/1.1\r\nHost: dummy\r\n\r\n".utf8)
-    try Descriptor.writeAll(connection.rawValue, request, deadline: deadline)
+    try Descriptor.sendAll(connection.rawValue, request, deadline: deadline)
     return try Descriptor.readAll(connection.rawValue, limit: 1 << 20, deadline: deadline)
   }
 }
@@ -107,7 +107,7 @@ private final class Client: Sendable {
     socket = try UnixSocket.connect(path)
     let head =
       "\(method) \(target) HTTP/1.1\r\nHost: dummy\r\nContent-Length: \(body.count)\r\n\r\n"
-    try Descriptor.writeAll(
+    try Descriptor.sendAll(
       socket.rawValue, Array(head.utf8) + body, deadline: .after(seconds: 20))
   }
 }

@@ -118,7 +118,7 @@ public final class FakeDaemon: Sendable {
   private static func write(
     _ connection: borrowing FileDescriptor, _ bytes: [UInt8], _ deadline: Deadline
   ) {
-    try? Descriptor.writeAll(connection.rawValue, bytes, deadline: deadline)
+    try? Descriptor.sendAll(connection.rawValue, bytes, deadline: deadline)
   }
 
   private static func waitForHangUp(

@@ -41,7 +41,7 @@ public enum RawHTTP {
     let deadline = Deadline.after(milliseconds: milliseconds)
     let connection = try UnixSocket.connect(socket)
     do throws(SystemError) {
-      try Descriptor.writeAll(connection.rawValue, bytes, deadline: deadline)
+      try Descriptor.sendAll(connection.rawValue, bytes, deadline: deadline)
     } catch {
       // It may refuse before it has read everything; then its answer counts.
       if error.errno != .brokenPipe, error.errno != .connectionReset { throw error }

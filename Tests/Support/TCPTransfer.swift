@@ -51,7 +51,7 @@ public struct TCPTransfer: Sendable, CustomStringConvertible {
         var left = bytes
         while left > 0 {
           let next = left < piece.count ? Array(piece.prefix(left)) : piece
-          try Descriptor.writeAll(socket.rawValue, next, deadline: deadline)
+          try Descriptor.sendAll(socket.rawValue, next, deadline: deadline)
           left -= next.count
         }
       }

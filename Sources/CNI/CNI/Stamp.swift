@@ -43,6 +43,14 @@ public struct Stamp: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// This stamp, or now if it is later than now.
+  ///
+  /// A caller in another time namespace, or one that lies, may name any time. What it does must
+  /// not count as newer than everything that is still to come.
+  public var notInFuture: Stamp {
+    Stamp(bootID: bootID, nanoseconds: min(nanoseconds, KernelClock.boot))
+  }
+
   /// Whether this call began before the other; nil when the boots differ and the clocks
   /// cannot be compared.
   public func isOlder(than other: Stamp) -> Bool? {

@@ -78,11 +78,6 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
     address.family == subnet.address.family && start <= address && address <= end
   }
 
-  /// Whether two ranges have an address in common.
-  package func overlaps(_ other: AddressRange) -> Bool {
-    subnet.address.family == other.subnet.address.family && start <= other.end && other.start <= end
-  }
-
   /// `10.0.0.1-10.0.0.254`.
   package var description: String { "\(start)-\(end)" }
 
@@ -110,12 +105,36 @@ package struct RangeSet: Hashable, Sendable, CustomStringConvertible {
     guard ranges.allSatisfy({ $0.subnet.address.family == family }) else {
       throw RangeError("mixed address families")
     }
-    for (index, range) in ranges.enumerated() {
-      for other in ranges.dropFirst(index + 1) where range.overlaps(other) {
-        throw RangeError("subnets \(range) and \(other) overlap")
-      }
+    let numbered = ranges.enumerated().map { (number: $0.offset, range: $0.element) }
+    if let (one, other) = Self.overlap(of: numbered) {
+      throw RangeError("subnets \(ranges[one]) and \(ranges[other]) overlap")
     }
     self.ranges = ranges
+  }
+
+  /// The numbers of two sets that have an address in common, the smaller one first; nil if none do.
+  package static func overlap(among sets: [RangeSet]) -> (Int, Int)? {
+    let ranges = sets.enumerated().flatMap { entry in
+      entry.element.ranges.map { (number: entry.offset, range: $0) }
+    }
+    return overlap(of: ranges)
+  }
+
+  /// Two numbers whose ranges have an address in common: sorted by their starts, one of two that do
+  /// lies behind a range that reaches into it.
+  private static func overlap(of ranges: [(number: Int, range: AddressRange)]) -> (Int, Int)? {
+    for family in [IPAddress.Family.v4, .v6] {
+      let sorted = ranges.filter { $0.range.subnet.address.family == family }
+        .sorted { ($0.range.start, $0.number) < ($1.range.start, $1.number) }
+      guard var farthest = sorted.first else { continue }
+      for next in sorted.dropFirst() {
+        if next.range.start <= farthest.range.end {
+          return (min(next.number, farthest.number), max(next.number, farthest.number))
+        }
+        farthest = next
+      }
+    }
+    return nil
   }
 
   /// The family of every address in the set.
@@ -124,11 +143,6 @@ package struct RangeSet: Hashable, Sendable, CustomStringConvertible {
   /// The range that holds an address, if any.
   package func range(holding address: IPAddress) -> AddressRange? {
     ranges.first { $0.contains(address) }
-  }
-
-  /// Whether two sets have an address in common.
-  package func overlaps(_ other: RangeSet) -> Bool {
-    ranges.contains { range in other.ranges.contains { range.overlaps($0) } }
   }
 
   /// The ranges, joined by commas.

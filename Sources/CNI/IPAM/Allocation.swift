@@ -78,9 +78,12 @@ struct Allocation {
       return try take(Lease(address: request, range: range), of: set, in: &store, permit)
     }
     if let text = try duplicate(in: set, &store) { return .refused(text) }
-    for (address, range) in set.walk(after: store.lastReserved(index))
-    where store.isFree(address) {
-      try deadline.check("allocate", store.directory)
+    var passed = 0
+    for (address, range) in set.walk(after: store.lastReserved(index)) {
+      passed &+= 1
+      let isFree = store.isFree(address)
+      if isFree || passed % 1024 == 0 { try deadline.check("allocate", store.directory) }
+      guard isFree else { continue }
       if try store.claim(address, for: owner, permit) {
         return .taken(Lease(address: address, range: range))
       }

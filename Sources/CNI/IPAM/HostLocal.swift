@@ -171,14 +171,15 @@ extension HostLocal {
 }
 
 extension CNIError {
-  /// What a failing system call of address management means: 105 for the deadline, else 5.
+  /// What a failing system call of address management means: 105 for the deadline, 11 for a lack
+  /// of descriptors, else 5.
   init(_ error: SystemError) {
     switch error.errno {
     case .timedOut, .cancelled:
       self.init(
         .deadline, "IPAM: \(error.operation) \(error.object) took too long", details: "\(error)")
-    default:
-      self.init(.ioFailure, "\(error)")
+    case let errno where errno.isExhaustion: self.init(.tryAgainLater, "\(error)")
+    default: self.init(.ioFailure, "\(error)")
     }
   }
 }

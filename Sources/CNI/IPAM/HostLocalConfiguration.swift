@@ -78,6 +78,7 @@ extension HostLocalConfiguration {
       guard let object else { continue }
       texts += try MemberReader(object, path: path).strings("ips")
     }
+    try MemberReader.checkCount(texts.count, "requested addresses")
     var requests: [IPAddress] = []
     for text in texts {
       guard let address = address(text) else {
@@ -108,6 +109,8 @@ extension HostLocalConfiguration {
     guard !lists.isEmpty else {
       throw CNIError(.invalidConfiguration, "no IP ranges specified")
     }
+    try MemberReader.checkCount(lists.count, "range sets")
+    try MemberReader.checkCount(lists.map(\.count).max() ?? 0, "ranges in a set")
     var sets: [RangeSet] = []
     for (index, list) in lists.enumerated() {
       var entries: [RangeEntry] = []
@@ -119,10 +122,8 @@ extension HostLocalConfiguration {
       }
     }
     try checkFamilies(sets.map(\.family), configuration.cniVersion)
-    for (index, set) in sets.enumerated() {
-      for (other, second) in sets.enumerated().dropFirst(index + 1) where set.overlaps(second) {
-        throw CNIError(.invalidConfiguration, "range set \(index) overlaps with \(other)")
-      }
+    if let (one, other) = RangeSet.overlap(among: sets) {
+      throw CNIError(.invalidConfiguration, "range set \(one) overlaps with \(other)")
     }
     return sets
   }

@@ -123,10 +123,21 @@ extension LeaseStore {
   /// - Throws: the error of reading the directory.
   mutating func addresses(with content: [UInt8]) throws(SystemError) -> [IPAddress] {
     let known = index.candidates(content)
-    if known.allSatisfy({ self.content(of: $0) == content }) { return known }
+    let found = try having(content, among: known)
+    if found.count == known.count { return found }
     // Somebody edited a file in place, which no stamp shows.
     try refresh()
-    return index.candidates(content).filter { self.content(of: $0) == content }
+    return try having(content, among: index.candidates(content))
+  }
+
+  private func having(
+    _ content: [UInt8], among addresses: [IPAddress]
+  ) throws(SystemError) -> [IPAddress] {
+    var found: [IPAddress] = []
+    for address in addresses where try self.content(of: address) == content {
+      found.append(address)
+    }
+    return found
   }
 
   /// Whether an address file was written before the machine was started.
@@ -142,9 +153,11 @@ extension LeaseStore {
   /// Every address file with its content, read now, lowest address first.
   mutating func everything() throws(SystemError) -> [(address: IPAddress, content: [UInt8])] {
     try refresh()
-    return index.taken.sorted().compactMap { address in
-      content(of: address).map { (address: address, content: $0) }
+    var found: [(address: IPAddress, content: [UInt8])] = []
+    for address in index.taken.sorted() {
+      if let content = try content(of: address) { found.append((address, content)) }
     }
+    return found
   }
 
   /// Reads every address file and forgets what was remembered.
@@ -155,19 +168,25 @@ extension LeaseStore {
       if number % 256 == 0 { try deadline.check("read", directory) }
       // Also passes over `lock` and `last_reserved_ip.0`.
       guard let address = IPAddress(name), address.description == name else { continue }
-      let content = content(of: address)
+      let content = try content(of: address)
       let isLost = content == [] && isOfAnotherBoot(address)
       index.insert(address, content, isLost: isLost)
     }
     isFresh = true
   }
 
-  /// The content of an address file without white space at its ends; nil if it cannot be read.
-  private func content(of address: IPAddress) -> [UInt8]? {
-    guard let bytes = try? Files.read(path("\(address)"), limit: LeaseStore.contentLimit) else {
+  /// The content of an address file without white space at its ends; nil if it is gone, or no
+  /// file that can be read.
+  ///
+  /// - Throws: an error that says nothing about the file: it must not make a lease nobody's.
+  private func content(of address: IPAddress) throws(SystemError) -> [UInt8]? {
+    do throws(SystemError) {
+      return LeaseOwner.trimmed(
+        try Files.read(path("\(address)"), limit: LeaseStore.contentLimit))
+    } catch {
+      if error.isTransient { throw error }
       return nil
     }
-    return LeaseOwner.trimmed(bytes)
   }
 
   /// The address that a range set gave last; nil if that is not known.
@@ -212,7 +231,7 @@ extension LeaseStore {
   mutating func reclaim(
     _ address: IPAddress, _ permit: borrowing Permit
   ) throws(SystemError) -> Bool {
-    guard content(of: address) == [] else { return false }
+    guard try content(of: address) == [] else { return false }
     try remove(address, [], permit)
     return true
   }

@@ -29,6 +29,18 @@ extension MemberReader {
     return MemberReader(ipam, path: "ipam", .configuration, keys: keys)
   }
 
+  /// The most range sets, addresses or requests of one network.
+  static let mostEntries = 256
+
+  /// Refuses more than anybody needs before work is done for each.
+  ///
+  /// - Throws: code 7.
+  static func checkCount(_ count: Int, _ what: String) throws(CNIError) {
+    guard count > mostEntries else { return }
+    throw CNIError(
+      .invalidConfiguration, "\(count) \(what): at most \(mostEntries) can be used in one network")
+  }
+
   /// The routes in the member `routes`, with all of their members whatever the version.
   ///
   /// - Returns: none if absent.

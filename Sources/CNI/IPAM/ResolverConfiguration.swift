@@ -13,7 +13,7 @@ enum ResolverConfiguration {
     do throws(SystemError) {
       return parse(try Files.read(path, limit: limit))
     } catch {
-      throw CNIError(.ioFailure, "\(error)")
+      throw CNIError(error)
     }
   }
 

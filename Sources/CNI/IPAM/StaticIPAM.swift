@@ -92,6 +92,7 @@ struct StaticConfiguration: Equatable, Sendable {
     } else {
       ips = try StaticConfiguration.addresses(ipam) + argued
     }
+    try MemberReader.checkCount(ips.count, "addresses")
     for ip in ips { try ip.checkFit(.invalidConfiguration) }
     try checkFamilies(ips.map(\.address.family), configuration.cniVersion)
     routes = try ipam.routes()
@@ -116,7 +117,9 @@ struct StaticConfiguration: Equatable, Sendable {
   /// CNI_ARGS' addresses, each with the last of CNI_ARGS' gateways that lies in its network.
   private static func ips(of arguments: CNIArguments) throws(CNIError) -> [CNIResult.IP] {
     var ips: [CNIResult.IP] = []
-    for text in items(arguments["IP"]) {
+    let (addresses, gateways) = (items(arguments["IP"]), items(arguments["GATEWAY"]))
+    try MemberReader.checkCount(max(addresses.count, gateways.count), "addresses in CNI_ARGS")
+    for text in addresses {
       let text = trimmed(text)
       guard let network = IPNetwork(text) else {
         throw CNIError(
@@ -124,7 +127,7 @@ struct StaticConfiguration: Equatable, Sendable {
       }
       ips.append(CNIResult.IP(address: network))
     }
-    for text in items(arguments["GATEWAY"]) {
+    for text in gateways {
       guard let gateway = IPAddress(trimmed(text)) else {
         throw CNIError(.invalidEnvironment, "invalid gateway address: \(text)")
       }

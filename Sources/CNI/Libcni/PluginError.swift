@@ -64,7 +64,7 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
   /// The error that goes back to the runtime.
   ///
   /// The plugin's own error passes unchanged; only empty details are filled with its standard
-  /// error. A deadline is code 105.
+  /// error. A deadline is code 105, a lack of descriptors 11.
   ///
   /// - Parameter code: the code of every other failure: 103 for IPAM, 104 for a delegate.
   /// - Returns: the error.
@@ -75,6 +75,8 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
         error.code, error.message, details: error.details.isEmpty ? errorOutput : error.details)
     case .deadline:
       CNIError(.deadline, description, details: errorOutput)
+    case .notStarted(let error) where error.errno.isExhaustion:
+      CNIError(.tryAgainLater, description, details: errorOutput)
     case .notFound, .failed, .unreadable, .tooMuchOutput, .notStarted:
       CNIError(code, description, details: errorOutput)
     }

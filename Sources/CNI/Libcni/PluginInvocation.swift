@@ -38,7 +38,8 @@ package struct PluginInvocation: Sendable {
   /// The program's whole environment, `KEY=value` each.
   ///
   /// `CNI_COMMAND` is the call's verb whatever the caller's variables say; of a repeated name the
-  /// last one counts.
+  /// last one counts. The variables by which the program is found stand first: whoever looks reads
+  /// only the beginning.
   ///
   /// - Parameter path: the value of `PATH`.
   /// - Returns: the lines for exec.
@@ -48,7 +49,9 @@ package struct PluginInvocation: Sendable {
     for (name, value) in environment where PluginInvocation.passes(name, value) {
       if values.updateValue(value, forKey: name) == nil { names.append(name) }
     }
-    var lines = names.filter { $0 != "CNI_COMMAND" }.map { "\($0)=\(values[$0] ?? "")" }
+    let owners = names.filter { Self.ownerVariables.contains($0) }
+    let others = names.filter { $0 != "CNI_COMMAND" && !Self.ownerVariables.contains($0) }
+    var lines = (owners + others).map { "\($0)=\(values[$0] ?? "")" }
     lines.append("CNI_COMMAND=\(command.rawValue)")
     lines.append("PATH=\(path)")
     return lines

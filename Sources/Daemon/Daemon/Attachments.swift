@@ -35,7 +35,7 @@ struct Attachments: Sendable {
     let version = try request.configuration.version()
     let key = AttachmentKey(request, plugin: plugin.name)
     var left = ""
-    if let old = store.record(key) {
+    if let old = try store.readable(key) {
       if let result = try settle(old, for: request, origin) {
         return (result, try result.printed(as: version))
       }

@@ -112,7 +112,9 @@ final class BackgroundWork: Sendable {
   private func readAnnouncements() {
     announcements.withLock { socket in
       do throws(NetlinkError) {
-        while let announced = try socket?.nextIfAny() {
+        // Bounded: the rest has its turn after the calls' own affairs.
+        for _ in 0..<1024 {
+          guard let announced = try socket?.nextIfAny() else { return }
           guard case .namespaceIDRemoved(let id) = announced else { continue }
           backlog.add(.sweep(namespaceID: id))
         }
@@ -213,7 +215,7 @@ final class BackgroundWork: Sendable {
       return try recovery.undoUnread(key, requestID: requestID, deadline, progress)
     case .removeOrphan(let key):
       // If the namespace lives again, the dead one was another's. So is the record.
-      guard let record = store.record(key), let trace = AttachmentNamespace.Trace(record),
+      guard let record = try store.readable(key), let trace = AttachmentNamespace.Trace(record),
         orphans.isStillDead(trace)
       else { return .nothing }
       return try recovery.remove(record, .orphan, deadline, progress)

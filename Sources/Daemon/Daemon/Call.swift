@@ -75,6 +75,12 @@ final class Call: DispatchedWork {
 
   func run() {
     progress.tellSteps { [self] step in noteStep(step) }
+    var decoded = decoded
+    // The peer is the shim, and its parent is the caller. On the other endpoints the peer is
+    // the caller itself.
+    if decoded.endpoint == .cni, let shim = exchange.peer?.pid {
+      decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
+    }
     let result: PodResult
     do throws(CNIError) {
       result = .success(try tools.handler.handle(decoded, progress))

@@ -60,12 +60,7 @@ final class CallService: Sendable {
     _ place: UnreadCalls.Place? = nil
   ) {
     do throws(CNIError) {
-      var decoded = try decoder.decode(exchange.request, endpoint)
-      // The peer is the shim, and its parent is the caller. On the other endpoints the peer is
-      // the caller itself.
-      if endpoint == .cni, let shim = exchange.peer?.pid {
-        decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
-      }
+      let decoded = try decoder.decode(exchange.request, endpoint)
       let call = try Call(
         decoded, exchange, tools, claim: finder.claim(of: decoded), began: began)
       let job = call.job

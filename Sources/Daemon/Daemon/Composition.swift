@@ -25,6 +25,9 @@ extension Server {
     let metrics = Metrics()
     let spool = try Spool(directories: configuration.spoolDirectories, log: log)
     let backlog = try starting { () throws(SystemError) in try Backlog() }
+    let programs = try starting { () throws(SystemError) in
+      try OldPrograms(store: store, log: log)
+    }
 
     // Who works: threads for calls.
     let dispatcher = try starting { () throws(SystemError) in
@@ -36,7 +39,7 @@ extension Server {
     // What is done, from one attachment up to the verbs.
     let work = Workshop(
       settings: settings, registry: registry, store: store, spool: spool, backlog: backlog,
-      metrics: metrics, log: log)
+      programs: programs, metrics: metrics, log: log)
 
     // For whom: clients, and nobody.
     let calls = CallService(
@@ -62,7 +65,7 @@ extension Server {
     }
     try self.init(
       settings: settings, registry: registry, log: log, http: http, routes: routes, calls: calls,
-      dispatcher: dispatcher, background: background, metrics: metrics)
+      dispatcher: dispatcher, background: background, programs: programs, metrics: metrics)
   }
 
   /// The other half of the descriptors is for what calls open.
@@ -84,12 +87,13 @@ struct Workshop: Sendable {
 
   init(
     settings: ConfigurationHolder, registry: PluginRegistry, store: AttachmentStore, spool: Spool,
-    backlog: Backlog, metrics: Metrics, log: Log
+    backlog: Backlog, programs: OldPrograms, metrics: Metrics, log: Log
   ) {
     decoder = RequestDecoder(settings: settings, registry: registry)
     finder = PluginFinder(registry: registry, store: store)
     let detacher = Detacher(
-      finder: finder, store: store, settings: settings, backlog: backlog, log: log)
+      finder: finder, store: store, settings: settings, backlog: backlog,
+      programs: programs, log: log)
     let attachments = Attachments(
       host: registry.host, store: store, detacher: detacher, backlog: backlog, log: log)
     recovery = Recovery(store: store, detacher: detacher, log: log)

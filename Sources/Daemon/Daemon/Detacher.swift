@@ -12,6 +12,7 @@ struct Detacher: Sendable {
   let store: AttachmentStore
   let settings: ConfigurationHolder
   let backlog: Backlog
+  let programs: OldPrograms
   let log: Log
 
   /// Has the plugin remove what an attachment's record says, and then forgets the record.
@@ -27,6 +28,8 @@ struct Detacher: Sendable {
   func detach<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
   ) throws(CNIError) -> String? {
+    // A program of a dead daemon could still make something after it was removed here.
+    if !store.isOfAnotherBoot(record) { try programs.wait(for: record, request.deadline, progress) }
     try progress.check()
     var record = record
     record.phase = .deleting

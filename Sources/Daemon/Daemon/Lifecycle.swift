@@ -70,10 +70,9 @@ package struct Lifecycle: ~Copyable {
 
   private func serve(_ plugins: [any NetworkPlugin]) throws(StartError) {
     let directories =
-      [configuration.socketDirectory] + configuration.sockets.map { Self.directory(of: $0) }
+      [configuration.socketDirectory] + configuration.sockets.map { Doors.directory(of: $0) }
     for directory in directories { try RunDirectory.prepare(directory) }
     let lock = try takeLock()
-    endPrograms()
     let registry = try assemble(plugins)
     let log = log
     try starting { () throws(SystemError) in
@@ -87,35 +86,27 @@ package struct Lifecycle: ~Copyable {
     let server = try Server(
       configuration: configuration, registry: registry, store: store, log: log,
       version: version)
-    let files = try listenForCalls(server)
+    let doors = Doors(server, log: log)
+    for path in [configuration.socketPath] + configuration.sockets {
+      try doors.open(path, activated.take(path: path, log: log))
+    }
     try listenForProbes(server)
     server.recover()
+    if !server.hasEndedPrograms { server.waitForPrograms() }
     try startServing(server)
-    server.becomeReady()
-    log.write(.info, "ready", [("records", store.count)])
-    manager.ready(Self.serving)
+    let probe = DoorProbe(
+      configuration.socketPath, pause: (manager.watchdogTime ?? 0) / 8
+    ) { server.pulse() }
     var watchdog = Watchdog(
-      manager, log: log, pulse: { server.pulse() }, isStuck: { server.isStuck })
-    waitForEnd(server, &watchdog)
-    stop(server, files, &watchdog)
-    _ = consume lock
-  }
-
-  /// Ends what programs of a daemon that was killed were about to do, GC's too, which
-  /// no record names.
-  private func endPrograms() {
-    do throws(SystemError) {
-      let count = try DaemonMark.endPrograms(
-        stateDirectory: configuration.stateDirectory, deadline: .after(seconds: 10))
-      guard count > 0 else { return }
-      log.write(
-        .warning, "programs that the last cnid had left running were killed",
-        [("count", count)])
-    } catch {
-      log.write(
-        .error, "programs that the last cnid had left running may act yet",
-        [("error", "\(error)")])
+      manager, log: log, pulse: { probe.pulse() }, isStuck: { server.isStuck })
+    if waitForPrograms(server) {
+      server.becomeReady()
+      log.write(.info, "ready", [("records", store.count)])
+      manager.ready(Self.serving)
+      waitForEnd(server, doors, &watchdog)
     }
+    stop(server, doors, &watchdog)
+    _ = consume lock
   }
 
   /// One daemon owns a state directory; a second one waits, says so, and touches nothing meanwhile.
@@ -181,22 +172,6 @@ package struct Lifecycle: ~Copyable {
     return registry
   }
 
-  /// Listens for calls, on the service manager's sockets if it passed any.
-  ///
-  /// - Returns: the files of the sockets that were created here.
-  private func listenForCalls(_ server: Server) throws(StartError) -> [SocketFile] {
-    var files: [SocketFile] = []
-    for path in [configuration.socketPath] + configuration.sockets {
-      if let listener = activated.take(path: path, log: log) {
-        try server.add(listener: listener, rootPeersOnly: true)
-      } else {
-        try server.add(listener: try RunDirectory.listen(path), rootPeersOnly: true)
-        files.append(SocketFile(path))
-      }
-    }
-    return files
-  }
-
   private func listenForProbes(_ server: Server) throws(StartError) {
     guard let health = configuration.healthAddress else { return }
     if let listener = activated.take(health) {
@@ -223,11 +198,35 @@ package struct Lifecycle: ~Copyable {
     }
   }
 
+  /// Looks after calls until the last daemon's programs cannot act any more.
+  ///
+  /// - Returns: false if the daemon was told to stop meanwhile.
+  private func waitForPrograms(_ server: Server) -> Bool {
+    let began = KernelClock.monotonic
+    var hasSaid = false
+    while !server.hasEndedPrograms {
+      if let signal = signals.next(), signal != .hangUp {
+        log.write(.info, "stopping", [("signal", "\(signal)")])
+        return false
+      }
+      var entries = ([server.programsDescriptor, signals.descriptor.rawValue] + server.descriptors)
+        .map { PollEntry($0, .read) }
+      // Being over is the usual end of this wait.
+      try? Deadline.after(milliseconds: Self.tickMilliseconds).wait(&entries, "wait")
+      server.lookAfter()
+      if !hasSaid, KernelClock.monotonic &- began > 1_000_000_000 {
+        log.write(.info, "waiting for the end of programs that the last cnid had left running")
+        hasSaid = true
+      }
+    }
+    return true
+  }
+
   /// What the service manager shows while all is well.
   static let serving = "serving"
 
   /// Waits for a signal to end, and looks after what no client waits for.
-  private func waitForEnd(_ server: Server, _ watchdog: inout Watchdog) {
+  private func waitForEnd(_ server: Server, _ doors: Doors, _ watchdog: inout Watchdog) {
     let pause = min(Self.tickMilliseconds, watchdog.interval ?? .max)
     let descriptors = [signals.descriptor.rawValue] + server.descriptors
     while true {
@@ -244,6 +243,7 @@ package struct Lifecycle: ~Copyable {
       let tick = Deadline.after(milliseconds: pause)
       // Being over is the usual end of this wait.
       try? tick.wait(&entries, "wait")
+      doors.look()
       server.lookAfter()
       manager.flush()
       watchdog.tick()
@@ -284,7 +284,7 @@ package struct Lifecycle: ~Copyable {
       [("keys", names(change.needingRestart))])
   }
 
-  private func stop(_ server: Server, _ files: [SocketFile], _ watchdog: inout Watchdog) {
+  private func stop(_ server: Server, _ doors: Doors, _ watchdog: inout Watchdog) {
     manager.stopping("waiting for running calls")
     server.beginStopping()
     let grace = Deadline.after(milliseconds: Self.graceMilliseconds)
@@ -296,7 +296,7 @@ package struct Lifecycle: ~Copyable {
     }
     // From here on the shim finds no socket, and retries until the next daemon is there. On the
     // service manager's sockets, calls wait.
-    for file in files { file.remove() }
+    doors.remove()
     server.stop()
     if !server.waitForEnd(.after(milliseconds: 2000)) {
       log.write(.warning, "answers are still being sent")
@@ -308,10 +308,5 @@ package struct Lifecycle: ~Copyable {
     }
     Keeper.shared.flush()
     log.write(.info, "stopped")
-  }
-
-  private static func directory(of path: String) -> String {
-    guard let slash = path.utf8.lastIndex(of: 0x2F), slash > path.startIndex else { return "/" }
-    return String(path[..<slash])
   }
 }

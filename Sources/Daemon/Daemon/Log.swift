@@ -24,8 +24,16 @@ package final class Log: LogWriting {
     init(_ file: consuming FileDescriptor) { self.file = file }
 
     /// Opens a log file at its end.
-    static func open(_ path: String) throws(SystemError) -> FileHolder {
-      FileHolder(try Files.open(path, [.write, .create, .append]))
+    ///
+    /// - Throws: also if it is no regular file, such as a pipe that nobody reads.
+    static func open(_ path: String) throws(StartError) -> FileHolder {
+      let holder = try starting("logFile") { () throws(SystemError) in
+        FileHolder(try Files.open(path, [.write, .create, .append, .nonBlocking]))
+      }
+      guard (try? Files.status(holder.file))?.kind == .regular else {
+        throw StartError("logFile \(path): it is not a regular file; name another one")
+      }
+      return holder
     }
   }
 
@@ -33,7 +41,7 @@ package final class Log: LogWriting {
   package convenience init(_ configuration: Configuration) throws(StartError) {
     var holder: FileHolder?
     if let path = configuration.logFile {
-      holder = try starting("logFile") { () throws(SystemError) in try FileHolder.open(path) }
+      holder = try FileHolder.open(path)
     }
     self.init(configuration, holder)
   }
@@ -61,6 +69,11 @@ package final class Log: LogWriting {
     _ = try? Descriptor.write(2, Array("\(prefix)cnid: \(harmless(error.description))\n".utf8))
   }
 
+  /// Writes to a file that is open already.
+  convenience init(_ configuration: Configuration, to file: consuming FileDescriptor) {
+    self.init(configuration, FileHolder(file))
+  }
+
   /// Changes which lines are left out.
   package func setLevel(_ level: LogLevel) { threshold.withLock { $0 = level } }
 
@@ -70,7 +83,7 @@ package final class Log: LogWriting {
   /// Opens the file again, which may have been moved away; without success the old one stays.
   package func reopen() {
     guard let path else { return }
-    do throws(SystemError) {
+    do throws(StartError) {
       let holder = try FileHolder.open(path)
       target.withLock { $0 = holder }
     } catch {

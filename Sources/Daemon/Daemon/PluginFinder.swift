@@ -24,7 +24,7 @@ struct PluginFinder: Sendable {
     for decoded: DecodedRequest
   ) throws(CNIError) -> (plugin: any NetworkPlugin, record: AttachmentRecord?) {
     guard let key = key(of: decoded) else { return (try chosen(for: decoded), nil) }
-    return (try plugin(of: key), store.record(key))
+    return (try plugin(of: key), try store.readable(key))
   }
 
   /// The same for DEL; nil where there is neither record nor plugin, so that nothing can be there.

@@ -39,7 +39,7 @@ struct Recovery: Sendable {
   func finish(
     _ key: AttachmentKey, _ deadline: Deadline, _ progress: CallProgress
   ) throws(CNIError) -> Outcome {
-    guard let record = store.record(key), store.isUnfinished(record) else { return .nothing }
+    guard let record = try store.readable(key), store.isUnfinished(record) else { return .nothing }
     // It carries the same marks as the attachment that is there; its DEL comes back to this.
     if key.isLeftover, store.leftovers(of: key).isTaken { return .nothing }
     let action: Action =
@@ -51,33 +51,18 @@ struct Recovery: Sendable {
   func undoUnread(
     _ key: AttachmentKey, requestID: String, _ deadline: Deadline, _ progress: CallProgress
   ) throws(CNIError) -> Outcome {
-    guard let record = store.record(key), record.requestID == requestID else { return .nothing }
+    guard let record = try store.readable(key), record.requestID == requestID else {
+      return .nothing
+    }
     return try remove(record, .unread, deadline, progress)
   }
 
-  /// Removes an attachment by its record, and what a dead daemon's programs may still make of it.
+  /// Removes an attachment by its record.
   func remove(
     _ record: AttachmentRecord, _ action: Action, _ deadline: Deadline, _ progress: CallProgress
   ) throws(CNIError) -> Outcome {
-    // A program of the dead daemon could still make something after it was removed here.
-    if action != .rebooted { try endPrograms(of: record.key, deadline) }
     let missing = try detacher.detach(record, deadline, progress)
     return missing.map { .postponed($0) } ?? .done(action)
-  }
-
-  private func endPrograms(
-    of key: AttachmentKey, _ deadline: Deadline
-  ) throws(CNIError) {
-    let line = "\(AttachmentMark.variable)=\(AttachmentMark.value(of: key))"
-    let count = try mapped("cannot end the programs of \(key)") {
-      () throws(SystemError) in
-      try Processes.kill(withEnvironment: line, deadline: deadline)
-    }
-    if count > 0 {
-      log.write(
-        .warning, "programs that a call had left running were killed",
-        [("attachment", "\(key)"), ("count", count)])
-    }
   }
 }
 

@@ -28,7 +28,7 @@ struct RequestDecoder: Sendable {
     var headers = RequestHeaders(message.headers)
     // Whoever calls now lives in this boot, whatever it says.
     let other = headers.stamp.flatMap { $0.bootID == bootID ? nil : $0.bootID }
-    if other != nil { headers.stamp = nil }
+    headers.stamp = other == nil ? headers.stamp?.notInFuture : nil
     var decoded = try decode(try body(message, endpoint), headers, endpoint)
     decoded.request.callerBootID = other
     return decoded
@@ -73,7 +73,7 @@ struct RequestDecoder: Sendable {
         arguments: pod.arguments, configuration: network,
         searchPath: configuration.searchPath(call.env),
         environment: environment,
-        requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp.now,
+        requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp(bootID: bootID),
         deadline: deadline(headers, configuration)),
       endpoint: endpoint, plugin: plugin, choiceError: choiceError, fault: fault)
   }

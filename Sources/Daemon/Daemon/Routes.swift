@@ -20,6 +20,7 @@ final class Routes: Sendable {
   private let metrics: Metrics
   private let sources: Metrics.Sources
   private let phase = Mutex(Phase.starting("records are not read yet"))
+  private let doorFault = Mutex<String?>(nil)
 
   init(
     calls: CallService, dispatcher: Dispatcher, metrics: Metrics, sources: Metrics.Sources
@@ -33,16 +34,20 @@ final class Routes: Sendable {
   /// The daemon's life goes on.
   func enter(_ new: Phase) { phase.withLock { $0 = new } }
 
+  /// Says why clients do not get in, or that they do.
+  func setDoorFault(_ fault: String?) { doorFault.withLock { $0 = fault } }
+
   /// Nil if ready, else what is missing.
   private var missing: String? {
     if dispatcher.isStuck { return "\(dispatcher.hung) calls do not come back" }
-    return phase.withLock { phase in
+    let missing: String? = phase.withLock { phase in
       switch phase {
       case .starting(let reason): reason
       case .ready: nil
       case .stopping: "cnid is stopping"
       }
     }
+    return missing ?? doorFault.withLock { $0 }
   }
 
   /// Answers probes and what no path is for, and hands calls on.

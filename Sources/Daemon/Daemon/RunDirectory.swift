@@ -84,6 +84,16 @@ struct SocketFile: Sendable {
     made = try? Files.linkStatus(path)
   }
 
+  /// Whether the file is still the one that was made; true if that cannot be found out now.
+  var isThere: Bool {
+    do throws(SystemError) {
+      let now = try Files.linkStatus(path)
+      return now.inode == made?.inode && now.device == made?.device
+    } catch {
+      return error.errno != .noEntry && error.errno != .notDirectory
+    }
+  }
+
   func remove() {
     guard let made, let now = try? Files.linkStatus(path), now.inode == made.inode,
       now.device == made.device

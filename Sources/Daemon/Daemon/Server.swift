@@ -17,6 +17,7 @@ package final class Server: Sendable {
   private let calls: CallService
   private let dispatcher: Dispatcher
   private let background: BackgroundWork
+  private let programs: OldPrograms
   private let metrics: Metrics
   /// Readable once ``run()`` has returned.
   private let ended: EventDescriptor
@@ -26,7 +27,7 @@ package final class Server: Sendable {
   init(
     settings: ConfigurationHolder, registry: PluginRegistry, log: Log, http: HTTPServer,
     routes: Routes, calls: CallService, dispatcher: Dispatcher, background: BackgroundWork,
-    metrics: Metrics
+    programs: OldPrograms, metrics: Metrics
   ) throws(StartError) {
     ended = try starting { () throws(SystemError) in try EventDescriptor() }
     self.settings = settings
@@ -37,6 +38,7 @@ package final class Server: Sendable {
     self.calls = calls
     self.dispatcher = dispatcher
     self.background = background
+    self.programs = programs
     self.metrics = metrics
   }
 
@@ -45,12 +47,14 @@ package final class Server: Sendable {
   /// - Parameters:
   ///   - listener: the socket.
   ///   - rootPeersOnly: whether only uid 0 may connect; without it only the probes are answered.
+  ///   - name: its path; a listener of the same path is closed.
   /// - Throws: `StartError` if it cannot be watched.
   package func add(
-    listener: consuming FileDescriptor, rootPeersOnly: Bool
+    listener: consuming FileDescriptor, rootPeersOnly: Bool, named name: String? = nil
   ) throws(StartError) {
     do throws(SystemError) {
-      try http.add(listener: listener, rootPeersOnly: rootPeersOnly)
+      try http.add(
+        listener: listener, rootPeersOnly: rootPeersOnly, isForProbes: !rootPeersOnly, named: name)
     } catch {
       throw StartError("", error)
     }
@@ -74,13 +78,33 @@ package final class Server: Sendable {
   /// Returns at once.
   ///
   /// What is unfinished blocks only its own attachments.
-  package func recover() { background.recover() }
+  package func recover() {
+    programs.begin()
+    background.recover()
+  }
 
   /// From now on `/readyz` says that the daemon is ready.
   package func becomeReady() { routes.enter(.ready) }
 
+  /// Says on `/readyz` why clients do not get in; nil when they do.
+  func setDoorFault(_ fault: String?) { routes.setDoorFault(fault) }
+
+  /// Whether the last daemon's programs have been ended, or were given up.
+  ///
+  /// Calls that such a program could disturb wait for it by themselves. Others begin when the
+  /// daemon is ready, and that should wait.
+  var hasEndedPrograms: Bool { programs.isOver }
+
+  /// Says on `/readyz` that the daemon waits for the end of those programs.
+  func waitForPrograms() {
+    routes.enter(.starting("programs that the last cnid had left running are being ended"))
+  }
+
   /// What ``lookAfter()`` waits for between its turns: readable when there is something to do.
   package var descriptors: [Int32] { background.descriptors }
+
+  /// Readable when ``hasEndedPrograms`` has become true by itself.
+  var programsDescriptor: Int32 { programs.descriptor }
 
   /// Does what has to be done now and then: late calls are answered, spooled DELs and unfinished
   /// work begun.

@@ -9,8 +9,8 @@ package import PluginKit
 /// `.json` counts: only a newer ADD of the same key writes one beside the other.
 package final class AttachmentStore: AttachmentRecording {
   private let directory: String
-  /// What the programs of this directory's daemons have in their environment.
-  package let daemonMark: String
+  /// By what the programs of this directory's daemons are known.
+  private let mark: DaemonMark
   /// This boot's.
   package let bootID: String
   private let log: any LogWriting
@@ -40,7 +40,9 @@ package final class AttachmentStore: AttachmentRecording {
     names: @escaping @Sendable (AttachmentRecord) -> Set<OutsideName> = { _ in [] }
   ) throws(StartError) {
     directory = stateDirectory + "/attachments"
-    daemonMark = DaemonMark.value(stateDirectory: stateDirectory)
+    mark = try starting("random bytes") { () throws(SystemError) in
+      try DaemonMark(stateDirectory: stateDirectory)
+    }
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     self.log = log
     self.keeper = keeper
@@ -48,6 +50,23 @@ package final class AttachmentStore: AttachmentRecording {
     self.names = names
     try loadAll()
     keeper?.note(directory)
+  }
+
+  /// What the programs of this daemon have in their environment.
+  package var daemonMark: String { mark.value }
+
+  /// Whether a record of this boot says that programs on disk may run for it.
+  package var mayHavePrograms: Bool {
+    summaries.values.contains { $0.runsPrograms && !isOfAnotherBoot($0.stamp) }
+  }
+
+  /// Ends what the programs of this directory's last daemon were about to do.
+  ///
+  /// - Parameter deadline: when to give up.
+  /// - Returns: how many processes were killed.
+  /// - Throws: `timedOut`, or what kept them from being found.
+  package func endOldPrograms(deadline: Deadline) throws(SystemError) -> Int {
+    try mark.endOldPrograms(deadline: deadline)
   }
 
   /// Writes a record in place of the one with the same key.
@@ -111,23 +130,30 @@ package final class AttachmentStore: AttachmentRecording {
   /// A record of another boot has lost its namespace: the kernel counts namespaces anew at each
   /// boot. A file that has been damaged since it was written is set aside, and the attachment
   /// counts as not recorded from then on.
-  package func record(_ key: AttachmentKey) -> AttachmentRecord? {
+  ///
+  /// - Throws: code 11 or 5 if it cannot be read now, which says nothing about what it holds.
+  package func readable(_ key: AttachmentKey) throws(CNIError) -> AttachmentRecord? {
     guard let summary = summary(of: key) else { return nil }
     let path = path(of: key, isRenamed: summary.isRenamed)
     switch RecordFile.read(path) {
     case .success(var record) where record.key == key:
       if isOfAnotherBoot(record) { record.namespace = nil }
+      record.stamp = summary.stamp
       return record
     case .success: setAside(path, "its name does not fit its content")
     case .failure(.damaged(let text)): setAside(path, text)
     case .failure(.lost): setAside(path, "it is empty")
     case .failure(.gone): break
-    // It may be readable again later.
-    case .failure(.unreadable), .failure(.newer): return nil
+    case .failure(.unreadable(let error)):
+      throw CNIError(error, doing: "cannot read the record of \(key)")
+    case .failure(.newer): return nil
     }
     forget(key)
     return nil
   }
+
+  /// The same where an answer must be given now: nil also if it cannot be read.
+  package func record(_ key: AttachmentKey) -> AttachmentRecord? { (try? readable(key)) ?? nil }
 
   /// Every record that can be read.
   package func records() -> [AttachmentRecord] { summaries.keys.compactMap { record($0) } }
@@ -154,9 +180,10 @@ package final class AttachmentStore: AttachmentRecording {
     let summary = Summary(
       phase: record.phase,
       // One text for all records of this boot.
-      stamp: isOld ? stamp : Stamp(bootID: bootID, nanoseconds: stamp.nanoseconds),
+      stamp: isOld ? stamp : Stamp(bootID: bootID, nanoseconds: stamp.notInFuture.nanoseconds),
       trace: isOld ? nil : AttachmentNamespace.Trace(record), parent: record.parent,
-      names: record.names, lock: known.map { $0.lock } ?? lock(record), isRenamed: isRenamed)
+      names: record.names, lock: known.map { $0.lock } ?? lock(record),
+      runsPrograms: record.runsPrograms, isRenamed: isRenamed)
     state.withLock { $0.insert(record.key, summary) }
   }
 

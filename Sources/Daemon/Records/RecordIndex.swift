@@ -16,6 +16,8 @@ extension AttachmentStore {
     package let names: Set<OutsideName>
     /// What its plugin must not do twice at a time.
     package let lock: String?
+    /// Whether programs on disk may run for it.
+    let runsPrograms: Bool
     /// Whether its file has the suffix that says `deleting`.
     var isRenamed: Bool
 

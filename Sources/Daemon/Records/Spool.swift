@@ -41,7 +41,9 @@ package final class Spool: Sendable {
     self.log = log
     bootID = try starting("boot id") { () throws(SystemError) in try Boot.id() }
     var parts: [SpoolDirectory] = []
-    for directory in directories { parts.append(try SpoolDirectory(directory, log: log)) }
+    for directory in directories {
+      parts.append(try SpoolDirectory(directory, bootID: bootID, log: log))
+    }
     self.parts = parts
     descriptors = parts.map(\.descriptor).filter { $0 >= 0 }
   }

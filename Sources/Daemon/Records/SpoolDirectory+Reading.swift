@@ -26,16 +26,20 @@ extension SpoolDirectory {
 
   /// Brings what is known in line with the directory.
   func refresh(_ state: inout State) {
-    let identity: Identity
-    let names: [String]
     do throws(StartError) {
-      identity = try Self.prepare(directory)
+      let identity = try Self.prepare(directory)
       if identity != state.watched { renew(&state, identity) }
-      names = try starting("spool") { () throws(SystemError) in try Files.list(directory) }
     } catch {
       complain("\(error)", &state)
       for name in Array(state.items.keys) { forget(name, &state) }
       return
+    }
+    let names: [String]
+    do throws(SystemError) {
+      names = try Files.list(directory)
+    } catch {
+      // What was known stays: it is only not seen now.
+      return complain("\(StartError("spool", error))", &state)
     }
     let present = Set(names)
     for name in Array(state.items.keys) where !present.contains(name) { forget(name, &state) }
@@ -100,7 +104,11 @@ extension SpoolDirectory {
   /// Removes a temporary file whose shim must be dead: it is too old, or from another boot.
   private func sweep(_ name: String, _ begun: UInt64) {
     let now = KernelClock.boot
-    guard begun > now || now - begun > Self.temporaryNanoseconds else { return }
+    // A time that is still to come is another boot's, or another time namespace's.
+    let isDead =
+      begun <= now && now - begun > Self.temporaryNanoseconds
+      || (try? Files.isOfAnotherBoot(path(name))) == true
+    guard isDead else { return }
     try? Files.remove(path(name))
     log.write(.info, "a dead shim's file was removed from the spool", [("file", path(name))])
   }
@@ -166,6 +174,14 @@ extension SpoolDirectory {
     try CNIValidation.containerID(containerID)
     try CNIValidation.interfaceName(ifName)
     return Item(
-      directory: directory, name: name, entry: entry, containerID: containerID, ifName: ifName)
+      directory: directory, name: name, entry: settled(entry) ?? entry, containerID: containerID,
+      ifName: ifName)
+  }
+
+  /// The entry with a stamp of this boot that is not later than now.
+  private func settled(_ entry: SpoolEntry) -> SpoolEntry? {
+    guard entry.stamp.bootID == bootID else { return nil }
+    return SpoolEntry(
+      entry.request, requestID: entry.requestID, stamp: entry.stamp.notInFuture)
   }
 }

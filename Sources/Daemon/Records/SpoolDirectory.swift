@@ -36,6 +36,7 @@ final class SpoolDirectory: Sendable {
   let descriptor: Int32
 
   let directory: String
+  let bootID: String
   let log: any LogWriting
   private let state: Mutex<State>
   // Read by the thread that serves the metrics, which must not wait for a disk.
@@ -48,8 +49,9 @@ final class SpoolDirectory: Sendable {
   /// Creates the directory if it is missing, and begins to watch it.
   ///
   /// An entry of a newer shim keeps the daemon from starting.
-  init(_ directory: String, log: any LogWriting) throws(StartError) {
+  init(_ directory: String, bootID: String, log: any LogWriting) throws(StartError) {
     self.directory = directory
+    self.bootID = bootID
     self.log = log
     let identity = try Self.prepare(directory)
     var watch: DirectoryWatch?

@@ -1,11 +1,16 @@
 package import CNI
+import Linux
 package import OVSDB
 import PluginKit
 
-/// What Open vSwitch's database said: code 101, or 105 when a wait was over.
+/// What Open vSwitch's database said: code 101, or 105 when a wait was over. A lack of
+/// descriptors is code 11.
 extension OVSDBError: CNIMappable {
   package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
-    CNIError(isWait ? .deadline : code ?? .openVSwitch, description, doing: message)
+    if case .failed(let error) = self, error.errno.isExhaustion {
+      return error.cniError(code: code, doing: message ?? description)
+    }
+    return CNIError(isWait ? .deadline : code ?? .openVSwitch, description, doing: message)
   }
 
   private var isWait: Bool {

@@ -69,7 +69,7 @@ package final class OVSPlugin: NetworkPlugin {
   /// The kernel's word for the links.
   static let kind = "veth"
 
-  let clients = Mutex<[OVSDBAddress: OVSDBClient]>([:])
+  let clients = Mutex(SharedClients())
 
   package init() {}
 
@@ -120,15 +120,13 @@ package final class OVSPlugin: NetworkPlugin {
     }
     let client = try mapped { () throws(OVSDBError) in
       try clients.withLock { clients throws(OVSDBError) in
-        if let client = clients[address] { return client }
-        let client = try OVSDBClient(
-          address, database: Switch.database, monitoring: Switch.monitored
-        ) { event in
-          let isGood = if case .connected = event { true } else { false }
-          host.nodeLog(isGood ? .info : .warning, event.description)
+        try clients.client(address) { () throws(OVSDBError) in
+          try OVSDBClient(address, database: Switch.database, monitoring: Switch.monitored) {
+            event in
+            let isGood = if case .connected = event { true } else { false }
+            host.nodeLog(isGood ? .info : .warning, event.description)
+          }
         }
-        clients[address] = client
-        return client
       }
     }
     return Switch(client)

@@ -145,7 +145,7 @@ extension Switch.Interface {
   fileprivate init(_ uuid: OVSDBUUID, _ row: OVSDBRow) {
     self.init(
       uuid: uuid, externalIDs: row["external_ids"]?.strings ?? [:],
-      error: row["error"]?.string ?? "", number: row["ofport"]?.integer ?? 0,
+      error: serverText(row["error"]?.string ?? ""), number: row["ofport"]?.integer ?? 0,
       index: row["ifindex"]?.integer,
       isUp: row["link_state"]?.string == "up",
       policingRate: row["ingress_policing_rate"]?.integer ?? 0,

@@ -7,7 +7,8 @@ package protocol CNIMappable: Error {
   /// The error as the caller of CNI is told.
   ///
   /// - Parameters:
-  ///   - code: the code in place of the usual one; a wait that was over has 105 all the same.
+  ///   - code: the code in place of the usual one; a wait that was over has 105 all the same, and
+  ///     a lack of descriptors 11.
   ///   - message: what failed; the error's own words are then in the details. nil: they
   ///     are the message.
   /// - Returns: the error with its code.
@@ -35,22 +36,26 @@ extension CNIError {
 
 /// A system call: code 5 unless the caller knows better.
 extension SystemError: CNIMappable {
-  /// Code 105 when a wait was over or cancelled.
+  /// Code 105 when a wait was over or cancelled, 11 when there were no descriptors left.
   package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
-    CNIError(errno.isEndOfWait ? .deadline : code ?? .ioFailure, description, doing: message)
+    CNIError(errno.ownCode ?? code ?? .ioFailure, description, doing: message)
   }
 }
 
 /// What the kernel refused: code 100.
 extension NetlinkError: CNIMappable {
-  /// Code 105 when a wait was over or cancelled.
+  /// Code 105 when a wait was over or cancelled, 11 when there were no descriptors left.
   package func cniError(code: CNIErrorCode?, doing message: String?) -> CNIError {
-    CNIError(errno.isEndOfWait ? .deadline : code ?? .kernel, description, doing: message)
+    CNIError(errno.ownCode ?? code ?? .kernel, description, doing: message)
   }
 }
 
 extension Errno {
-  fileprivate var isEndOfWait: Bool { self == .timedOut || self == .cancelled }
+  /// The code of an error that means the same whatever was done.
+  fileprivate var ownCode: CNIErrorCode? {
+    if self == .timedOut || self == .cancelled { return .deadline }
+    return isExhaustion ? .tryAgainLater : nil
+  }
 }
 
 /// Runs a body of a lower module, with its error as a CNI error.

@@ -44,7 +44,7 @@ struct LinkChanges {
     let after = wanted.routes.map { Route(to: $0.dst, via: $0.gw, index: link.index) }
     // Those of router advertisements are the kernel's own.
     let own = Route(to: IPNetwork(host: IPAddress(v4: 0))).maker
-    let before = try pod.routes().filter {
+    let before = try pod.routes(through: link, to: [.all(.v4), .all(.v6)]).filter {
       $0.isDefault && $0.index == link.index && $0.maker == own
     }
     let hasOtherRoutes = Set(before.compactMap(\.gateway)) != Set(after.compactMap(\.gateway))

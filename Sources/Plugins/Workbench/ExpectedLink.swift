@@ -66,10 +66,12 @@ package struct ExpectedLink {
   /// Compares the link's addresses, the routes to their networks, and the routes of the result.
   package func checkAddresses(_ pod: inout LinkAccess, _ link: Link) throws(CNIError) {
     if addresses.isEmpty, routes.isEmpty { return }
+    let networks = Set(addresses.map(\.address))
     let present = try pod.ask { socket, deadline throws(NetlinkError) in
-      try socket.addresses(of: link.index, deadline: deadline)
+      try socket.addresses(of: link.index, with: networks, deadline: deadline)
     }
-    let table = try pod.routes()
+    let destinations = addresses.map(\.address.masked) + routes.map(\.dst.masked)
+    let table = try pod.routes(through: link, to: Set(destinations))
     try checkAddresses(link, present, table)
     try checkRoutes(link, table)
   }

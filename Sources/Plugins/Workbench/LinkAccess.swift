@@ -1,4 +1,4 @@
-import Addresses
+package import Addresses
 package import CNI
 package import Linux
 package import Netlink
@@ -62,10 +62,18 @@ package struct LinkAccess: ~Copyable {
     try ask { socket, deadline throws(NetlinkError) in try socket.links(deadline: deadline) }
   }
 
-  /// The routes of both families.
-  package mutating func routes() throws(CNIError) -> [Route] {
+  /// The routes through a link to some networks.
+  package mutating func routes(
+    through link: Link, to networks: Set<IPNetwork>
+  ) throws(CNIError) -> [Route] {
     try ask { socket, deadline throws(NetlinkError) in
-      try socket.routes(.v4, deadline: deadline) + socket.routes(.v6, deadline: deadline)
+      var found: [Route] = []
+      for family in [IPAddress.Family.v4, .v6] {
+        let own = networks.filter { $0.family == family }
+        if own.isEmpty { continue }
+        found += try socket.routes(family, index: link.index, to: own, deadline: deadline)
+      }
+      return found
     }
   }
 

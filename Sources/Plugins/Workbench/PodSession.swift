@@ -44,12 +44,9 @@ package struct PodSession: ~Copyable {
     } catch {
       let isOther = error.errno == .invalid
       throw CNIError(
-        .invalidEnvironment,
-        "failed to open netns \(goQuoted(request.netns)): "
-          + (isOther ? "it is no network namespace (mountPropagation?)" : "\(error.errno)"),
-        details: isOther
-          ? "a container sees what is mounted later only with mountPropagation: HostToContainer"
-          : "\(error)")
+        error, code: .invalidEnvironment,
+        doing: "failed to open netns \(goQuoted(request.netns)): "
+          + (isOther ? "it is no network namespace (mountPropagation?)" : "\(error.errno)"))
     }
   }
 

@@ -16,6 +16,8 @@ func write(_ text: String, to descriptor: Int32) {
   _ = try? Descriptor.write(descriptor, Array(text.utf8))
 }
 
+Linux.Process.openStandardDescriptors()
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 
 do throws(UsageError) {

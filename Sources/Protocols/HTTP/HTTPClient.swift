@@ -101,7 +101,7 @@ private struct ClientExchange {
   private mutating func write(_ socket: Int32) throws(Failure) {
     guard sent < request.count else { return }
     do throws(SystemError) {
-      sent += try Descriptor.write(socket, request, from: sent)
+      sent += try Descriptor.send(socket, request, from: sent)
     } catch {
       switch error.errno {
       case .again: return

@@ -22,6 +22,8 @@ public struct HTTPLimits: Sendable, Equatable {
 
   /// For a server that reads requests: a body of at most 16 MiB.
   public static let server = HTTPLimits()
+  /// For a server that is asked for health, by anybody.
+  public static let probe = HTTPLimits(headerBytes: 16 * 1024, body: 4 * 1024)
   /// For a client that reads answers: a body of at most 64 MiB.
   public static let client = HTTPLimits(body: 64 * 1024 * 1024)
 }

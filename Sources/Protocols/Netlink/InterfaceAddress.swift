@@ -82,11 +82,13 @@ extension NetlinkSocket {
   /// - Parameters:
   ///   - index: the link's number; nil for all.
   ///   - family: one family only, if given.
+  ///   - networks: those with these networks only, if given; others are forgotten as they come.
   ///   - deadline: when to give up.
   /// - Returns: the addresses in the kernel's order.
   /// - Throws: as `dump`.
   public mutating func addresses(
-    of index: UInt32? = nil, family: IPAddress.Family? = nil, deadline: Deadline
+    of index: UInt32? = nil, family: IPAddress.Family? = nil, with networks: Set<IPNetwork>? = nil,
+    deadline: Deadline
   ) throws(NetlinkError) -> [InterfaceAddress] {
     var request = MessageBuilder(type: Int(RTM_GETADDR))
     var header = ifaddrmsg()
@@ -94,12 +96,14 @@ extension NetlinkSocket {
     header.ifa_index = index ?? 0
     request.append(header)
     let object = index.map { "of interface \($0)" } ?? ""
-    let found = try dump(request, "list addresses", object, deadline: deadline) {
+    return try dump(request, "list addresses", object, deadline: deadline) {
       message throws(WireError) in
-      message.type == Int(RTM_NEWADDR) ? try InterfaceAddress(message) : nil
+      guard message.type == Int(RTM_NEWADDR), let address = try InterfaceAddress(message),
+        // Kernels before 4.20 do not look at the index.
+        index == nil || address.index == index
+      else { return nil }
+      return networks?.contains(address.network) ?? true ? address : nil
     }
-    // Kernels before 4.20 do not look at the index.
-    return found.filter { index == nil || $0.index == index }
   }
 
   /// Which of some addresses the links of a namespace have; none if the namespace is gone.

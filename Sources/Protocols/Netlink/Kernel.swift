@@ -98,11 +98,13 @@ enum Kernel {
   enum Received {
     case nothing
     case datagram([UInt8])
+    /// One of another process; any may write to a netlink port, and only the kernel's is 0.
+    case foreign
     /// A datagram that was longer than the room for it, and is lost.
     case cut(length: Int)
   }
 
-  /// Takes the next datagram of the kernel if there is one; those of other senders are dropped.
+  /// Takes the next datagram if there is one; only what the kernel has sent is handed out.
   static func receive(_ socket: Int32, room: Int) throws(Errno) -> Received {
     while true {
       var sender = sockaddr_nl()
@@ -119,8 +121,7 @@ enum Kernel {
       }
       switch errno.rawValue {
       case 0:
-        // Any process may write to a netlink port; only the kernel's is 0.
-        if sender.nl_pid == 0 { return outcome }
+        return sender.nl_pid == 0 ? outcome : .foreign
       case EINTR: continue
       case EAGAIN: return .nothing
       default: throw errno

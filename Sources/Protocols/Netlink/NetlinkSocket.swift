@@ -173,7 +173,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     var answer = Answer<Value>(isDump: isDump)
     while !answer.isComplete {
       switch try receiveOrCut(operation, object, deadline) {
-      case .nothing: continue
+      case .nothing, .foreign: continue
       case .cut(let length):
         guard room < NetlinkSocket.largestRoom else {
           throw NetlinkError(
@@ -187,6 +187,8 @@ public struct NetlinkSocket: ~Copyable, Sendable {
         try NetlinkSocket.read(datagram, operation, object) { message throws(WireError) in
           if message.sequence == wanted { try answer.take(message, parse) }
         }
+        // Others decide how much there is to tell.
+        if !answer.isComplete { try check(deadline, operation, object) }
       }
     }
     if let refusal = answer.refusal {
@@ -220,14 +222,20 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     return sequence
   }
 
-  private func send(
-    _ bytes: [UInt8], _ operation: String, _ object: String, _ deadline: Deadline
+  private func check(
+    _ deadline: Deadline, _ operation: String, _ object: String
   ) throws(NetlinkError) {
     do throws(SystemError) {
       try deadline.check(operation, object)
     } catch {
       throw NetlinkError(operation, object, error)
     }
+  }
+
+  private func send(
+    _ bytes: [UInt8], _ operation: String, _ object: String, _ deadline: Deadline
+  ) throws(NetlinkError) {
+    try check(deadline, operation, object)
     do throws(Errno) {
       try Kernel.send(descriptor.rawValue, bytes)
     } catch {
@@ -240,7 +248,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   ) throws(NetlinkError) -> [UInt8] {
     while true {
       switch try receiveOrCut(operation, object, deadline) {
-      case .nothing: continue
+      case .nothing, .foreign: continue
       case .datagram(let datagram): return datagram
       case .cut(let length):
         throw NetlinkError(
@@ -253,13 +261,21 @@ public struct NetlinkSocket: ~Copyable, Sendable {
   private func receiveOrCut(
     _ operation: String, _ object: String, _ deadline: Deadline
   ) throws(NetlinkError) -> Kernel.Received {
+    let received: Kernel.Received
     do throws(Errno) {
-      let received = try Kernel.receive(descriptor.rawValue, room: room)
-      guard case .nothing = received else { return received }
+      received = try Kernel.receive(descriptor.rawValue, room: room)
     } catch {
       throw NetlinkError(operation, object, error)
     }
     do throws(SystemError) {
+      switch received {
+      case .nothing: break
+      case .foreign:
+        // There may be no end of them.
+        try deadline.check(operation, object)
+        return received
+      case .datagram, .cut: return received
+      }
       try deadline.wait(descriptor.rawValue, for: .read, operation, object)
     } catch {
       throw NetlinkError(operation, object, error)

@@ -81,6 +81,8 @@ public struct NotificationSocket: ~Copyable, Sendable {
   public let descriptor: FileDescriptor
   private var waiting: [NetlinkNotification] = []
   private static let room = 64 << 10
+  /// So many datagrams of others are passed over at once.
+  private static let mostForeign = 256
 
   /// Opens a socket in the calling thread's namespace.
   public init(_ groups: NotificationGroup...) throws(NetlinkError) {
@@ -104,6 +106,8 @@ public struct NotificationSocket: ~Copyable, Sendable {
     while true {
       if let first = try nextIfAny() { return first }
       do throws(SystemError) {
+        // What others send wakes it as well.
+        try deadline.check("wait for notification")
         try deadline.wait(descriptor.rawValue, for: .read, "wait for notification")
       } catch {
         throw NetlinkError("wait for notification", "", error)
@@ -131,11 +135,16 @@ public struct NotificationSocket: ~Copyable, Sendable {
 
   private func receive() throws(NetlinkError) -> [UInt8]? {
     do throws(Errno) {
-      switch try Kernel.receive(descriptor.rawValue, room: NotificationSocket.room) {
-      case .nothing: return nil
-      case .datagram(let bytes): return bytes
-      case .cut: throw Errno.noBuffers
+      // Bounded: others may send more than anybody can pass over.
+      for _ in 0..<NotificationSocket.mostForeign {
+        switch try Kernel.receive(descriptor.rawValue, room: NotificationSocket.room) {
+        case .nothing: return nil
+        case .foreign: continue
+        case .datagram(let bytes): return bytes
+        case .cut: throw Errno.noBuffers
+        }
       }
+      return nil
     } catch {
       throw NetlinkError("read notification", "", error)
     }

@@ -147,17 +147,22 @@ public struct Route: Sendable, Equatable {
 }
 
 extension NetlinkSocket {
-  /// The routes of one family, of a table and through a link if given.
+  /// The routes of one family, of a table, through a link and to some networks if given.
+  ///
+  /// The kernel is asked for those of the table and the link only, and what leads elsewhere is
+  /// forgotten as it comes. So the memory does not depend on what a pod does in its namespace.
   ///
   /// - Parameters:
   ///   - family: IPv4 or IPv6.
   ///   - table: the table; nil for all.
   ///   - index: the link's number; nil for all.
+  ///   - destinations: the networks; nil for all.
   ///   - deadline: when to give up.
-  /// - Returns: the routes in the kernel's order.
+  /// - Returns: the routes in the kernel's order; of those to given networks the first 1000.
   /// - Throws: as `dump`.
   public mutating func routes(
-    _ family: IPAddress.Family, table: UInt32? = nil, index: UInt32? = nil, deadline: Deadline
+    _ family: IPAddress.Family, table: UInt32? = nil, index: UInt32? = nil,
+    to destinations: Set<IPNetwork>? = nil, deadline: Deadline
   ) throws(NetlinkError) -> [Route] {
     var request = MessageBuilder(type: Int(RTM_GETROUTE))
     var header = rtmsg()
@@ -165,23 +170,28 @@ extension NetlinkSocket {
     request.append(header)
     if let table { request.attribute(RTA_TABLE.number, table) }
     if let index { request.attribute(RTA_OIF.number, index) }
-    let found: [Route]
+    func isWanted(_ route: Route) -> Bool {
+      (table == nil || route.table == table)
+        && (index == nil || route.index == index || route.nextHops.contains { $0.index == index })
+        && destinations?.contains(route.destination) ?? true
+    }
+    var room = destinations == nil ? Int.max : NetlinkSocket.mostToNetworks
     do throws(NetlinkError) {
-      found = try dump(request, "list routes", "", deadline: deadline) {
+      return try dump(request, "list routes", "", deadline: deadline) {
         message throws(WireError) in
-        message.type == Int(RTM_NEWROUTE) ? try Route(message) : nil
+        guard message.type == Int(RTM_NEWROUTE), room > 0 else { return nil }
+        guard let route = try Route(message), isWanted(route) else { return nil }
+        room -= 1
+        return route
       }
     } catch {
       // A table that nobody has used does not exist yet.
       if table != nil, error.errno == .noEntry { return [] }
       throw error
     }
-    return found.filter { route in
-      (table == nil || route.table == table)
-        && (index == nil || route.index == index
-          || route.nextHops.contains { $0.index == index })
-    }
   }
+
+  private static let mostToNetworks = 1000
 
   /// The number of the link to which the default route of the main table leads;
   /// IPv4's before IPv6's.
@@ -189,7 +199,8 @@ extension NetlinkSocket {
   /// - Returns: nil if there is no default route.
   public mutating func defaultRouteLink(deadline: Deadline) throws(NetlinkError) -> UInt32? {
     for family in [IPAddress.Family.v4, .v6] {
-      let routes = try routes(family, table: Route.Table.main, deadline: deadline)
+      let routes = try routes(
+        family, table: Route.Table.main, to: [.all(family)], deadline: deadline)
       let usable = routes.filter { $0.isDefault && ($0.index ?? $0.nextHops.first?.index) != nil }
       let best = usable.min { ($0.priority ?? 0) < ($1.priority ?? 0) }
       if let best { return best.index ?? best.nextHops.first?.index }

@@ -250,7 +250,7 @@ struct Line {
 
   private func write(_ bytes: [UInt8], _ deadline: Deadline) throws(Connector.Broken) {
     do throws(SystemError) {
-      try Descriptor.writeAll(descriptor, bytes, deadline: deadline)
+      try Descriptor.sendAll(descriptor, bytes, deadline: deadline)
     } catch {
       throw Connector.Broken("\(error)")
     }

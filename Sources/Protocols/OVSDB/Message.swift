@@ -23,7 +23,7 @@ package enum Message: Equatable, Sendable {
   }
 
   /// How much one message may hold; its length is bounded before.
-  private static let limits = JSONLimits(values: 8_000_000)
+  private static let limits = JSONLimits(values: 2_000_000)
 
   package init(_ bytes: [UInt8]) throws(OVSDBWireError) {
     let json: JSONValue
@@ -78,10 +78,36 @@ extension Message.Answer {
     let error = json["error"] ?? .null
     switch error {
     case .null: self = .result(json["result"] ?? .null)
-    case .string(let text): self = .error(text, details: "")
+    case .string(let text): self = .error(serverText(text), details: "")
     default:
       self = .error(
-        error["error"]?.string ?? "unknown error", details: error["details"]?.string ?? "")
+        serverText(error["error"]?.string ?? "unknown error"),
+        details: serverText(error["details"]?.string ?? ""))
     }
+  }
+}
+
+/// What a server says, fit for one line of a message or a log: at most 1000 bytes, and every run
+/// of control characters is one blank.
+package func serverText(_ text: String) -> String {
+  let limit = 1000
+  var result: [UInt8] = []
+  for scalar in text.unicodeScalars {
+    let bytes = isControl(scalar) ? [0x20] : Array(String(scalar).utf8)
+    if bytes == [0x20], result.last == 0x20, isControl(scalar) { continue }
+    guard result.count + bytes.count <= limit else {
+      result += "…".utf8
+      break
+    }
+    result += bytes
+  }
+  return String(decoding: result, as: UTF8.self)
+}
+
+/// What ends a line somewhere, steers a terminal or turns the direction of what follows.
+private func isControl(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.value {
+  case 0..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+  default: false
   }
 }

@@ -43,7 +43,7 @@ extension OVSDBReplica {
     _ table: String, _ uuid: OVSDBUUID, _ update: JSONObject
   ) throws(OVSDBWireError) {
     guard let new = update["new"] else { return remove(table, uuid) }
-    put(table, uuid, try whole(table, new))
+    try put(table, uuid, try whole(table, new))
   }
 
   /// `update2`: a new row, a change of one, or none any more.
@@ -51,7 +51,7 @@ extension OVSDBReplica {
     _ table: String, _ uuid: OVSDBUUID, _ update: JSONObject
   ) throws(OVSDBWireError) {
     if let row = update["initial"] ?? update["insert"] {
-      put(table, uuid, try whole(table, row, withDefaults: true))
+      try put(table, uuid, try whole(table, row, withDefaults: true))
     } else if let difference = update["modify"] {
       guard let columns = difference.object else {
         throw OVSDBWireError("\(difference.kind) where a change should be")

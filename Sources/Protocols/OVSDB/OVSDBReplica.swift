@@ -10,6 +10,10 @@ public struct OVSDBReplica: Sendable {
   private var tables: [String: [OVSDBUUID: OVSDBRow]] = [:]
   /// By table, a row in which no column was ever set.
   private var initialRows: [String: OVSDBRow] = [:]
+  /// How many rows there are in all.
+  private var count = 0
+  /// More would be no node's, and take some hundred megabytes.
+  private static let mostRows = 100_000
 
   /// A copy that has these columns and no row yet.
   package init(schema: OVSDBSchema, watching: [String: [String]]) {
@@ -43,12 +47,18 @@ public struct OVSDBReplica: Sendable {
   func initialRow(_ table: String) -> OVSDBRow { initialRows[table] ?? [:] }
 
   /// Puts a row in, or in the place of the one that is there.
-  mutating func put(_ table: String, _ uuid: OVSDBUUID, _ row: OVSDBRow) {
-    tables[table]?[uuid] = row
+  mutating func put(
+    _ table: String, _ uuid: OVSDBUUID, _ row: OVSDBRow
+  ) throws(OVSDBWireError) {
+    guard tables[table] != nil else { return }
+    if tables[table]?.updateValue(row, forKey: uuid) == .some(nil) { count += 1 }
+    if count > Self.mostRows {
+      throw OVSDBWireError("the database has more than \(Self.mostRows) rows to watch")
+    }
   }
 
   mutating func remove(_ table: String, _ uuid: OVSDBUUID) {
-    tables[table]?[uuid] = nil
+    if case .some(.some) = tables[table]?.removeValue(forKey: uuid) { count -= 1 }
   }
 
   /// Changes one column of a row that is there.

@@ -55,8 +55,8 @@ public struct OVSDBResult: Equatable, Sendable {
     for (index, element) in elements.enumerated() {
       guard let error = element["error"]?.string else { continue }
       return .refused(
-        index: index < count ? index : nil, error: error,
-        details: element["details"]?.string ?? "")
+        index: index < count ? index : nil, error: serverText(error),
+        details: serverText(element["details"]?.string ?? ""))
     }
     guard elements.count >= count else { throw OVSDBWireError("too few results") }
     var results: [OVSDBResult] = []

@@ -62,6 +62,10 @@ extension Session.State {
     return KernelClock.monotonic &- downSince < patience
   }
 
+  /// More bytes than this that the socket does not take end the connection: a server that asks
+  /// and does not read must not fill the memory.
+  private static let mostOutput = 4 << 20
+
   /// Writes what waited and then a message, as much as the socket takes; the rest waits.
   ///
   /// - Returns: whether the connection lives, as far as can be seen.
@@ -71,7 +75,7 @@ extension Session.State {
     var sent = 0
     do throws(SystemError) {
       while sent < output.count {
-        sent += try Descriptor.write(descriptor, output, from: sent)
+        sent += try Descriptor.send(descriptor, output, from: sent)
       }
     } catch {
       if error.errno != .again {
@@ -82,6 +86,11 @@ extension Session.State {
       }
     }
     if sent == output.count { output = [] } else { output.removeFirst(sent) }
+    if output.count > Self.mostOutput {
+      phase = .breaking
+      cause = "the server does not take what is sent: \(output.count) bytes wait"
+      output = []
+    }
     return true
   }
 

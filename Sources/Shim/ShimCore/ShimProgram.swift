@@ -8,6 +8,7 @@ package enum ShimProgram {
   ///
   /// - Returns: the process's exit status.
   package static func main() -> Int32 {
+    Process.openStandardDescriptors()
     Signal.ignoreBrokenPipes()
     let environment = Process.environment()
     let isCall = ShimEnvironment(environment).command != nil

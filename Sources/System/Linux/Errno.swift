@@ -85,6 +85,20 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let addressNotAvailable = Errno(rawValue: EADDRNOTAVAIL)
 }
 
+extension Errno {
+  /// Whether there are no descriptors left, here or in the whole system: nobody's input is at
+  /// fault, and trying again may help.
+  public var isExhaustion: Bool { self == .tooManyFiles || self == .tooManyFilesInSystem }
+}
+
+extension SystemError {
+  /// Whether the moment was at fault and not the file: descriptors or memory were short, or the
+  /// disk did not answer.
+  public var isTransient: Bool {
+    errno.isExhaustion || [.noMemory, .inputOutput, .noBuffers].contains(errno)
+  }
+}
+
 extension Errno: CustomStringConvertible {
   /// The number's name, `ENOENT`; `errno 4711` for a number without one.
   public var name: String {

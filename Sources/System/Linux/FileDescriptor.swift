@@ -71,27 +71,34 @@ public enum Descriptor {
     return chunk.count
   }
 
-  /// Writes once and tells how many of the bytes from `offset` on were taken.
+  /// Writes once, write(2), and tells how many of the bytes from `offset` on were taken.
   ///
-  /// A closed other end is the error EPIPE, never a signal, on sockets and, with SIGPIPE
-  /// ignored, on pipes.
+  /// A closed other end of a pipe or socket is the error EPIPE if SIGPIPE is ignored.
   public static func write(
     _ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0
   ) throws(SystemError) -> Int {
     guard offset < bytes.count else { return 0 }
-    let result = unsafe bytes.withUnsafeBytes { (all) -> Result<Int, SystemError> in
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
-      while true {
-        var count = unsafe send(descriptor, rest.baseAddress, rest.count, cl_MSG_NOSIGNAL)
-        if count < 0, Errno.current.rawValue == ENOTSOCK {
-          count = unsafe CLinux.write(descriptor, rest.baseAddress, rest.count)
-        }
-        if count >= 0 { return .success(count) }
-        let errno = Errno.current
-        if errno != .interrupted { return .failure(SystemError("write", "", errno)) }
+    return try retrying("write", "") {
+      unsafe bytes.withUnsafeBytes { all in
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
+        return unsafe CLinux.write(descriptor, rest.baseAddress, rest.count)
       }
     }
-    return try result.get()
+  }
+
+  /// Sends once on a socket, send(2), and tells how many of the bytes from `offset` on were taken.
+  ///
+  /// A closed other end is the error EPIPE, never a signal.
+  public static func send(
+    _ socket: Int32, _ bytes: [UInt8], from offset: Int = 0
+  ) throws(SystemError) -> Int {
+    guard offset < bytes.count else { return 0 }
+    return try retrying("write", "") {
+      unsafe bytes.withUnsafeBytes { all in
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
+        return unsafe CLinux.send(socket, rest.baseAddress, rest.count, cl_MSG_NOSIGNAL)
+      }
+    }
   }
 
   /// Writes all bytes to a regular file, which neither waits nor hangs up.
@@ -111,10 +118,24 @@ public enum Descriptor {
   public static func writeAll(
     _ descriptor: Int32, _ bytes: [UInt8], deadline: Deadline
   ) throws(SystemError) {
+    try putAll(descriptor, bytes, deadline, write)
+  }
+
+  /// Sends all bytes on a socket, waiting inside the deadline while it is full.
+  public static func sendAll(
+    _ socket: Int32, _ bytes: [UInt8], deadline: Deadline
+  ) throws(SystemError) {
+    try putAll(socket, bytes, deadline, send)
+  }
+
+  private static func putAll(
+    _ descriptor: Int32, _ bytes: [UInt8], _ deadline: Deadline,
+    _ put: (Int32, [UInt8], Int) throws(SystemError) -> Int
+  ) throws(SystemError) {
     var offset = 0
     while offset < bytes.count {
       do throws(SystemError) {
-        offset += try write(descriptor, bytes, from: offset)
+        offset += try put(descriptor, bytes, offset)
       } catch {
         if error.errno != .again { throw error }
         try deadline.wait(descriptor, for: .write, "write")

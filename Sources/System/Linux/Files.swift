@@ -140,7 +140,8 @@ public enum Files {
   public static func overwrite(
     _ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600
   ) throws(SystemError) {
-    let file = try open(path, [.write, .create, .noFollow], permissions: permissions)
+    let file = try open(
+      path, [.write, .create, .noFollow, .nonBlocking], permissions: permissions)
     try writeAll(file, bytes, path)
     let number = file.rawValue
     _ = try retrying("ftruncate", path) { ftruncate(number, off_t(bytes.count)) }
@@ -157,7 +158,7 @@ public enum Files {
     let temporary = path + ".tmp"
     do throws(SystemError) {
       let file = try open(
-        temporary, [.write, .create, .truncate, .noFollow], permissions: permissions)
+        temporary, [.write, .create, .truncate, .noFollow, .nonBlocking], permissions: permissions)
       try writeAll(file, bytes, temporary)
       try putInPlace(temporary, path)
     } catch {

@@ -11,6 +11,17 @@ public enum Process {
   /// Ends it at once with a status, _exit(2); output that is still buffered is lost.
   public static func exit(_ status: Int32) -> Never { _exit(status) }
 
+  /// Opens those of the descriptors 0, 1 and 2 that are closed, on /dev/null.
+  ///
+  /// To be called before anything else: what is opened otherwise gets one of these numbers, and
+  /// what is meant for people goes there.
+  public static func openStandardDescriptors() {
+    for number in Int32(0)...2 where cl_fcntl(number, F_GETFD, 0) < 0 {
+      // It gets the lowest free number, which is this one.
+      _ = unsafe cl_open("/dev/null", O_RDWR, 0)
+    }
+  }
+
   /// Takes bits away from the permissions of files that it makes, umask(2).
   public static func setFileCreationMask(_ bits: UInt32) { _ = umask(mode_t(bits)) }
 

@@ -108,9 +108,25 @@ struct AddressRangeTests {
       ("10.0.0.0/24", "10.0.1.0/24", false), ("10.0.0.0/24", "2001:db8::/64", false),
     ])
   func overlaps(one: String, other: String, expected: Bool) throws {
-    let (one, other) = (try range(one), try range(other))
-    #expect(one.overlaps(other) == expected)
-    #expect(other.overlaps(one) == expected)
+    let (one, other) = (try RangeSet([range(one)]), try RangeSet([range(other)]))
+    #expect((RangeSet.overlap(among: [one, other]) != nil) == expected)
+    #expect((RangeSet.overlap(among: [other, one]) != nil) == expected)
+  }
+
+  @Test("An overlap is found among any number of ranges, wherever it is")
+  func overlapAmongMany() throws {
+    var generator = SystemRandomNumberGenerator()
+    let sets = try (0..<250).map { try RangeSet([range("10.\($0).0.0/16")]) }
+    let others = try (0..<250).map { try RangeSet([range("2001:db8:\($0)::/48")]) }
+    #expect(RangeSet.overlap(among: (sets + others).shuffled(using: &generator)) == nil)
+    for place in [0, 100, 249] {
+      let inner = try RangeSet([range("10.77.9.0/24")])
+      var more = sets + others
+      more.insert(inner, at: place)
+      let found = try #require(RangeSet.overlap(among: more))
+      #expect(Set([found.0, found.1]) == [place, place <= 77 ? 78 : 77])
+    }
+    #expect(RangeSet.overlap(among: []) == nil)
   }
 
   @Test("Parts of one subnet that do not touch form a set")

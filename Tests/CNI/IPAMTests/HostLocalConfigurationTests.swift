@@ -149,6 +149,19 @@ struct HostLocalConfigurationTests {
       #"{"subnet":"10.1.2.0/24"}"#, #"ARGS: unknown args ["MAC=aa" "Unk=nown"]"#,
       arguments: "IP=10.1.2.3;MAC=aa;Unk=nown", code: .invalidEnvironment),
     BadConfiguration(
+      #"{"ranges":[\#(Array(repeating: "[]", count: 10_000).joined(separator: ","))]}"#,
+      "10000 range sets: at most 256 can be used in one network"),
+    BadConfiguration(
+      set(Array(repeating: #"{"subnet":"10.1.2.0/24"}"#, count: 300).joined(separator: ",")),
+      "300 ranges in a set: at most 256 can be used in one network"),
+    BadConfiguration(
+      #"{"subnet":"10.1.2.0/24"}"#,
+      "257 requested addresses: at most 256 can be used in one network",
+      more: #"""
+        {"runtimeConfig":{"ips":
+        [\#(Array(repeating: #""10.1.2.9""#, count: 257).joined(separator: ","))]}}
+        """#),
+    BadConfiguration(
       #"{"subnet":"10.1.2.0/24","dataDir":"relative"}"#, "ipam.dataDir must be an absolute path"),
     BadConfiguration(
       #"{"subnet":"10.1.2.0/24","dataDir":"/tmp/a\u0000b"}"#,

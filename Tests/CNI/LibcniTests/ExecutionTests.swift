@@ -55,6 +55,18 @@ struct ExecutionTests {
       ])
   }
 
+  @Test("The variables by which it is found stand first, whatever else it gets")
+  func ownersFirst() {
+    let call = PluginInvocation(
+      type: "x", command: .add,
+      environment: [
+        ("BAGGAGE", String(repeating: "b", count: 8192)), ("CNI_ARGS", "A=b"),
+        ("CNID_DAEMON", "45"), ("CNID_ATTACHMENT", "0123"),
+      ], input: [], deadline: .never)
+    let lines = call.programEnvironment(path: "/bin")
+    #expect(lines.prefix(2) == ["CNID_DAEMON=45", "CNID_ATTACHMENT=0123"] && lines.count == 6)
+  }
+
   @Test("Its working directory is the root, and it has no descriptor but the first three")
   func surroundings() async throws {
     try scripts.write("where", "pwd; exec ls /proc/self/fd")

@@ -31,7 +31,8 @@ struct AddTests {
     #expect(record.plan == [PlannedResource("thing", [("name", "eth0")])])
     var environment = record.environment
     #expect(environment.removeValue(forKey: "CNID_ATTACHMENT")?.count == 32)
-    #expect(environment.removeValue(forKey: "CNID_DAEMON")?.count == 32)
+    // Of all daemons of the state directory, and of this one.
+    #expect(environment.removeValue(forKey: "CNID_DAEMON")?.count == 65)
     #expect(environment == call.env.compactMapValues { $0 })
     #expect(record.origin == "cni")
     #expect(record.requestID == "r-1")

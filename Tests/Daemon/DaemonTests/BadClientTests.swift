@@ -13,7 +13,7 @@ struct BadClientTests {
   ) throws -> [Connection] {
     try (0..<count).map { _ in
       let connection = Connection(try UnixSocket.connect(socket))
-      if !bytes.isEmpty { _ = try Descriptor.write(connection.socket.rawValue, bytes) }
+      if !bytes.isEmpty { _ = try Descriptor.send(connection.socket.rawValue, bytes) }
       return connection
     }
   }
@@ -93,10 +93,10 @@ struct BadClientTests {
         if error.errno != .again { hasEnded = true }
       }
     }
-    try Descriptor.writeAll(connection.rawValue, Array(head.utf8), deadline: deadline)
+    try Descriptor.sendAll(connection.rawValue, Array(head.utf8), deadline: deadline)
     for _ in 0..<count where !hasEnded && answer.isEmpty {
       do throws(SystemError) {
-        try Descriptor.writeAll(connection.rawValue, piece, deadline: deadline)
+        try Descriptor.sendAll(connection.rawValue, piece, deadline: deadline)
         sent.change { $0 += piece.count }
       } catch {
         guard error.errno == .brokenPipe || error.errno == .connectionReset else { throw error }
@@ -117,7 +117,7 @@ struct BadClientTests {
     let (socket, bytes) = (daemon.socket, CNICall("DEL").bytes)
     try await onThread {
       let connection = try UnixSocket.connect(socket)
-      try Descriptor.writeAll(connection.rawValue, bytes, deadline: .after(milliseconds: 5000))
+      try Descriptor.sendAll(connection.rawValue, bytes, deadline: .after(milliseconds: 5000))
     }
     #expect(await plugin.hasCalls(.delete))
     #expect(try await daemon.send(CNICall("DEL")).status == 200)

@@ -37,7 +37,7 @@ private func connected(_ daemon: TestDaemon, _ call: CNICall) async throws -> Lo
   let (bytes, socket) = (call.bytes, daemon.socket)
   return try await onThread {
     let connection = try UnixSocket.connect(socket)
-    try Descriptor.writeAll(connection.rawValue, bytes, deadline: .after(seconds: 10))
+    try Descriptor.sendAll(connection.rawValue, bytes, deadline: .after(seconds: 10))
     return Locked(connection.release())
   }
 }

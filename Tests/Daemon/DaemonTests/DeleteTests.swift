@@ -26,6 +26,22 @@ struct DeleteTests {
     #expect(daemon.store.count == 0)
   }
 
+  @Test("A stamp later than now counts as now: a later DEL is obeyed, an earlier one is not")
+  func future() async throws {
+    let daemon = try TestDaemon([plugin])
+    let (before, hour) = (KernelClock.boot, UInt64(3_600_000_000_000))
+    var add = CNICall()
+    add.headers = [("X-Cnid-Stamp", CNICall.stamp(before + hour))]
+    #expect(try await daemon.send(add).status == 200)
+    var delete = CNICall("DEL")
+    delete.headers = [("X-Cnid-Stamp", CNICall.stamp(before))]
+    #expect(try await daemon.send(delete).status == 200)
+    #expect(plugin.calls(.delete).isEmpty && daemon.record() != nil)
+    delete.headers = [("X-Cnid-Stamp", CNICall.stamp(KernelClock.boot))]
+    #expect(try await daemon.send(delete).status == 200)
+    #expect(plugin.calls(.delete).count == 1 && daemon.record() == nil)
+  }
+
   @Test("the record's plugin is asked, whatever the configuration says now")
   func recordsPlugin() async throws {
     let other = RecordingPlugin("other")

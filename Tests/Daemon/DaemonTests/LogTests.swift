@@ -34,6 +34,21 @@ struct LogTests {
     String(decoding: try Files.read(directory("log")), as: UTF8.self)
   }
 
+  @Test("A pipe, or a device, as log file keeps the daemon from starting instead of hanging it")
+  func pipe() throws {
+    #expect(unsafe mkfifo(directory("pipe"), 0o600) == 0)
+    // One that is being read, too.
+    let reader = try Files.open(directory("pipe"), [.read, .nonBlocking])
+    for path in [directory("pipe"), "/dev/null"] {
+      var configuration = Configuration()
+      configuration.logFile = path
+      let error = #expect(throws: StartError.self) { _ = try Log(configuration) }
+      #expect(
+        error?.description == "logFile \(path): it is not a regular file; name another one")
+    }
+    withExtendedLifetime(reader) {}
+  }
+
   @Test("a line is time, level, message and fields; empty fields are left out")
   func line() throws {
     try log().write(.warning, "failed", [("pod", "shop/web-0"), ("x", ""), ("ms", "7")])
@@ -53,7 +68,7 @@ struct LogTests {
     let path = directory("log")
     #expect(unsafe mkfifo(path, 0o600) == 0)
     let reader = try Files.open(path, [.readWrite, .nonBlocking])
-    let log = try log()
+    let log = Log(Configuration(), to: try Files.open(path, [.readWrite, .nonBlocking]))
     let milliseconds = await onThread {
       let began = KernelClock.monotonic
       for _ in 0..<2000 { log.write(.info, "m", [("filler", String(repeating: "x", count: 100))]) }

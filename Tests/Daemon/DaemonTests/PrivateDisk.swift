@@ -47,7 +47,7 @@ struct PrivateDisk {
     workshop = Workshop(
       settings: ConfigurationHolder(configuration), registry: registry, store: store,
       spool: try Spool(directories: [directory("spool")], log: log), backlog: try Backlog(),
-      metrics: Metrics(), log: log)
+      programs: try OldPrograms(store: store, log: log), metrics: Metrics(), log: log)
   }
 
   /// Handles a call; the error if it failed.

@@ -256,6 +256,19 @@ struct SpoolTests {
     _ = listener.rawValue
   }
 
+  @Test("An entry whose stamp is later than now is of the moment at which it was first seen")
+  func future() throws {
+    let before = KernelClock.boot
+    let entry = try spool.entry(before + 3_600_000_000_000)
+    _ = try spool.put(entry)
+    let opened = try spool.open()
+    let seen = try #require(opened.scan().first)
+    #expect((before...KernelClock.boot).contains(seen.entry.stamp.nanoseconds))
+    #expect(opened.scan() == [seen] && seen.name == entry.fileName)
+    opened.remove(seen)
+    #expect(spool.files == [])
+  }
+
   @Test("temporary files of dead shims are removed, those of living ones are left")
   func temporaryFiles() throws {
     let now = KernelClock.boot
@@ -266,12 +279,17 @@ struct SpoolTests {
     let minute: UInt64 = 60 * 1_000_000_000
     let young = try name(now > minute ? now - minute : now)
     try spool.put("half", as: young)
-    // From another boot, whose clock was further.
-    try spool.put("half", as: try name(now + 60 * minute))
+    // Of a shim in another time namespace, and from another boot, whose clock was further.
+    let ahead = try name(now + 50 * minute)
+    try spool.put("half", as: ahead)
+    let old = try name(now + 60 * minute)
+    try spool.put("half", as: old)
+    _ = try Files.stamp(
+      "\(spool.directory)/\(old)", modified: FileTime(seconds: 1_000_000, nanoseconds: 0))
     if now > 6 * minute { try spool.put("half", as: try name(now - 6 * minute)) }
     let opened = try spool.open()
     #expect(opened.scan() == [])
-    #expect(spool.files == [young])
+    #expect(Set(spool.files) == [young, ahead])
     #expect(opened.damagedCount == 0)
   }
 

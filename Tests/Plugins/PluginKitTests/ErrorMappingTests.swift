@@ -8,11 +8,13 @@ import Testing
 @Suite("Errors of the lower modules as CNI errors")
 struct ErrorMappingTests {
   @Test(
-    "a failed system call keeps the code that is asked for, a wait that was over is 105",
+    "a failed call keeps the code that is asked for; a wait's end is 105, no descriptors 11",
     arguments: [
       (Errno.noEntry, CNIErrorCode.ioFailure, CNIErrorCode.ioFailure),
       (.noEntry, .invalidEnvironment, .invalidEnvironment), (.timedOut, .ioFailure, .deadline),
       (.cancelled, .ipam, .deadline), (.noSpace, .ipam, .ipam),
+      (.tooManyFiles, .invalidEnvironment, .tryAgainLater),
+      (.tooManyFilesInSystem, .ipam, .tryAgainLater),
     ])
   func systemCodes(errno: Errno, asked: CNIErrorCode, code: CNIErrorCode) {
     let error = CNIError(SystemError("open", "/x", errno), code: asked)
@@ -35,7 +37,7 @@ struct ErrorMappingTests {
     "what the kernel refuses is code 100, a wait that was over is 105",
     arguments: [
       (Errno.exists, CNIErrorCode.kernel), (.timedOut, .deadline), (.cancelled, .deadline),
-      (.notPermitted, .kernel),
+      (.notPermitted, .kernel), (.tooManyFiles, .tryAgainLater),
     ])
   func netlinkCodes(errno: Errno, code: CNIErrorCode) {
     let error = CNIError(NetlinkError("create link", "eth0", errno))

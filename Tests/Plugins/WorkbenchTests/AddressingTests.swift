@@ -63,6 +63,20 @@ struct AddressingTests {
     #expect(Addressing<Step>(try bench.request(), call.host).plan.isEmpty)
   }
 
+  @Test(
+    "A record says that programs run for it exactly where its addresses come from one",
+    arguments: ["host-local", "static", "dhcp", "some-ipam"])
+  func programs(type: String) async throws {
+    let bench = try await Bench()
+    let request = try bench.request(#""ipam":{"type":"\(type)"}"#)
+    let addressing = Addressing<Step>(request, bench.call(request).host)
+    var record = AttachmentRecord(
+      key: AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "p"),
+      configuration: [], environment: [:], origin: "cni", requestID: "", stamp: Stamp.now)
+    record.plan = addressing.plan
+    #expect(record.runsPrograms == addressing.isAfterLink)
+  }
+
   @Test("An answer without addresses fails the ADD with code 103")
   func noAddress() async throws {
     let bench = try await bench(answer: #"{"cniVersion":"1.1.0"}"#)

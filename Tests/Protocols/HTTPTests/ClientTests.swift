@@ -203,7 +203,7 @@ struct ClientTests {
         let deadline = Deadline.after(seconds: 60)
         try deadline.wait(listener.rawValue, for: .read, "accept")
         guard let accepted = try Listener.accept(listener) else { return nil }
-        try Descriptor.writeAll(accepted.rawValue, answer, deadline: deadline)
+        try Descriptor.sendAll(accepted.rawValue, answer, deadline: deadline)
         let held = closes ? nil : Peer(accepted)
         while result.value == nil && !deadline.isOver { Clock.pause(milliseconds: 2) }
         return withExtendedLifetime((held, directory)) { result.value }

@@ -80,7 +80,7 @@ final class Peer: Sendable {
   func send(_ text: String) throws { try send(bytes(text)) }
 
   func send(_ bytes: [UInt8]) throws {
-    try Descriptor.writeAll(
+    try Descriptor.sendAll(
       socket.rawValue, bytes, deadline: .after(milliseconds: 60_000))
   }
 

@@ -50,6 +50,37 @@ struct AddressTests {
     #expect(seen == ["EEXIST", "done", "EADDRNOTAVAIL"])
   }
 
+  @Test("Of many routes and addresses those that are asked for are handed out, never all")
+  func wanted() async throws {
+    let node = try await TestNamespace()
+    let (routes, capped, addresses) = try await node.netlink { socket in
+      let link = try socket.cable()
+      try socket.apply(
+        .addAddress(.init(index: link.index, network: IPNetwork("10.1.2.3/24")!)),
+        .addAddress(.init(index: link.index, network: IPNetwork("10.1.2.4/24")!)))
+      // Many to one network, and many to others.
+      let one = IPNetwork("15.0.0.0/24")!
+      let changes = (1...3000).map { number in
+        let network = IPAddress(v4: 0x1000_0000 + UInt32(number) << 8).network(24) ?? one
+        var route = Route(to: number % 2 == 0 ? one : network, index: link.index)
+        route.priority = UInt32(number)
+        return NetlinkChange.addRoute(route)
+      }
+      for change in changes { try socket.apply(change) }
+      let last = IPAddress(v4: 0x1000_0000 + 2999 << 8).network(24) ?? one
+      return (
+        try socket.routes(.v4, index: link.index, to: [last], deadline: soon),
+        try socket.routes(.v4, index: link.index, to: [one], deadline: soon).count,
+        try socket.addresses(
+          of: link.index, with: [IPNetwork("10.1.2.4/24")!], deadline: soon
+        ).map { $0.network.description }
+      )
+    }
+    #expect(routes.map(\.destination.description) == ["16.11.183.0/24"])
+    #expect(capped == 1000)
+    #expect(addresses == ["10.1.2.4/24"])
+  }
+
   @Test("A route has every member that the CNI knows", arguments: [1000, 254] as [UInt32])
   func routes(table: UInt32) async throws {
     let node = try await TestNamespace()

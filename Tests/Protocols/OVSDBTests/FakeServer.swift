@@ -91,7 +91,7 @@ final class FakeServer: Sendable {
           case .end: return
           case .send(let pieces):
             for piece in pieces {
-              try Descriptor.writeAll(connection, piece, deadline: deadline)
+              try Descriptor.sendAll(connection, piece, deadline: deadline)
               if pieces.count > 1 { Clock.pause(milliseconds: 1) }
             }
           }

@@ -54,6 +54,40 @@ struct FramingTests {
     client.close()
   }
 
+  @Test("A server that asks without end and reads nothing loses its connection")
+  func flood() async throws {
+    let server = try FakeServer { request in
+      guard request["method"]?.string == "transact" else { return .send([]) }
+      let filling = String(repeating: "x", count: 64 << 10)
+      let asked = text(#"{"id":1,"method":"echo","params":["\#(filling)"]}"#)
+      return .send(Array(repeating: asked, count: 1000))
+    }
+    let given = await transact(try server.client()).error
+    guard case .interrupted(_, let cause)? = given else {
+      Issue.record("\(given.map { "\($0)" } ?? "answered")")
+      return
+    }
+    #expect(cause.hasPrefix("the server does not take what is sent: "))
+  }
+
+  @Test("A server's error text is one line of at most 1000 bytes")
+  func errorText() async throws {
+    let server = try FakeServer { request in
+      let long = String(repeating: "é\n\u{1B}\u{85}", count: 5000)
+      let refusal: JSONValue = [
+        "id": request["id"] ?? .null, "error": .null,
+        "result": [["error": .string(long), "details": .string(long)]],
+      ]
+      return .send([refusal.bytes])
+    }
+    let given = await transact(try server.client()).error
+    guard case .refused(_, _, let error, let details)? = given else {
+      Issue.record("\(given.map { "\($0)" } ?? "answered")")
+      return
+    }
+    #expect(error == String(repeating: "é ", count: 333) + "…" && details == error)
+  }
+
   @Test("An answer to a call that has given up is dropped; the next call gets its own")
   func late() async throws {
     let first = Locked<JSONValue?>(nil)

@@ -10,7 +10,7 @@ struct LockTests {
   private static func lock(_ path: String) throws -> (FileDescriptorHolder, Bool?) {
     let holder = FileDescriptorHolder(try UnixSocket.connect(path))
     let request: JSONValue = ["method": "lock", "params": ["x"], "id": 1]
-    try Descriptor.writeAll(holder.number, request.bytes, deadline: soon)
+    try Descriptor.sendAll(holder.number, request.bytes, deadline: soon)
     try soon.wait(holder.number, for: .read, "read")
     var bytes: [UInt8] = []
     _ = try Descriptor.read(holder.number, into: &bytes)

@@ -27,6 +27,32 @@ private let one = "00000000-0000-0000-0000-000000000001"
 
 @Suite("Updates of the copy")
 struct ReplicaUpdateTests {
+  @Test("A copy has an end: rows beyond it are an error, rows that go make room")
+  func rowLimit() throws {
+    var replica = OVSDBReplica(schema: try OVSDBSchema(exampleSchema), watching: ["T": ["name"]])
+    func rows(_ numbers: Range<Int>, _ row: JSONValue) -> JSONValue {
+      let members = numbers.map { number in
+        (String(format(number)), row)
+      }
+      return ["T": .object(JSONObject(members))]
+    }
+    func format(_ number: Int) -> String {
+      let digits = String(number, radix: 16)
+      let tail = String(repeating: "0", count: 12 - digits.count) + digits
+      return "00000000-0000-0000-0000-\(tail)"
+    }
+    let new: JSONValue = ["insert": [:]]
+    try replica.apply(rows(0..<100_000, new), .differences)
+    try replica.apply(rows(0..<1, ["delete": .null]), .differences)
+    try replica.apply(rows(100_000..<100_001, new), .differences)
+    try replica.apply(rows(5..<6, new), .differences)
+    #expect(replica.rows("T").count == 100_000)
+    let error = #expect(throws: OVSDBWireError.self) {
+      try replica.apply(rows(200_000..<200_001, new), .differences)
+    }
+    #expect(error?.description == "the database has more than 100000 rows to watch")
+  }
+
   private func replica() throws -> OVSDBReplica {
     OVSDBReplica(schema: try OVSDBSchema(exampleSchema), watching: ["T": columns, "U": ["a"]])
   }

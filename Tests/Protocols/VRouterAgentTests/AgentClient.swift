@@ -37,7 +37,7 @@ final class AgentClient: Sendable {
   func send(_ text: String) async throws {
     let number = connection.value
     try await onThread {
-      try Descriptor.writeAll(number, Array(text.utf8), deadline: .after(seconds: 5))
+      try Descriptor.sendAll(number, Array(text.utf8), deadline: .after(seconds: 5))
     }
   }
 

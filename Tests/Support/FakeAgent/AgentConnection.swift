@@ -119,7 +119,7 @@ struct AgentConnection {
       let piece = rest.prefix(pieces?.size ?? rest.count)
       rest = rest.dropFirst(piece.count)
       do throws(SystemError) {
-        try Descriptor.writeAll(socket.rawValue, Array(piece), deadline: deadline)
+        try Descriptor.sendAll(socket.rawValue, Array(piece), deadline: deadline)
       } catch {
         return false
       }
@@ -140,7 +140,7 @@ struct AgentConnection {
       } catch {
         guard error.errno == .timedOut else { return }
       }
-      guard (try? Descriptor.write(socket.rawValue, [32])) != nil else { return }
+      guard (try? Descriptor.send(socket.rawValue, [32])) != nil else { return }
     }
   }
 
@@ -153,7 +153,7 @@ struct AgentConnection {
     var left = count
     while left > 0 {
       let next = left < piece.count ? Array(piece.prefix(left)) : piece
-      guard (try? Descriptor.writeAll(socket.rawValue, next, deadline: deadline)) != nil else {
+      guard (try? Descriptor.sendAll(socket.rawValue, next, deadline: deadline)) != nil else {
         return false
       }
       left -= next.count

@@ -1,9 +1,22 @@
+import Glibc
 import Linux
 import TestSupport
 import Testing
 
 @Suite("Files")
 struct FilesTests {
+  @Test("A pipe in a file's place is an error that comes at once")
+  func pipes() throws {
+    let directory = try TemporaryDirectory()
+    for name in ["a", "b.tmp"] { #expect(unsafe mkfifo(directory(name), 0o600) == 0) }
+    let overwriting = #expect(throws: SystemError.self) {
+      try Files.overwrite(directory("a"), [1])
+    }
+    #expect(overwriting?.errno == .noDeviceOrAddress)
+    let replacing = #expect(throws: SystemError.self) { try Files.replace(directory("b"), [1]) }
+    #expect(replacing?.errno == .noDeviceOrAddress)
+  }
+
   @Test("A replaced file has the new content and leaves no temporary file")
   func replace() throws {
     try withTemporaryDirectory { directory in

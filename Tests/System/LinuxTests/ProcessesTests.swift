@@ -2,6 +2,19 @@ import Linux
 import TestSupport
 import Testing
 
+/// A program that sleeps, with an environment in a given order.
+private final class Child: Sendable {
+  private let process: ChildProcess
+  var pid: Int32 { process.pid }
+
+  init(_ environment: [String]) throws(SystemError) {
+    process = try ChildProcess(
+      executable: "/bin/sleep", arguments: ["sleep", "1000"], environment: environment)
+  }
+
+  func kill() { process.kill() }
+}
+
 @Suite("Processes that a killed daemon left behind")
 struct ProcessesTests {
   private let directory: TemporaryDirectory
@@ -30,7 +43,7 @@ struct ProcessesTests {
 
   private func kill(_ line: String) async throws -> Int {
     try await onThread {
-      try Processes.kill(withEnvironment: line, deadline: .after(seconds: 10))
+      try Processes.kill(by: .after(seconds: 10)) { $0.elementsEqual(line.utf8) }
     }
   }
 
@@ -90,6 +103,44 @@ struct ProcessesTests {
     #expect(try await goes.ended() == .signalled(9))
     #expect(stays.status == nil)
     stays.signal(.kill)
+  }
+
+  @Test("A process of another user stays, whatever is in its environment")
+  func otherUser() async throws {
+    // As real user alone, too: such a program may have root's rights and anybody's environment.
+    for user in ["--reuid=65534", "--ruid=65534"] {
+      let parts = line.split(separator: "=", maxSplits: 1).map(String.init)
+      let log = directory("log")
+      let process = try await onThread {
+        try RunningProcess(
+          ["/usr/bin/setpriv", user, "--clear-groups", "/bin/sleep", "1000"],
+          environment: [parts[0]: parts[1]], log: log)
+      }
+      let isChanged = try await eventually {
+        guard let bytes = try? Files.read("/proc/\(process.pid)/status") else { return false }
+        return String(decoding: bytes, as: UTF8.self).contains("Uid:\t65534")
+      }
+      #expect(isChanged)
+      #expect(try await kill(line) == 0)
+      #expect(process.status == nil)
+      process.signal(.kill)
+    }
+  }
+
+  @Test(
+    "Only the first 4 KiB of an environment are looked at, and a line that they cut is none",
+    arguments: [(4095, true), (4096, false), (5000, false)])
+  func room(end: Int, isFound: Bool) async throws {
+    // The kernel lays the lines out in their order; the wanted one's zero is the byte at `end`.
+    let filling = "A=" + String(repeating: "x", count: end - line.utf8.count - 3)
+    let lines = [filling, line]
+    let child = try Child(lines)
+    let isSet = try await eventually {
+      (try? Files.read("/proc/\(child.pid)/environ"))?.starts(with: "A=xx".utf8) == true
+    }
+    #expect(isSet)
+    #expect(try await kill(line) == (isFound ? 1 : 0))
+    child.kill()
   }
 
   @Test("Nobody has the line: nothing is done")

@@ -25,7 +25,7 @@ struct SocketTests {
       let peer = try UnixSocket.peer(of: server)
       #expect(peer.pid == Process.pid)
       #expect(peer.uid == 0)
-      try Descriptor.writeAll(client.rawValue, [1, 2, 3], deadline: .after(seconds: 5))
+      try Descriptor.sendAll(client.rawValue, [1, 2, 3], deadline: .after(seconds: 5))
       var bytes: [UInt8] = []
       try Deadline.after(seconds: 5).wait(server.rawValue, for: .read, "read")
       #expect(try Descriptor.read(server.rawValue, into: &bytes) == 3)
@@ -73,7 +73,7 @@ struct SocketTests {
     let client = try TCPSocket.connect(address, port: port, deadline: .after(seconds: 5))
     try Deadline.after(seconds: 5).wait(listener.rawValue, for: .read, "accept")
     let server = try accept(listener)
-    try Descriptor.writeAll(server.rawValue, Array("hello".utf8), deadline: .after(seconds: 5))
+    try Descriptor.sendAll(server.rawValue, Array("hello".utf8), deadline: .after(seconds: 5))
     var bytes: [UInt8] = []
     try Deadline.after(seconds: 5).wait(client.rawValue, for: .read, "read")
     _ = try Descriptor.read(client.rawValue, into: &bytes)
@@ -97,7 +97,7 @@ struct SocketTests {
       let client = try UnixSocket.connect("\(directory)/s")
       do { _ = try Listener.accept(listener) }
       #expect(throws: SystemError("write", "", .brokenPipe)) {
-        _ = try Descriptor.write(client.rawValue, [1])
+        _ = try Descriptor.send(client.rawValue, [1])
       }
     }
   }

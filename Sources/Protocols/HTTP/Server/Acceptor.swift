@@ -31,11 +31,21 @@
 
     func rootPeersOnly(_ token: UInt64) -> Bool { listeners[token]?.rootPeersOnly ?? true }
 
+    func isForProbes(_ token: UInt64) -> Bool { listeners[token]?.isForProbes ?? false }
+
     func add(_ listener: ListeningSocket, _ epoll: borrowing Epoll) {
       let token = nextToken()
       listeners[token] = listener
       if !isPaused { try? epoll.add(listener.socket.rawValue, .read, token: token) }
     }
+
+    /// The listener of a name, which another one is about to follow.
+    func token(named name: String?) -> UInt64? {
+      name.flatMap { name in listeners.first { $0.value.name == name }?.key }
+    }
+
+    /// Closes one listener; closing takes it out of the epoll set too.
+    func close(_ token: UInt64) { listeners[token] = nil }
 
     func close() { listeners = [:] }
 

@@ -18,6 +18,7 @@
     let id: UInt64
     let socket: FileDescriptor
     let peer: PeerCredentials?
+    let isProbe: Bool
     /// CLOCK_MONOTONIC when it was accepted.
     let accepted: UInt64
 
@@ -39,12 +40,13 @@
     var whenDone: (@Sendable (HTTPExchange.Delivery) -> Void)?
 
     init(
-      id: UInt64, socket: consuming FileDescriptor, peer: PeerCredentials?, accepted: UInt64,
-      deadline: UInt64, limits: HTTPLimits
+      id: UInt64, socket: consuming FileDescriptor, peer: PeerCredentials?, isProbe: Bool,
+      accepted: UInt64, deadline: UInt64, limits: HTTPLimits
     ) {
       self.id = id
       self.socket = socket
       self.peer = peer
+      self.isProbe = isProbe
       self.accepted = accepted
       self.deadline = deadline
       parser = HTTPRequestParser(limits: limits)
@@ -62,7 +64,7 @@
     func flush() throws(SystemError) -> Bool {
       while sent < output.count {
         do throws(SystemError) {
-          sent += try Descriptor.write(socket.rawValue, output, from: sent)
+          sent += try Descriptor.send(socket.rawValue, output, from: sent)
         } catch {
           if error.errno == .again { return false }
           throw error

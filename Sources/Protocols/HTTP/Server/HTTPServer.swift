@@ -29,6 +29,9 @@
       /// The most bytes of requests that are held at a time; beyond it the largest
       /// incomplete one is refused.
       public var maximumBufferedBytes = 64 * 1024 * 1024
+      /// The most connections at a time from listeners for probes; beyond it the oldest of
+      /// these is closed.
+      public var maximumProbes = 32
 
       /// Creates the options that suit the daemon.
       public init() {}
@@ -58,12 +61,19 @@
     /// - Parameters:
     ///   - listener: closed by the server when it stops.
     ///   - rootPeersOnly: answers 403 to a client whose uid, by SO_PEERCRED, is not 0.
+    ///   - isForProbes: whether it is for short questions of anybody. Its clients come after all
+    ///     others, have little room, and never take that of others.
+    ///   - name: the place where it listens; an earlier listener of the same name is closed, after
+    ///     those who wait there were accepted.
     /// - Throws: the error of fcntl(2).
     public func add(
-      listener: consuming FileDescriptor, rootPeersOnly: Bool
+      listener: consuming FileDescriptor, rootPeersOnly: Bool, isForProbes: Bool = false,
+      named name: String? = nil
     ) throws(SystemError) {
       try listener.setNonBlocking(true)
-      mailbox.post(ListeningSocket(listener, rootPeersOnly: rootPeersOnly))
+      mailbox.post(
+        ListeningSocket(
+          listener, rootPeersOnly: rootPeersOnly, isForProbes: isForProbes, name: name))
     }
 
     /// Serves until `stop`, on the calling thread; to be called once.

@@ -5,10 +5,16 @@
   final class ListeningSocket: Sendable {
     let socket: FileDescriptor
     let rootPeersOnly: Bool
+    let isForProbes: Bool
+    let name: String?
 
-    init(_ socket: consuming FileDescriptor, rootPeersOnly: Bool) {
+    init(
+      _ socket: consuming FileDescriptor, rootPeersOnly: Bool, isForProbes: Bool, name: String?
+    ) {
       self.socket = socket
       self.rootPeersOnly = rootPeersOnly
+      self.isForProbes = isForProbes
+      self.name = name
     }
   }
 

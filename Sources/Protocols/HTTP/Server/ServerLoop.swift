@@ -13,6 +13,8 @@
     /// Connections in the order in which they came; those that have gone or are served
     /// are passed over.
     private var arrivals = ArrivalQueue()
+    private var probes = ArrivalQueue()
+    private var probeCount = 0
     private var buffer: [UInt8] = []
     private var bufferedBytes = 0
     /// Not later than the first deadline of a connection.
@@ -38,7 +40,9 @@
       defer { for id in Array(connections.keys) { close(id, .clientGone) } }
       while true {
         let events = try epoll.wait(milliseconds: mailbox.mayWait() ? waitingTime() : 0)
-        for event in events { handle(event) }
+        // Who asks for health waits until everybody else has had his turn.
+        for event in events where !acceptor.isForProbes(event.token) { handle(event) }
+        for event in events where acceptor.isForProbes(event.token) { handle(event) }
         handleMail()
         let now = KernelClock.monotonic
         if now >= nextSweep { sweep(now) }
@@ -82,7 +86,13 @@
 
     private func handleMail() {
       let mail = mailbox.take(KernelClock.monotonic)
-      for listener in mail.listeners where stopAt == nil { acceptor.add(listener, epoll) }
+      for listener in mail.listeners where stopAt == nil {
+        if let old = acceptor.token(named: listener.name) {
+          accept(old)
+          acceptor.close(old)
+        }
+        acceptor.add(listener, epoll)
+      }
       for answer in mail.answers {
         guard let connection = connections[answer.connection], connection.stage == .handling else {
           answer.whenDone?(.clientGone)
@@ -104,10 +114,12 @@
   // MARK: - Accepting
 
   extension ServerLoop {
-    private var hasRoom: Bool { connections.count < options.maximumConnections }
+    /// Probes have their own room.
+    private var hasRoom: Bool { connections.count - probeCount < options.maximumConnections }
 
     /// Accepts some of those who wait; the rest has its turn after the others' events.
     private func accept(_ listener: UInt64) {
+      if acceptor.isForProbes(listener) { return acceptProbes(listener) }
       for _ in 0..<64 {
         if !hasRoom && oldest() == nil {
           acceptor.pause(epoll)
@@ -119,7 +131,7 @@
           if !hasRoom { closeOldest() }
           admit(socket, rootPeersOnly: acceptor.rootPeersOnly(listener))
         case .exhausted:
-          if closeOldest() || acceptor.useSpare() { continue }
+          if closeOldestProbe() || closeOldest() || acceptor.useSpare() { continue }
           acceptor.pause(epoll)
           return
         case .failed:
@@ -129,7 +141,35 @@
       }
     }
 
-    private func admit(_ socket: consuming FileDescriptor, rootPeersOnly: Bool) {
+    /// Accepts a few of those who ask for health; they make room for each other only.
+    private func acceptProbes(_ listener: UInt64) {
+      for _ in 0..<8 {
+        switch acceptor.accept(listener) {
+        case .nobody: return
+        case .connection(let socket):
+          if probeCount >= options.maximumProbes { closeOldestProbe() }
+          admit(socket, rootPeersOnly: acceptor.rootPeersOnly(listener), isProbe: true)
+        case .exhausted:
+          if closeOldestProbe() { continue }
+          acceptor.pause(epoll)
+          return
+        case .failed:
+          acceptor.pause(epoll)
+          return
+        }
+      }
+    }
+
+    @discardableResult
+    private func closeOldestProbe() -> Bool {
+      guard let id = probes.first(where: { connections[$0] != nil }) else { return false }
+      close(id, .tooSlow)
+      return true
+    }
+
+    private func admit(
+      _ socket: consuming FileDescriptor, rootPeersOnly: Bool, isProbe: Bool = false
+    ) {
       let peer: PeerCredentials?
       do throws(SystemError) {
         peer = try Self.peer(of: socket)
@@ -140,21 +180,27 @@
       }
       let now = KernelClock.monotonic
       let connection = Connection(
-        id: acceptor.nextToken(), socket: socket, peer: peer, accepted: now,
-        deadline: after(now, options.headTime), limits: options.limits)
+        id: acceptor.nextToken(), socket: socket, peer: peer, isProbe: isProbe, accepted: now,
+        deadline: after(now, options.headTime), limits: isProbe ? .probe : options.limits)
       do throws(SystemError) {
         try epoll.add(connection.socket.rawValue, .read, token: connection.id)
       } catch {
         return
       }
       connections[connection.id] = connection
+      if isProbe { probeCount += 1 }
       schedule(connection)
       if rootPeersOnly && peer?.uid != 0 {
         refuse(connection, HTTPResponse(status: 403))
         return
       }
-      _ = oldest()
-      arrivals.append(connection.id)
+      if isProbe {
+        _ = probes.first { connections[$0] != nil }
+        probes.append(connection.id)
+      } else {
+        _ = oldest()
+        arrivals.append(connection.id)
+      }
       // The request is often there already, and then it never waits behind silent clients.
       read(connection)
     }
@@ -227,7 +273,7 @@
       guard connection.parser.wantsContinue, !connection.hasSentContinue else { return }
       connection.hasSentContinue = true
       let interim = HTTPResponse(status: 100).encoded()
-      _ = try? Descriptor.write(connection.socket.rawValue, interim)
+      _ = try? Descriptor.send(connection.socket.rawValue, interim)
     }
 
     private func serve(_ connection: Connection, _ request: HTTPRequest) {
@@ -344,6 +390,7 @@
     /// Forgets a connection; its descriptor closes with the last reference to it.
     private func close(_ id: UInt64, _ delivery: HTTPExchange.Delivery) {
       guard let connection = connections.removeValue(forKey: id) else { return }
+      if connection.isProbe { probeCount -= 1 }
       bufferedBytes -= connection.received
       connection.report(delivery)
       if connection.stage == .handling { connection.exchange?.clientHasGone() }

@@ -1,0 +1,9 @@
+extension AttachmentRecord {
+  /// Types of address management that run no program.
+  package static let builtInLeases: Set<String> = ["host-local", "static"]
+
+  /// Whether its plan has something for which programs on disk are run.
+  package var runsPrograms: Bool {
+    planned("lease").contains { !Self.builtInLeases.contains($0.string("type") ?? "") }
+  }
+}
