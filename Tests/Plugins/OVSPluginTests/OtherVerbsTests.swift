@@ -95,7 +95,7 @@ import Testing
       let spared = try await here.node.shim("GC", kept, network)
       #expect(spared.succeeded, "\(spared)")
       for pod in [kept, gone, lost] { #expect(try await pod.network.links() == ["eth0"]) }
-      #expect(here.node.leases.count == 4)
+      #expect(here.node.leases.count == 3)
       let run = try await here.node.shim("GC", kept, network.setting("gcLiving", true))
       #expect(run.succeeded, "\(run)")
       for pod in [gone, lost] {
