@@ -28,7 +28,8 @@ public struct MemberFault: Error, Equatable, Sendable, CustomStringConvertible {
   /// `<path>: <what is wrong>`, such as `mtu: string found where a whole number belongs`.
   public var description: String {
     if path.isEmpty { return text }
-    return path + (reason == .missing ? " " : ": ") + text
+    if case .missing = reason { return path + " " + text }
+    return path + ": " + text
   }
 
   /// What is wrong, without the path.
