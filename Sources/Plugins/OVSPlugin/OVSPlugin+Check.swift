@@ -93,7 +93,7 @@ extension OVSPlugin {
 
   /// Whether a database that was used is reachable; nil before the first.
   package var isReady: Bool? {
-    let known = clients.withLock { $0.values.map(\.isConnected) }
+    let known = clients.withLock { $0.all.map(\.isConnected) }
     return known.isEmpty ? nil : known.contains(true)
   }
 

@@ -19,7 +19,7 @@ struct SharedClients {
   /// How many there are at the most.
   static let most = 16
 
-  var count: Int { entries.count }
+  var all: [OVSDBClient] { entries.values.map(\.client) }
 
   /// The client of an address; made if there is none.
   mutating func client(

@@ -21,9 +21,9 @@ struct SharedClientsTests {
     let again = try clients.client(address(1), now: later) { () throws(OVSDBError) in
       try make(1)
     }
-    #expect(again === first && clients.count == 2)
+    #expect(again === first && clients.all.count == 2)
     _ = try clients.client(address(1), now: 2 * later) { () throws(OVSDBError) in try make(1) }
-    #expect(clients.count == 1)
+    #expect(clients.all.count == 1)
     let last = try clients.client(address(1), now: 9 * later) { () throws(OVSDBError) in
       try make(1)
     }
@@ -37,7 +37,7 @@ struct SharedClientsTests {
       _ = try clients.client(address(number), now: UInt64(number)) { () throws(OVSDBError) in
         try make(number)
       }
-      #expect(clients.count <= SharedClients.most)
+      #expect(clients.all.count <= SharedClients.most)
     }
     var isMade = false
     for number in 84..<100 {
