@@ -121,7 +121,8 @@ import Testing
       let base =
         #""name":"pods","cniVersion":"1.1.0","type":"macvlan","daemonSocketDir":"\#(node.socketDirectory)""#
       for mistake in mistakes {
-        let input = mistake.text.replacing("BASE", with: base)
+        let parent = mistake.text.contains("master") ? "" : #","master":"uplink""#
+        let input = mistake.text.replacing("BASE", with: base + parent)
         let run = try await node.network.run(
           [Program.shim],
           environment: pod.environment(

@@ -8,7 +8,7 @@ import Testing
 @Suite(.daemonLog) struct ProbesUnderLoadTests {
   private static let health = "127.0.0.1:9410"  // in the node's own network namespace
 
-  @Test("/healthz, /readyz and /metrics come within 100 ms while 16 calls hang and 500 wait")
+  @Test("/healthz, /readyz and /metrics come within 100 ms while 516 calls hang")
   func hanging() async throws {
     let directory = try TemporaryDirectory()
     let script = "#!/bin/sh\nexec sleep 100\n"
@@ -34,8 +34,8 @@ import Testing
       }
       let isFull = try await eventually(within: 60_000) {
         let page = try PrometheusText(RawHTTP.get("/metrics", socket).body)
-        return page.value("cnid_requests_in_flight") == 16
-          && page.value("cnid_requests_queued") == 500
+        // Whoever waits for a program leaves its place to others.
+        return page.value("cnid_requests_in_flight") == 516
       }
       #expect(isFull)
       for path in ["/healthz", "/readyz", "/metrics"] {

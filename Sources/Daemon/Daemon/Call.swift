@@ -74,7 +74,7 @@ final class Call: DispatchedWork {
   // MARK: What the dispatcher does with it
 
   func run() {
-    progress.tellSteps { [self] step in noteStep(step) }
+    progress.tellSteps { [weak self] step in self?.noteStep(step) }
     var decoded = decoded
     // The peer is the shim, and its parent is the caller. On the other endpoints the peer is
     // the caller itself.

@@ -78,7 +78,7 @@ struct InteroperationTests {
   }
 
   /// What only this program refuses, or in words of its own.
-  private static let ownWords = ["absolute path", "is behind", "is an IPv"]
+  private static let ownWords = ["absolute path", "is behind", "is an IPv", "at most", "zero byte"]
 
   /// Configurations for which both must say the same.
   static let texts: [(ipam: String, more: String)] =

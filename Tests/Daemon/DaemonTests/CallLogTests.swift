@@ -113,7 +113,7 @@ struct CallLogTests {
   @Test("a refused request whose words are huge makes no huge line")
   func hugeRefusal() async throws {
     let daemon = try daemon(RecordingPlugin())
-    _ = try await daemon.send(CNICall(container: String(repeating: "x", count: 20_000)))
+    _ = try await daemon.send(CNICall(container: String(repeating: "x", count: 20_000), netns: nil))
     let line = try #require(try await lines(daemon, "request refused").first)
     #expect(line["container"]?.string == String(repeating: "x", count: 128))
   }

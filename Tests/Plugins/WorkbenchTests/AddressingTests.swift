@@ -68,7 +68,7 @@ struct AddressingTests {
     arguments: ["host-local", "static", "dhcp", "some-ipam"])
   func programs(type: String) async throws {
     let bench = try await Bench()
-    let request = try bench.request(#""ipam":{"type":"\(type)"}"#)
+    let request = try bench.request(#""ipam":{"type":"\#(type)"}"#)
     let addressing = Addressing<Step>(request, bench.call(request).host)
     var record = AttachmentRecord(
       key: AttachmentKey(network: "n", containerID: "c", ifName: "i", plugin: "p"),
