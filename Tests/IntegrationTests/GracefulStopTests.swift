@@ -70,12 +70,21 @@ import Testing
       let slow = node.macvlan(["ipam": ["type": "slow"]])
       async let adding = node.shim("ADD", pod, slow)
       #expect(try await exists(directory("runs")))
-      async let waiting = node.shim("ADD", next, node.macvlan())
-      let isWaiting = try await eventually {
-        try RawHTTP.get("/metrics", node.socket, within: 5000).text
-          .contains("\ncnid_requests_queued 1\n")
+      func queues(_ count: Int) async throws -> Bool {
+        try await eventually {
+          try RawHTTP.get("/metrics", node.socket, within: 5000).text
+            .contains("\ncnid_requests_queued \(count)\n")
+        }
       }
-      #expect(isWaiting)
+      // It waits to be alone in the network, and others wait behind it.
+      let list = [pod, next].map { pod -> JSONValue in
+        ["containerID": .string(pod.containerID), "ifname": "eth0"]
+      }
+      let network = node.macvlan(["cni.dev/valid-attachments": .array(list)])
+      async let collecting = node.shim("GC", pod, network)
+      #expect(try await queues(1))
+      async let waiting = node.shim("ADD", next, node.macvlan())
+      #expect(try await queues(2))
       let process = try #require(node.daemon)
       process.signal(.terminate)
       #expect(try await isStopping(node))
@@ -83,6 +92,7 @@ import Testing
       #expect(try await process.ended() == .exited(0))
       try await node.start()
       for run in [try await adding, try await waiting] { #expect(run.succeeded, "\(run)") }
+      _ = try await collecting
       try await node.delete(pod, slow)
       try await node.delete(next, node.macvlan())
       #expect(node.records == [] && node.leases == [])

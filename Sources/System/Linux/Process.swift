@@ -17,8 +17,9 @@ public enum Process {
   /// what is meant for people goes there.
   public static func openStandardDescriptors() {
     for number in Int32(0)...2 where cl_fcntl(number, F_GETFD, 0) < 0 {
-      // It gets the lowest free number, which is this one.
-      _ = unsafe cl_open("/dev/null", O_RDWR, 0)
+      // It gets the lowest free number, which is this one. Reading a standard input that was closed
+      // still fails.
+      _ = unsafe cl_open("/dev/null", number == 0 ? O_WRONLY : O_RDWR, 0)
     }
   }
 

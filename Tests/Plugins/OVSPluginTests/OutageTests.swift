@@ -68,7 +68,9 @@ import Testing
   func mistyped() async throws {
     try await withOVSNode { here in
       let pod = try await TestPod()
-      let network = here.network(["socket_file": "unix:/run/no-such/db.sock"])
+      let network = here.network([
+        "socket_file": .string("unix:" + here.node.directory("no-such.sock"))
+      ])
       for _ in 0..<2 { try await here.node.delete(pod, network) }
       #expect(here.node.records.count == 1)
     }
