@@ -122,8 +122,8 @@ struct Attachments: Sendable {
     return result
   }
 
-  /// - Throws: code 11 if a newer sandbox has the attachment's names: what it works on is not its own
-  ///   any more.
+  /// - Throws: code 11 if a newer sandbox has the attachment's names: what it works on is not its
+  ///   own any more.
   private func refuseIfSuperseded(_ record: AttachmentRecord) throws(CNIError) {
     for name in record.names {
       guard let holder = store.holder(of: name), holder.key != record.key else { continue }

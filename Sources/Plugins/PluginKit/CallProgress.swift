@@ -110,8 +110,9 @@ public final class CallProgress: Sendable {
     }
   }
 
-  /// Says why the call is ended: a newer one has taken what it works on. It is told this, whatever
-  /// it fails with.
+  /// Says why the call is ended: a newer one has taken what it works on.
+  ///
+  /// It is told this, whatever it fails with.
   package func supersede(_ error: CNIError) { state.withLock { $0.supersession = error } }
 
   /// What the call is told if it was ended by a newer one; nil if it was not.

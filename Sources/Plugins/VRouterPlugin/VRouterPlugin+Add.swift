@@ -138,8 +138,8 @@ extension VRouterPlugin {
   /// How long the agent may take for what it has still to forget.
   private static let owedMilliseconds = 2000
 
-  /// Has the agent forget earlier sandboxes first whose DELs it has not heard: it would take the new
-  /// links for theirs.
+  /// Has the agent forget earlier sandboxes first whose DELs it has not heard: it would take the
+  /// new links for theirs.
   ///
   /// - Throws: code 102 if it does not.
   private func forgetOwed(
