@@ -75,7 +75,7 @@ package struct ExecutedIPAM: Sendable {
   /// Runs DEL.
   ///
   /// - Parameter permit: the proof that this is wanted.
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func delete(_ permit: borrowing Permit) throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.run(invocation(.delete), permit)
@@ -86,7 +86,7 @@ package struct ExecutedIPAM: Sendable {
 
   /// Runs CHECK.
   ///
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func check() throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.check))
@@ -97,7 +97,7 @@ package struct ExecutedIPAM: Sendable {
 
   /// Runs STATUS; a plugin that does not know the verb counts as ready.
   ///
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func status() throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.status))
@@ -112,7 +112,7 @@ package struct ExecutedIPAM: Sendable {
   ///   - valid: the attachments to keep; the plugin finds them in its configuration under both
   ///     keys.
   ///   - permit: the proof that this is wanted.
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func collectGarbage(
     valid: [NetworkConfiguration.Attachment], _ permit: borrowing Permit
   ) throws(CNIError) {

@@ -113,7 +113,7 @@ package enum IPAMDriver: Sendable {
   /// Gives the addresses of an attachment back; without any it succeeds, too.
   ///
   /// - Parameter permit: the proof that this is wanted.
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func delete(_ permit: borrowing Permit) throws(CNIError) {
     switch self {
     case .hostLocal(let driver): try driver.delete(permit)
@@ -124,7 +124,7 @@ package enum IPAMDriver: Sendable {
 
   /// Checks that the attachment still has its addresses, as far as address management knows.
   ///
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func check() throws(CNIError) {
     switch self {
     case .hostLocal(let driver): try driver.check()
@@ -135,7 +135,7 @@ package enum IPAMDriver: Sendable {
 
   /// Checks that ADD would be served.
   ///
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   package func status() throws(CNIError) {
     switch self {
     case .hostLocal(let driver): try driver.status()
@@ -151,7 +151,7 @@ package enum IPAMDriver: Sendable {
   ///   - use: says which addresses are in use; nil: what is not listed goes in any case.
   ///   - permit: the proof that this is wanted.
   /// - Returns: what was kept because it is in use; a plugin on disk does not say.
-  /// - Throws: as ``add(_:)``.
+  /// - Throws: as ``add(_:whenUndone:)``.
   @discardableResult
   package func collectGarbage(
     valid: [NetworkConfiguration.Attachment], use: HostLocal.Use? = nil, _ permit: borrowing Permit
