@@ -67,7 +67,7 @@ struct ExchangeTests {
 
   @Test("A datagram longer than the buffer is asked for again with a larger one")
   func cut() async throws {
-    let found = try await indices { kernel in
+    let found = try await indices(within: soon) { kernel in
       let many = (1...3000).flatMap { link(1, index: $0) }
       try kernel.says(many)
       try kernel.says(done(1))
