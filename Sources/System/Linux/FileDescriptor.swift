@@ -77,12 +77,8 @@ public enum Descriptor {
   public static func write(
     _ descriptor: Int32, _ bytes: [UInt8], from offset: Int = 0
   ) throws(SystemError) -> Int {
-    guard offset < bytes.count else { return 0 }
-    return try retrying("write", "") {
-      unsafe bytes.withUnsafeBytes { all in
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
-        return unsafe CLinux.write(descriptor, rest.baseAddress, rest.count)
-      }
+    try unsafe put(bytes, from: offset) {
+      unsafe CLinux.write(descriptor, $0.baseAddress, $0.count)
     }
   }
 
@@ -92,26 +88,24 @@ public enum Descriptor {
   public static func send(
     _ socket: Int32, _ bytes: [UInt8], from offset: Int = 0
   ) throws(SystemError) -> Int {
+    try unsafe put(bytes, from: offset) {
+      unsafe CLinux.send(socket, $0.baseAddress, $0.count, cl_MSG_NOSIGNAL)
+    }
+  }
+
+  private static func put(
+    _ bytes: [UInt8], from offset: Int, _ call: (UnsafeRawBufferPointer) -> Int
+  ) throws(SystemError) -> Int {
     guard offset < bytes.count else { return 0 }
     return try retrying("write", "") {
-      unsafe bytes.withUnsafeBytes { all in
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
-        return unsafe CLinux.send(socket, rest.baseAddress, rest.count, cl_MSG_NOSIGNAL)
-      }
+      unsafe bytes.withUnsafeBytes { unsafe call(UnsafeRawBufferPointer(rebasing: $0[offset...])) }
     }
   }
 
   /// Writes all bytes to a regular file, which neither waits nor hangs up.
   static func writeFile(_ file: Int32, _ bytes: [UInt8]) throws(SystemError) {
     var offset = 0
-    while offset < bytes.count {
-      offset += try retrying("write", "") {
-        unsafe bytes.withUnsafeBytes { all in
-          let rest = unsafe UnsafeRawBufferPointer(rebasing: all[offset...])
-          return unsafe CLinux.write(file, rest.baseAddress, rest.count)
-        }
-      }
-    }
+    while offset < bytes.count { offset += try write(file, bytes, from: offset) }
   }
 
   /// Writes all bytes, waiting inside the deadline when a non-blocking descriptor is full.

@@ -1,5 +1,4 @@
 import CNI
-import Glibc
 import IPAM
 @_spi(Journal) import Linux
 import TestSupport
@@ -26,19 +25,13 @@ struct ScarcityTests {
       _ = try driver.add(Permit())
       try driver.check()
       // The lock gets the last one.
-      let next = try Files.open("/dev/null", [.read]).rawValue
-      var limit = rlimit()
-      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-      let all = limit.rlim_cur
-      limit.rlim_cur = rlim_t(next + 1)
-      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-      let codes = [
-        code { () throws(CNIError) in try driver.check() },
-        code { () throws(CNIError) in try driver.delete(Permit()) },
-        code { () throws(CNIError) in try driver.collectGarbage(valid: [], Permit()) },
-      ]
-      limit.rlim_cur = all
-      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      let codes = try withDescriptors(more: 1) {
+        [
+          code { () throws(CNIError) in try driver.check() },
+          code { () throws(CNIError) in try driver.delete(Permit()) },
+          code { () throws(CNIError) in try driver.collectGarbage(valid: [], Permit()) },
+        ]
+      }
       guard codes == [11, 11, 11] else { fatalError("\(codes)") }
       try driver.check()
     }

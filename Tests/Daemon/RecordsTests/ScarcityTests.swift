@@ -1,5 +1,4 @@
 import CNI
-import Glibc
 import Linux
 import PluginKit
 import Records
@@ -18,19 +17,14 @@ struct ScarcityTests {
         configuration: [], environment: [:], origin: "cni", requestID: "", stamp: Stamp.now)
       try store.write(record)
       let files = state.files
-      var limit = rlimit()
-      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-      let all = limit.rlim_cur
-      limit.rlim_cur = rlim_t(try Files.open("/dev/null", [.read]).rawValue)
-      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-      var code = 0
-      do throws(CNIError) {
-        _ = try store.readable(record.key)
-      } catch {
-        code = error.code.rawValue
+      let code = try withDescriptors(more: 0) { () throws -> Int in
+        do throws(CNIError) {
+          _ = try store.readable(record.key)
+          return 0
+        } catch {
+          return error.code.rawValue
+        }
       }
-      limit.rlim_cur = all
-      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
       guard code == 11, state.files == files, try store.readable(record.key) == record else {
         fatalError("\(code) \(state.files)")
       }

@@ -4,9 +4,10 @@ import Linux
 import TestSupport
 import Testing
 
-/// Writes datagrams to a netlink socket of this namespace, as any process may, until it ends.
-private final class Flood: Sendable {
-  private let isOver = Locked(false)
+/// Writes datagrams to a netlink socket of this namespace, as any process with the right may.
+private struct Stranger: Sendable {
+  private let target: sockaddr_nl
+  private let sender: Int32
 
   init(to receiver: Int32) throws {
     var address = sockaddr_nl()
@@ -17,22 +18,24 @@ private final class Flood: Sendable {
       }
     }
     guard isKnown else { throw TestError("no port") }
-    let sender = try Kernel.open(groups: []).release()
-    let (target, length, isOver) = (address, size, isOver)
-    try OSThread.start {
-      let bytes = [UInt8](repeating: 0, count: 64)
-      while !isOver.value {
-        unsafe withUnsafePointer(to: target) { pointer in
-          unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-            _ = unsafe sendto(sender, bytes, bytes.count, cl_MSG_DONTWAIT, generic, length)
-          }
-        }
+    target = address
+    sender = try Kernel.open(groups: []).release()
+  }
+
+  /// Says whether the datagram was taken; there may be no room for it.
+  @discardableResult
+  func write() -> Bool {
+    let bytes = [UInt8](repeating: 0, count: 64)
+    return unsafe withUnsafePointer(to: target) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+        let size = socklen_t(MemoryLayout<sockaddr_nl>.size)
+        return unsafe sendto(sender, bytes, bytes.count, cl_MSG_DONTWAIT, generic, size)
+          == bytes.count
       }
-      _ = close(sender)
     }
   }
 
-  func end() { isOver.withLock { $0 = true } }
+  func end() { _ = close(sender) }
 }
 
 @Suite("Datagrams that the kernel has not sent")
@@ -42,34 +45,50 @@ struct ForeignTests {
     let node = try await TestNamespace()
     let error = try await node.run { () -> NetlinkError? in
       var socket = try NotificationSocket(.links)
-      let flood = try Flood(to: socket.descriptor.rawValue)
-      defer { flood.end() }
-      do throws(NetlinkError) {
-        _ = try socket.next(deadline: .after(milliseconds: 300))
-        return nil
-      } catch {
-        return error
+      return try flooded(socket.descriptor.rawValue) {
+        do throws(NetlinkError) {
+          _ = try socket.next(deadline: .after(milliseconds: 300))
+          return nil
+        } catch {
+          return error
+        }
       }
     }
     #expect(error?.errno == .timedOut)
   }
 
-  @Test("A look at what is there ends, and a question beside them is answered")
+  @Test("A look at what is there ends, however many there are")
+  func look() async throws {
+    let node = try await TestNamespace()
+    let isAnnounced = try await node.run {
+      var socket = try NotificationSocket(.links)
+      return try flooded(socket.descriptor.rawValue) { try socket.nextIfAny() != nil }
+    }
+    #expect(!isAnnounced)
+  }
+
+  // As many as leave room for the answer: a flood may take that, and then nobody can help.
+  @Test("A question whose answer comes after many of them is answered")
   func question() async throws {
     let node = try await TestNamespace()
-    let (announced, links) = try await node.run {
-      var listener = try NotificationSocket(.links)
-      var asking = try NetlinkSocket()
-      let floods = [
-        try Flood(to: listener.descriptor.rawValue), try Flood(to: asking.descriptor.rawValue),
-      ]
-      defer { for flood in floods { flood.end() } }
-      let announced = try listener.nextIfAny() != nil
-      var links = 0
-      // A flood may take the room of an answer.
-      while links == 0 { links = (try? asking.links(deadline: soon).count) ?? 0 }
-      return (announced, links)
+    let (written, links) = try await node.run {
+      var socket = try NetlinkSocket()
+      let stranger = try Stranger(to: socket.descriptor.rawValue)
+      defer { stranger.end() }
+      let written = (0..<50).count { _ in stranger.write() }
+      return (written, try socket.links(deadline: soon).count)
     }
-    #expect(!announced && links == 1)
+    #expect(written == 50 && links == 1)
+  }
+
+  private func flooded<Value>(_ receiver: Int32, _ body: () throws -> Value) throws -> Value {
+    let stranger = try Stranger(to: receiver)
+    let isOver = Locked(false)
+    try OSThread.start {
+      while !isOver.value { stranger.write() }
+      stranger.end()
+    }
+    defer { isOver.withLock { $0 = true } }
+    return try body()
   }
 }
