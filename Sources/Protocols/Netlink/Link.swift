@@ -198,7 +198,7 @@ extension NetlinkSocket {
   /// The first link of a namespace that fulfils a condition; nil if none does, or the namespace is
   /// gone.
   ///
-  /// Only that link is kept of the answer, however many links the namespace has.
+  /// Only links that fulfil it are kept of the answer, however many links the namespace has.
   ///
   /// - Parameters:
   ///   - namespace: the id by which the socket's namespace knows it; nil for the socket's own.
@@ -211,12 +211,11 @@ extension NetlinkSocket {
   ) throws(NetlinkError) -> Link? {
     var request = Link.request(index: 0)
     if let namespace { request.attribute(Int(IFLA_TARGET_NETNSID), namespace) }
-    var isFound = false
     do throws(NetlinkError) {
+      // No state outside of the answer: a dump that was interrupted is read again from its start.
       let found = try dump(request, "list links", "", deadline: deadline) {
         message throws(WireError) -> Link? in
-        guard !isFound, let link = try Link.parse(message), condition(link) else { return nil }
-        isFound = true
+        guard let link = try Link.parse(message), condition(link) else { return nil }
         return link
       }
       return found.first

@@ -90,6 +90,7 @@ extension Session.State {
       phase = .breaking
       cause = "the server does not take what is sent: \(output.count) bytes wait"
       output = []
+      return sent > 0
     }
     return true
   }

@@ -18,6 +18,8 @@
 
     private var listeners: [UInt64: ListeningSocket] = [:]
     private var lastToken: UInt64 = 0
+    /// Listeners that are not watched until a time, CLOCK_MONOTONIC.
+    private var resting: [UInt64: UInt64] = [:]
     /// A descriptor to give up when there are none left, so that one more client is served.
     private var spare: EventDescriptor? = try? EventDescriptor()
 
@@ -80,13 +82,32 @@
       for listener in listeners.values { try? epoll.remove(listener.socket.rawValue) }
     }
 
+    /// Stops watching one listener for a tenth of a second.
+    func rest(_ token: UInt64, _ epoll: borrowing Epoll) {
+      guard let listener = listeners[token] else { return }
+      resting[token] = KernelClock.monotonic &+ 100_000_000
+      try? epoll.remove(listener.socket.rawValue)
+    }
+
+    /// When the first of those must be watched again; nil for none.
+    var nextWake: UInt64? { resting.values.min() }
+
+    /// Watches those again whose time is over.
+    func wake(_ epoll: borrowing Epoll, now: UInt64) {
+      for (token, end) in resting where end <= now {
+        resting[token] = nil
+        guard !isPaused, let listener = listeners[token] else { continue }
+        try? epoll.add(listener.socket.rawValue, .read, token: token)
+      }
+    }
+
     /// Goes on if there is room again and a spare descriptor.
     func resume(_ epoll: borrowing Epoll, hasRoom: Bool) {
       guard hasRoom else { return }
       regainSpare()
       if spare == nil { return }
       isPaused = false
-      for (token, listener) in listeners {
+      for (token, listener) in listeners where resting[token] == nil {
         try? epoll.add(listener.socket.rawValue, .read, token: token)
       }
     }

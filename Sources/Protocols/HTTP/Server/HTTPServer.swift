@@ -64,7 +64,7 @@
     ///   - isForProbes: whether it is for short questions of anybody. Its clients come after all
     ///     others, have little room, and never take that of others.
     ///   - name: the place where it listens; an earlier listener of the same name is closed, after
-    ///     those who wait there were accepted.
+    ///     up to 64 who wait there were accepted.
     /// - Throws: the error of fcntl(2).
     public func add(
       listener: consuming FileDescriptor, rootPeersOnly: Bool, isForProbes: Bool = false,

@@ -46,6 +46,7 @@
         handleMail()
         let now = KernelClock.monotonic
         if now >= nextSweep { sweep(now) }
+        acceptor.wake(epoll, now: now)
         if acceptor.isPaused {
           acceptor.resume(epoll, hasRoom: hasRoom)
         } else {
@@ -57,7 +58,7 @@
 
     /// Milliseconds until something must be looked at; negative for never.
     private func waitingTime() -> Int {
-      var time = min(nextSweep, stopAt ?? .max)
+      var time = min(nextSweep, stopAt ?? .max, acceptor.nextWake ?? .max)
       if acceptor.isPaused { time = min(time, KernelClock.monotonic + 100_000_000) }
       if time == .max { return -1 }
       let now = KernelClock.monotonic
@@ -151,10 +152,10 @@
           admit(socket, rootPeersOnly: acceptor.rootPeersOnly(listener), isProbe: true)
         case .exhausted:
           if closeOldestProbe() { continue }
-          acceptor.pause(epoll)
+          acceptor.rest(listener, epoll)
           return
         case .failed:
-          acceptor.pause(epoll)
+          acceptor.rest(listener, epoll)
           return
         }
       }
