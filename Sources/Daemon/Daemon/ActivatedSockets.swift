@@ -79,7 +79,9 @@ package final class ActivatedSockets: Sendable {
       guard configuration.expects(address) else {
         throw StartError(
           "\(title) listens at \(address), which is not in the configuration; expected: "
-            + configuration.addresses.map { "\($0)" }.joined(separator: ", "))
+            + configuration.addresses.map { "\($0)" }.joined(separator: ", ")
+            + "; edit ListenStream= in cnid.socket, or socketDir, sockets or healthAddress in "
+            + "cnid.json")
       }
       guard !found.contains(where: { $0.address == address }) else {
         throw StartError("\(title) listens at \(address) like another one")

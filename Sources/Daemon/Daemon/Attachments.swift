@@ -41,6 +41,7 @@ struct Attachments: Sendable {
       }
       left = try undoOrPutAside(old, progress)
     }
+    try putAsideOthers(than: key)
     let request = request.marked(with: key, store.daemonMark)
     var draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
@@ -85,10 +86,10 @@ struct Attachments: Sendable {
   }
 
   /// A DEL that no plugin serves, of an attachment that is not recorded: nothing of ours is there.
-  func passOver(_ decoded: DecodedRequest) {
+  func passOver(_ decoded: DecodedRequest, _ reason: String) {
     let request = decoded.request
     log.write(
-      .warning, "DEL has nothing to remove: there is no record, and no plugin serves the network",
+      .warning, "DEL has nothing to remove: \(reason)",
       [
         ("container", request.sandboxID), ("ifname", request.ifName),
         ("network", request.configuration.name),
@@ -196,6 +197,8 @@ struct Attachments: Sendable {
   private func rollBack(_ record: AttachmentRecord, _ progress: CallProgress) {
     // An abandoned call is undone when it has returned.
     if progress.isFenced { return }
+    // What is settled already must not be undone by the next cnid either.
+    if ((try? store.readable(record.key)) ?? nil)?.plan != record.plan { try? store.write(record) }
     do throws(CNIError) {
       try undo(record, progress)
     } catch {
@@ -231,6 +234,20 @@ struct Attachments: Sendable {
       ])
     backlog.add(.finish(key), hasFailed: true)
     return text
+  }
+
+  /// Puts aside what is still to be undone of other networks' attachments of this interface.
+  ///
+  /// They have the same marks, so their undo would take what the new one is about to make. The new
+  /// one's DEL comes back to them.
+  private func putAsideOthers(than key: AttachmentKey) throws(CNIError) {
+    for other in store.others(than: key) {
+      guard let record = try store.readable(other), store.isUnfinished(record) else { continue }
+      let aside = try store.putAside(record)
+      log.write(
+        .warning, "still to be done when the new attachment of this interface is gone",
+        [("attachment", "\(record.key)"), ("new", "\(key)"), ("record", store.file(of: aside))])
+    }
   }
 
   /// Undoes what an ADD has made that is not wanted any more, whatever is left of the caller's own

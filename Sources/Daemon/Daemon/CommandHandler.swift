@@ -30,13 +30,11 @@ struct CommandHandler: Sendable {
     case .add: return try add(decoded, progress)
     case .update: return try update(decoded, progress)
     case .delete:
-      // Its client also removes what it could not add.
-      if decoded.endpoint == .delegate, finder.isOfAnotherNetwork(request) { return [] }
-      guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
-        attachments.passOver(decoded)
-        break
+      do throws(CNIError) {
+        try delete(decoded, progress)
+      } catch {
+        throw error.ofDelete
       }
-      try attachments.detach(plugin, request, record, progress)
     case .check:
       try request.configuration.checkVersion(for: .check)
       let (plugin, record) = try finder.responsible(for: decoded)
@@ -69,11 +67,25 @@ struct CommandHandler: Sendable {
     return attached.bytes
   }
 
+  private func delete(
+    _ decoded: DecodedRequest, _ progress: CallProgress
+  ) throws(CNIError) {
+    // Its client also removes what it could not add.
+    if decoded.endpoint == .delegate, finder.isOfAnotherNetwork(decoded.request) {
+      return attachments.passOver(decoded, "the interface is attached to another network")
+    }
+    guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
+      return attachments.passOver(decoded, "there is no record, and no plugin serves the network")
+    }
+    try attachments.detach(plugin, decoded.request, record, progress)
+  }
+
   private func update(
     _ decoded: DecodedRequest, _ progress: CallProgress
   ) throws(CNIError) -> [UInt8] {
     let version = try decoded.request.configuration.version()
     let (plugin, record) = try finder.responsible(for: decoded)
+    remarks.look(at: decoded.request.configuration, of: plugin)
     let result = try attachments.update(plugin, decoded.request, record, progress)
     progress.made(result)
     return try result.printed(as: version)

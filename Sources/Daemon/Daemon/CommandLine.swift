@@ -14,8 +14,13 @@ package enum CommandLineAction: Equatable, Sendable {
 /// A command line that cannot be understood; one line that says what to do.
 package struct UsageError: Error, Equatable, Sendable, CustomStringConvertible {
   package let description: String
+  /// Whether it may be gone at the next start without anybody doing something.
+  package let isPassing: Bool
 
-  init(_ description: String) { self.description = description }
+  init(_ description: String, isPassing: Bool = false) {
+    self.description = description
+    self.isPassing = isPassing
+  }
 }
 
 /// Reads cnid's command line: flags win over the configuration file.
@@ -129,7 +134,7 @@ package struct CommandLineReader {
       bytes = try Files.read(path, limit: 1 << 20)
     } catch {
       if file == nil, error.errno == .noEntry { return Configuration() }
-      throw UsageError("configuration: \(error)")
+      throw UsageError("configuration: \(error)", isPassing: error.isTransient)
     }
     do throws(ConfigurationError) {
       return try Configuration(parsing: bytes)

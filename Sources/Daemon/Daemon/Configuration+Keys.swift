@@ -68,7 +68,7 @@ extension Configuration.Key {
       .init(
         fixed: \.healthAddress,
         .optional(
-          .text("an IP address and a port, such as 127.0.0.1:9090") {
+          .text("an IP address and a port, such as 127.0.0.1:9410") {
             Configuration.SocketAddress($0)
           }), "IP address and port that serve the probes too")
     case .podCIDR:

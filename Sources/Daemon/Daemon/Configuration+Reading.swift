@@ -1,3 +1,4 @@
+import CNI
 import JSON
 
 extension Configuration {
@@ -108,7 +109,8 @@ extension SettingType {
     SettingType { setting throws(ConfigurationError) in
       let text = setting.value.string
       guard let chosen = all.first(where: { name($0) == text }) else {
-        throw setting.mismatch("one of \(all.map(name).joined(separator: ", "))")
+        let words = "one of \(all.map(name).joined(separator: ", "))"
+        throw setting.mismatch(text.map { "\(words), not \(goQuoted($0))" } ?? words)
       }
       return chosen
     }
@@ -127,7 +129,8 @@ extension SettingType<Int> {
   static func integer(_ range: ClosedRange<Int>) -> SettingType {
     SettingType { setting throws(ConfigurationError) in
       guard let number = setting.value.int, range.contains(number) else {
-        throw setting.mismatch("a whole number from \(range.lowerBound) to \(range.upperBound)")
+        throw setting.mismatch(
+          setting.wholeNumber("a whole number from \(range.lowerBound) to \(range.upperBound)"))
       }
       return number
     }

@@ -61,12 +61,10 @@ struct GarbageCollector: Sendable {
   private func valid(
     _ list: List, _ request: PodRequest
   ) -> [NetworkConfiguration.Attachment] {
-    var valid = list.entries
-    for key in store.keys(network: request.configuration.name) {
-      let kept = NetworkConfiguration.Attachment(containerID: key.containerID, ifName: key.ifName)
-      if !valid.contains(kept) { valid.append(kept) }
+    let recorded = store.keys(network: request.configuration.name).map {
+      NetworkConfiguration.Attachment(containerID: $0.containerID, ifName: $0.ifName)
     }
-    return valid
+    return list.entries + Set(recorded).subtracting(list.entries)
   }
 
   private func lives(_ record: AttachmentRecord) -> Bool {
@@ -84,7 +82,7 @@ struct GarbageCollector: Sendable {
     log.write(
       .info, "GC kept what its list does not name, because it lives",
       [
-        ("network", request.configuration.name), ("count", "\(kept.count)"),
+        ("network", request.configuration.name), ("count", kept.count),
         ("kept", kept.prefix(8).joined(separator: ", ")),
       ])
   }

@@ -16,6 +16,8 @@ final class NetworkRemarks: Sendable {
 
   /// Beyond so many, what was said is forgotten and may be said again.
   private static let limit = 4096
+  /// Longer lists of subnets are not remembered; an author decides how long they are.
+  private static let longestText = 1024
 
   private let dataDirectory: String
   private let log: any LogWriting
@@ -45,7 +47,9 @@ final class NetworkRemarks: Sendable {
   /// The words for two networks whose names are the same and whose subnets are not: each takes the
   /// other's leases for its own.
   private func sharedLeases(of network: NetworkConfiguration) -> String? {
-    guard let pool = IPAMDriver.leasePool(of: network, in: dataDirectory) else { return nil }
+    guard let pool = IPAMDriver.leasePool(of: network, in: dataDirectory),
+      pool.subnets.utf8.count <= Self.longestText
+    else { return nil }
     let first = state.withLock { state -> String in
       if state.subnets.count >= NetworkRemarks.limit { state.subnets = [:] }
       if let known = state.subnets[pool.directory] { return known }

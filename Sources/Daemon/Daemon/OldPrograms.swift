@@ -82,7 +82,7 @@ final class OldPrograms: Sendable {
       if count > 0 {
         log.write(
           .warning, "programs that the last cnid had left running were killed",
-          [("count", "\(count)")])
+          [("count", count)])
       }
       finish()
     } catch {

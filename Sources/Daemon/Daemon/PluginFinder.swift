@@ -6,7 +6,8 @@ import Scheduling
 
 /// Which plugin and which record a request is about, and what a call must not run beside.
 ///
-/// All but ``responsible(for:)`` is known from memory, so the epoll thread may ask.
+/// What is said to be known from memory the epoll thread may ask; ``responsible(for:)`` and
+/// ``responsibleForDelete(_:)`` read the record's file.
 struct PluginFinder: Sendable {
   let registry: PluginRegistry
   let store: AttachmentStore

@@ -1,4 +1,5 @@
 import Addresses
+import CNI
 import JSON
 import PluginKit
 import Records
@@ -18,10 +19,14 @@ extension PluginRegistry {
     for name in configuration.plugins.keys.sorted() where plugin(named: name) == nil {
       named.append(("plugins.\(name)", name))
     }
-    let names = KeyTable(plugins.map(\.name))
+    if let name = configuration.overrides.value(inAnyCase: "plugin")?.string,
+      plugin(forType: name) == nil
+    {
+      named.append(("overrides.plugin", name))
+    }
     return named.map { entry in
-      let question = names.nearest(entry.name).map { " (did you mean \"\($0)\"?)" } ?? ""
-      return ConfigurationError(entry.key, "no plugin \"\(entry.name)\"\(question)")
+      let others = choices(plugins.map(\.name), near: entry.name)
+      return ConfigurationError(entry.key, "no plugin \(goQuoted(entry.name)); \(others)")
     }
   }
 

@@ -141,9 +141,16 @@ struct RequestDecoder: Sendable {
 
 extension Configuration {
   /// Where programs of plugins are looked for: the daemon's directories, then the absolute ones of
-  /// CNI_PATH.
+  /// CNI_PATH; each once.
   func searchPath(_ env: [String: String]) -> [String] {
     let given = env["CNI_PATH", default: ""].utf8.split(separator: 0x3A).map { String($0) ?? "" }
-    return binDirectories + given.filter { $0.utf8.first == 0x2F }
+    var path: [String] = []
+    for directory in binDirectories + given.filter({ $0.utf8.first == 0x2F }) {
+      // CRI-O writes a slash behind it.
+      let isRoot = directory.utf8.count == 1
+      let plain = directory.hasSuffix("/") && !isRoot ? String(directory.dropLast()) : directory
+      if !path.contains(plain) { path.append(plain) }
+    }
+    return path
   }
 }

@@ -8,6 +8,7 @@ package import Records
 package enum RunDirectory {
   /// Creates the directory if it is missing, and checks that only root can get at the socket in it.
   package static func prepare(_ directory: String) throws(StartError) {
+    try refuseFile(directory)
     let status = try starting("socket directory") { () throws(SystemError) in
       try Files.makeDirectories(directory)
       let status = try Files.status(directory)
@@ -18,6 +19,11 @@ package enum RunDirectory {
     if let fault = PrivateDirectory.fault(of: directory, "socket directory", status) {
       throw fault
     }
+  }
+
+  private static func refuseFile(_ directory: String) throws(StartError) {
+    guard let status = try? Files.status(directory), status.kind != .directory else { return }
+    throw StartError("\(directory) is a file; it must be a directory")
   }
 
   /// Whether a directory is as Kubernetes makes it for a mount, with nothing in it but ours.
@@ -35,6 +41,7 @@ package enum RunDirectory {
   /// Creates the state directory if it is missing, and checks that only root can
   /// change what is in it.
   package static func prepareState(_ directory: String) throws(StartError) {
+    try refuseFile(directory)
     let status = try starting("state directory") { () throws(SystemError) in
       try Files.makeDirectories(directory)
       return try Files.status(directory)
@@ -51,13 +58,12 @@ package enum RunDirectory {
   ///
   /// An old socket is removed only if nobody answers behind it.
   package static func listen(_ path: String) throws(StartError) -> FileDescriptor {
-    try starting { () throws(SystemError) in
-      if let status = try? Files.linkStatus(path) {
-        guard status.kind == .socket else {
-          throw SystemError("listen", "\(path), which is not a socket", .exists)
-        }
-        try removeIfDead(path)
-      }
+    let status = try? Files.linkStatus(path)
+    if let status, status.kind != .socket {
+      throw StartError("\(path) is not a socket; remove it, or change socketDir or sockets")
+    }
+    return try starting { () throws(SystemError) in
+      if status != nil { try removeIfDead(path) }
       return try UnixSocket.listen(path)
     }
   }

@@ -61,7 +61,7 @@ struct SpooledDeletes: Sendable {
     }
     decoded.request.deadline = deadline
     if store.isOfAnotherBoot(entry.stamp) {
-      let records = records(item, decoded)
+      let records = try records(item, decoded)
       // What this boot made cannot have been meant before it.
       if let record = records.first(where: { !isMeant($0, entry.stamp) }) {
         spool.drop(item, "the DEL is of boot \(entry.stamp.bootID), \(record.key) of this one")
@@ -74,18 +74,25 @@ struct SpooledDeletes: Sendable {
       }
     }
     guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
-      attachments.passOver(decoded)
+      attachments.passOver(decoded, "there is no record, and no plugin serves the network")
       return false
     }
     try attachments.detach(plugin, decoded.request, record, progress)
     return true
   }
 
-  private func records(_ item: Spool.Item, _ decoded: DecodedRequest) -> [AttachmentRecord] {
-    store.keys(
+  private func records(
+    _ item: Spool.Item, _ decoded: DecodedRequest
+  ) throws(CNIError) -> [AttachmentRecord] {
+    var records: [AttachmentRecord] = []
+    let keys = store.keys(
       containerID: item.containerID, ifName: item.ifName,
-      network: decoded.request.configuration.name
-    ).compactMap { store.record($0) }
+      network: decoded.request.configuration.name)
+    for key in keys {
+      // One that cannot be read now is not one that is not there.
+      if let record = try store.readable(key) { records.append(record) }
+    }
+    return records
   }
 
   private func isMeant(_ record: AttachmentRecord, _ stamp: Stamp) -> Bool {

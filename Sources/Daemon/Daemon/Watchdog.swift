@@ -1,8 +1,8 @@
 import Linux
 import PluginKit
 
-/// Feeds the service manager's watchdog while the daemon makes progress: the server's thread makes
-/// its rounds, and calls are not stuck.
+/// Feeds the service manager's watchdog while the daemon makes progress: its door answers, and
+/// calls are not stuck.
 ///
 /// For the thread that ticks; a daemon that hangs is killed by its service manager
 /// and started again.
@@ -19,7 +19,7 @@ struct Watchdog {
   /// - Parameters:
   ///   - manager: who watches.
   ///   - log: hears when feeding ends and goes on.
-  ///   - pulse: when the server's thread last came round, CLOCK_MONOTONIC.
+  ///   - pulse: when the door last answered, CLOCK_MONOTONIC.
   ///   - isStuck: whether calls are stuck.
   init(
     _ manager: ServiceManager, log: Log, pulse: @escaping () -> UInt64,

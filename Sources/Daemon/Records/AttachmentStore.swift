@@ -139,6 +139,8 @@ package final class AttachmentStore: AttachmentRecording {
     case .success(var record) where record.key == key:
       if isOfAnotherBoot(record) { record.namespace = nil }
       record.stamp = summary.stamp
+      // Those of a record from before there were names came from its plugin.
+      record.names = summary.names
       return record
     case .success: setAside(path, "its name does not fit its content")
     case .failure(.damaged(let text)): setAside(path, text)
@@ -189,8 +191,12 @@ package final class AttachmentStore: AttachmentRecording {
 
   /// Keeps a file that is no record for those who want to know what happened, under another name.
   private func setAside(_ path: String, _ fault: String) {
-    try? Files.rename(path, path + ".damaged")
-    log.write(.warning, "a damaged record was set aside", [("file", path), ("fault", fault)])
+    let isMoved = (try? Files.rename(path, path + ".damaged")) != nil
+    log.write(
+      .warning,
+      "a damaged record was set aside; a DEL of its attachment still works, and then the file can "
+        + "be removed",
+      [("file", isMoved ? path + ".damaged" : path), ("fault", fault)])
   }
 }
 
@@ -209,7 +215,7 @@ extension AttachmentStore {
     }
     guard lost > 0 else { return }
     log.write(
-      .warning, "records that a power cut had emptied were removed", [("count", "\(lost)")])
+      .warning, "records that a power cut had emptied were removed", [("count", lost)])
   }
 
   private func listPatiently() throws(StartError) -> [String] {
@@ -279,10 +285,20 @@ extension AttachmentStore {
     }
   }
 
+  /// The other attachments of the same interface of the same container, in whatever network.
+  package func others(than key: AttachmentKey) -> [AttachmentKey] {
+    state.withLock { state in
+      state.keys(containerID: key.containerID, ifName: key.ifName)
+        .filter { $0 != key && !$0.isLeftover && state.isRoot($0) }
+    }
+  }
+
   /// The networks to which an interface of a container is attached.
   package func networks(containerID: String, ifName: String) -> Set<String> {
     state.withLock { state in
-      Set(state.keys(containerID: containerID, ifName: ifName).map(\.network))
+      Set(
+        state.keys(containerID: containerID, ifName: ifName).filter { !$0.isLeftover }
+          .map(\.network))
     }
   }
 
@@ -319,8 +335,14 @@ extension AttachmentStore {
   }
 
   /// The attachments that list a name and whose DEL has begun and still waits for somebody.
-  package func releasing(_ name: OutsideName) -> [AttachmentRecord] {
-    users(of: name).filter { summary(of: $0)?.phase == .deleting }.compactMap { record($0) }
+  ///
+  /// - Throws: code 11 or 5 if one cannot be read now.
+  package func releasing(_ name: OutsideName) throws(CNIError) -> [AttachmentRecord] {
+    var records: [AttachmentRecord] = []
+    for key in users(of: name) where summary(of: key)?.phase == .deleting {
+      if let record = try readable(key) { records.append(record) }
+    }
+    return records
   }
 
   /// Every attachment that lists a name.

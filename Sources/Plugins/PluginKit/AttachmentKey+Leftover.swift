@@ -27,6 +27,7 @@ extension AttachmentRecord {
     record.namespace = namespace
     record.plan = plan
     record.result = result
+    record.names = names
     record.duties = duties
     record.notes = notes
     return record

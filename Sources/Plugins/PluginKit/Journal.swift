@@ -15,7 +15,7 @@ package protocol AttachmentRecording: Sendable {
   func holder(of name: OutsideName) -> NameHolder?
 
   /// The attachments that list a name and whose DEL has begun and still waits for somebody.
-  func releasing(_ name: OutsideName) -> [AttachmentRecord]
+  func releasing(_ name: OutsideName) throws(CNIError) -> [AttachmentRecord]
 }
 
 /// Runs a plugin's effects, one step at a time, once their undo is on the disk.

@@ -53,7 +53,9 @@ public final class AddCall<Step: PluginStep>: Sendable {
         "\(name) goes from sandbox \(holder.key.containerID) to the newer \(request.sandboxID)")
     }
     self.names.withLock { $0 = names }
-    return names.flatMap { store.releasing($0) }
+    var owed: [AttachmentRecord] = []
+    for name in names { owed += try store.releasing(name) }
+    return owed
   }
 
   private func refuseIfSuperseded(_ names: Set<OutsideName>) throws(CNIError) {

@@ -40,5 +40,5 @@ do throws(UsageError) {
   }
 } catch {
   Log.cannotBegin(error)
-  Linux.Process.exit(2)
+  Linux.Process.exit(error.isPassing ? 1 : 2)
 }

@@ -129,6 +129,7 @@ struct ActivatedSocketsTests {
       let expected =
         "handed-over descriptor 100 (cnid.socket) listens at \(directory("other.sock")), which is not "
         + "in the configuration; expected: \(directory("run/cnid.sock")), \(directory("second.sock"))"
+        + "; edit ListenStream= in cnid.socket, or socketDir, sockets or healthAddress in cnid.json"
       precondition(fault == expected, fault)
     }
   }

@@ -32,8 +32,8 @@ struct ConfigurationCheckTests {
       found == [
         "\(file): maxQueued: must be a whole number from 0 to 65536",
         "\(file): logLevl: unknown key (did you mean logLevel?); cnid --help lists the keys",
-        #"\#(file): defaultPlugin: no plugin "macvlann" (did you mean "macvlan"?)"#,
-        #"\#(file): plugins.osv: no plugin "osv" (did you mean "ovs"?)"#,
+        #"\#(file): defaultPlugin: no plugin "macvlann"; there are macvlan and ovs"#,
+        #"\#(file): plugins.osv: no plugin "osv"; there are ovs and macvlan"#,
         "\(file): socketDir: \(long)/cnid.sock has 131 bytes; the path of a socket has at most 107",
         "\(file): logFile: there is no directory /no/such",
         #"\#(file): plugins.macvlan: unknown key "mastr" (did you mean "master"?)"#,
@@ -54,7 +54,8 @@ struct ConfigurationCheckTests {
       #"{"name":"n","type":"macvlan","mastr":"m0","ipam":{"type":"host-local","subnt":"x"}}"#,
       [
         #"unknown key "mastr" (did you mean "master"?)"#,
-        #"unknown key "ipam.subnt" (did you mean "subnet"?)"#, "no IP ranges specified",
+        #"unknown key "ipam.subnt" (did you mean "subnet"?)"#,
+        "no IP ranges specified: ipam has no subnet, in ranges or by itself",
       ]
     ),
     (

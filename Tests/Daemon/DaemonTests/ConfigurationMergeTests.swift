@@ -119,7 +119,9 @@ struct PluginSelectionTests {
       let answer = try await daemon.send(
         CNICall(command, #"{"cniVersion":"1.1.0","name":"net","type":"three"}"#))
       #expect(answer.code == 7)
-      #expect(answer.message == "no plugin for type \"three\"; this cnid has: one, two")
+      #expect(
+        answer.message
+          == "no plugin for type \"three\"; the network must name one as \"plugin\": one, two")
     }
   }
 

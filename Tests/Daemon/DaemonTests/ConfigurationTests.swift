@@ -144,7 +144,10 @@ struct ConfigurationTests {
       (#""maxConcurrent":0"#, "maxConcurrent", "must be a whole number from 1 to 256"),
       (#""maxConcurrent":257"#, "maxConcurrent", "must be a whole number from 1 to 256"),
       (#""maxConcurrent":1.5"#, "maxConcurrent", "must be a whole number from 1 to 256"),
-      (#""maxConcurrent":"16""#, "maxConcurrent", "must be a whole number from 1 to 256"),
+      (
+        #""maxConcurrent":"16""#, "maxConcurrent",
+        "must be a whole number from 1 to 256 without quotes"
+      ),
       (#""maxQueued":-1"#, "maxQueued", "must be a whole number from 0 to 65536"),
       (#""maxQueued":65537"#, "maxQueued", "must be a whole number from 0 to 65536"),
       (#""requestTimeout":0"#, "requestTimeout", "must be a whole number from 1 to 3600"),
@@ -154,13 +157,16 @@ struct ConfigurationTests {
       (#""healthAddress":9090"#, "healthAddress", "must be a string that is not empty"),
       (
         #""healthAddress":"localhost:80""#, "healthAddress",
-        "must be an IP address and a port, such as 127.0.0.1:9090"
+        "must be an IP address and a port, such as 127.0.0.1:9410"
       ),
       (#""podCIDR":"10.1.2.0""#, "podCIDR", "must be a network such as 10.1.2.0/24"),
       (#""podCIDR":"10.1.2.0/33""#, "podCIDR", "must be a network such as 10.1.2.0/24"),
-      (#""logLevel":"Info""#, "logLevel", "must be one of error, warning, info, debug"),
+      (
+        #""logLevel":"Info""#, "logLevel",
+        "must be one of error, warning, info, debug, not \"Info\""
+      ),
       (#""logLevel":3"#, "logLevel", "must be one of error, warning, info, debug"),
-      (#""logFormat":"xml""#, "logFormat", "must be one of text, json"),
+      (#""logFormat":"xml""#, "logFormat", "must be one of text, json, not \"xml\""),
       (#""logFile":"log""#, "logFile", "must be an absolute path"),
       (#""overrides":[]"#, "overrides", "must be an object"),
       (#""plugins":"macvlan""#, "plugins", "must be an object"),

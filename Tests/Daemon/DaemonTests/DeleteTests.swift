@@ -155,6 +155,43 @@ struct DeleteTests {
     #expect(daemon.files.isEmpty)
   }
 
+  @Test("a DEL that is still to be done waits as long as another network has the interface")
+  func otherNetwork() async throws {
+    let isAway = Watched(true)
+    let plugin = RecordingPlugin(others: [
+      .delete: { call throws(CNIError) in if isAway.value { call.postpone("nobody is there") } }
+    ])
+    let daemon = try TestDaemon([plugin])
+    let (a, b) = (#"{"name":"a","type":"recorder"}"#, #"{"name":"b","type":"recorder"}"#)
+    func networks() -> [String] { plugin.calls(.delete).map(\.request.configuration.name) }
+    #expect(try await daemon.send(CNICall("ADD", a)).status == 200)
+    #expect(try await daemon.send(CNICall("DEL", a)).status == 200)
+    #expect(try await daemon.send(CNICall("ADD", b)).status == 200)
+    #expect(daemon.log.contains("when the new attachment of this interface is gone"))
+    isAway.change { $0 = false }
+    let before = networks().count
+    // Longer than the first pauses of what is tried again.
+    try await Task.sleep(for: .milliseconds(1500))
+    #expect(networks().count == before)
+    #expect(try await daemon.send(CNICall("DEL", b)).status == 200)
+    #expect(try await eventually { daemon.files.isEmpty })
+    #expect(networks().suffix(2) == ["b", "a"])
+  }
+
+  @Test("a failed DEL has no words that containerd takes for success")
+  func notSuccess() async throws {
+    let plugin = RecordingPlugin(others: [
+      .delete: { _ throws(CNIError) in
+        throw CNIError(
+          .ipam, "pool x not found", details: "y: no such file or directory, not found")
+      }
+    ])
+    let daemon = try TestDaemon([plugin])
+    let answer = try await daemon.send(CNICall("DEL"))
+    #expect(answer.code == 103 && answer.message == "pool x missing", "\(answer)")
+    #expect(!"\(answer)".contains("not found") && !"\(answer)".contains("no such file or"))
+  }
+
   @Test("a DEL older than the ADD touches nothing")
   func older() async throws {
     let daemon = try TestDaemon([plugin])

@@ -86,13 +86,13 @@ struct ReloadTests {
   func unknownPlugin() async throws {
     let plugin = RecordingPlugin()
     let daemon = try TestDaemon([plugin])
-    #expect(throws: StartError("defaultPlugin: no plugin \"nobody\"")) {
+    #expect(throws: StartError("defaultPlugin: no plugin \"nobody\"; there is recorder")) {
       try daemon.reload {
         $0.defaultPlugin = "nobody"
         $0.requestTimeout = 7
       }
     }
-    #expect(throws: StartError("plugins.nobody: no plugin \"nobody\"")) {
+    #expect(throws: StartError("plugins.nobody: no plugin \"nobody\"; there is recorder")) {
       try daemon.reload { $0.plugins = ["nobody": JSONObject()] }
     }
     #expect(try await daemon.send(CNICall("ADD")).status == 200)
