@@ -57,7 +57,11 @@ extension DaemonClientError {
       case .cancelled: .cancelled
       case .failed: .failed
       }
-    self.init(reason, error.description)
+    if case .connect(.accessDenied) = error.phase {
+      self.init(reason, error.description + "; only root may call cnid")
+    } else {
+      self.init(reason, error.description)
+    }
   }
 
   private static func nobodyListens(_ errno: Errno) -> Bool {

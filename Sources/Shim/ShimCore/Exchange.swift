@@ -100,6 +100,7 @@ struct Exchange {
       throw absence.map { unreachable($0) } ?? failure(error)
     case .cut where !hasRepeated:
       hasRepeated = true
+      absentSince = now
       log.write(.warning, error.description)
     default: throw failure(error)
     }
@@ -143,7 +144,8 @@ struct Exchange {
         writer.remove(entry)
         throw own
       }
-      log.write(.warning, "DEL waits in \(writer.directory) for cnid: \(error)")
+      let hint = writer.isUsual ? "" : " (is daemonSocketDir right?)"
+      log.write(.warning, "DEL waits in \(writer.directory) for cnid\(hint): \(error)")
       return nil
     }
   }
@@ -160,7 +162,9 @@ struct Exchange {
   private func unreachable(_ error: DaemonClientError) -> CNIError {
     CNIError(
       command == .status ? .notAvailable : .tryAgainLater,
-      "cnid could not be reached within \(patience) s", details: error.description)
+      "cnid serves no calls (waited \(patience) s): is it running (systemctl status cnid), and is "
+        + "daemonSocketDir right?",
+      details: error.description)
   }
 
   private func failure(_ error: DaemonClientError) -> CNIError {

@@ -59,6 +59,7 @@ package enum ShimProgram {
 
       daemonSocketDir  directory of the daemon's socket cnid.sock (default /run/cnid)
       daemonTimeout    seconds for the whole call (default 100)
+      unreachableTimeout  seconds that ADD and UPDATE wait for an absent daemon (default 15)
       logFile, logLevel (error, warning, info, debug), logToStderr
 
     examples:
@@ -69,9 +70,8 @@ package enum ShimProgram {
         CNI_PATH=/opt/cni/bin cni-shim < network.json
 
     It ends with 0, or with 1 and an error as JSON on stdout. Without a daemon ADD, CHECK, UPDATE and
-    GC wait and then fail with code 11, and STATUS fails with code 50 at once. DEL is written to
-    <daemonSocketDir>/spool/, where the daemon finds it when it is back, and succeeds; it fails with
-    code 11 only if it cannot be written.
+    GC fail with code 11, STATUS with 50. DEL is written to <daemonSocketDir>/spool/, where
+    the daemon finds it when it is back, and succeeds; if it cannot be written it fails with code 11.
 
     """
 }

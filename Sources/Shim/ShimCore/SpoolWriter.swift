@@ -22,7 +22,7 @@ struct SpoolWriter {
     }
     do throws(SystemError) {
       // What the daemon would make, too; somebody else's directory is left as it is.
-      if makesDirectories { try Files.makeDirectories(socketDirectory) }
+      if isUsual { try Files.makeDirectories(socketDirectory) }
       let folder = try open()
       try Files.place(bytes, as: entry.fileName, through: entry.temporaryName, in: folder)
     } catch {
@@ -37,17 +37,22 @@ struct SpoolWriter {
     _ = try? Files.removeIfPresent(directory + "/" + entry.fileName)
   }
 
-  /// Whether missing directories are made: only where things are temporary.
-  ///
-  /// Whoever wrote the network names the directory, and need not be root. A daemon that serves
-  /// elsewhere has made its spool itself.
-  private var makesDirectories: Bool { PathRule(["/run", "/tmp"]).allows(socketDirectory) }
+  // Whoever wrote the network names the directory, and need not be root. A daemon that serves
+  // elsewhere has made its directories itself.
+
+  /// Whether a missing spool is made: only where things are temporary.
+  private var makesSpool: Bool { PathRule(["/run", "/tmp"]).allows(socketDirectory) }
+
+  /// Whether it is the usual socket directory, which is made if it is missing.
+  var isUsual: Bool {
+    socketDirectory.utf8.elementsEqual(defaultSocketDirectory.utf8)
+  }
 
   /// Opens the directory, made if missing; one that is not root's alone holds no entry that the
   /// daemon would read.
   private func open() throws(SystemError) -> FileDescriptor {
     do throws(SystemError) {
-      if makesDirectories { try Files.makeDirectory(directory) }
+      if makesSpool { try Files.makeDirectory(directory) }
     } catch {
       if error.errno != .exists { throw error }
     }
@@ -55,7 +60,7 @@ struct SpoolWriter {
     let status = try Files.status(folder)
     guard status.owner == 0, status.permissions & 0o777 == 0o700 else {
       throw SystemError(
-        "use", "\(directory), which must be root's alone with mode 0700", .accessDenied)
+        "use", "\(directory), which must be root's alone (chown root, chmod 0700)", .accessDenied)
     }
     return folder
   }

@@ -23,7 +23,7 @@ struct LogTests {
     let (stderr, file) = try await log(["logToStderr": nil])
     #expect(file == stderr)
     let line =
-      #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[error\] STATUS: cnid could not be reached within 1 s; .*\n/#
+      #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[error\] STATUS: cnid serves no calls \(waited 1 s\): .*\n/#
     #expect(file.wholeMatch(of: line) != nil, "\(file)")
   }
 
