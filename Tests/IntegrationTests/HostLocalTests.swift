@@ -66,7 +66,8 @@ import Testing
       let taken = try await node.shim("ADD", two, node.macvlan(), arguments)
       #expect(
         taken.message?.contains(
-          "requested IP address 10.1.2.88 is not available in range set 10.1.2.1-10.1.2.254")
+          "10.1.2.88 is not available in range set 10.1.2.1-10.1.2.254: held by container "
+            + "\(one.containerID) eth0")
           == true, "\(taken)")
       #expect(node.leases == ["pods/10.1.2.88"])
     }
@@ -103,7 +104,8 @@ import Testing
       let full = try await node.shim("ADD", pods[2], configuration)
       #expect(
         full.message?.contains(
-          "no IP addresses available in range set: 10.1.2.10-10.1.2.11") == true, "\(full)")
+          "no IP addresses available in range set: 10.1.2.10-10.1.2.11 (2 leases in ") == true,
+        "\(full)")
       try await node.delete(pods[0], configuration)
       let result = try await node.add(pods[2], configuration)
       #expect(result.at("ips", 0, "address") == "10.1.2.10/24")
@@ -123,7 +125,7 @@ import Testing
         "range set 0 overlaps with 1"
       ),
       (["subnet": "10.1.2.0/24", "rangeStart": "10.1.3.1"], "RangeStart 10.1.3.1 not in network"),
-      ([:], "no IP ranges specified"),
+      ([:], "no IP ranges specified: ipam has no subnet, in ranges or by itself"),
     ] as [([String: JSONValue], String)])
   func badRanges(keys: [String: JSONValue], text: String) async throws {
     try await withTestNode { node in

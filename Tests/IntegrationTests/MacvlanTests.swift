@@ -131,10 +131,10 @@ import Testing
   @Test(
     "A configuration that cannot work is refused before anything is made",
     arguments: [
-      (["mode": "foo"], #"unknown macvlan mode: "foo""#),
+      (["mode": "foo"], #"unknown macvlan mode: "foo"; there are bridge"#),
       (["mtu": 9999], "invalid MTU 9999, must be [0, master MTU(1500)]"),
       (["mtu": -1], "invalid MTU -1, must be [0, master MTU(1500)]"),
-      (["master": "nolink"], "failed to lookup master"),
+      (["master": "nolink"], "Link not found; there are uplink"),
     ] as [([String: JSONValue], String)])
   func refused(changes: [String: JSONValue], text: String) async throws {
     try await withTestNode { node in

@@ -45,6 +45,23 @@ import Testing
     ]
 
     static let ofIPAM = [
+      Mistake(
+        #"{BASE,"ipam":{"type":"host-local"}}"#, 7,
+        "no IP ranges specified: ipam has no subnet, in ranges or by itself"),
+      Mistake(
+        #"{BASE,"ipam":{"type":"host-locall"}}"#, 103, "; built in are host-local and static"),
+      Mistake(
+        #"{BASE,"ipam":{"type":"static"}}"#, 103,
+        "IPAM plugin returned missing IP config: neither ipam.addresses nor the pod's request "
+          + "names an address"),
+      fixed(
+        #""routes":[{"dst":"0.0.0.0/0","gw":"172.16.0.1"}]"#, 100,
+        #"failed to add route 0.0.0.0/0 on "eth0": gateway 172.16.0.1 is in no network of "eth0" "#
+          + "(10.1.2.3/24)"),
+      fixed(
+        #""routes":[{"dst":"::/0","gw":"fd00::1"}]"#, 100,
+        #"failed to add route ::/0 on "eth0": "eth0" has no address of the family of gateway "#
+          + "fd00::1"),
       ipam(
         #""ranges":[[{"gateway":"10.1.2.1"}]]"#, 6, unread + "ipam.ranges[0][0].subnet is missing"),
       ipam(
@@ -74,6 +91,13 @@ import Testing
           + "the words of JSON are true, false and null"),
     ]
 
+    /// A fault of static's part.
+    static func fixed(_ members: String, _ code: Int, _ message: String) -> Mistake {
+      Mistake(
+        #"{BASE,"ipam":{"type":"static","addresses":[{"address":"10.1.2.3/24"}],\#(members)}}"#,
+        code, message)
+    }
+
     static let ofLinks = [
       Mistake(
         #"{BASE,"mac":"aa:bb"}"#, 7, #"mac "aa:bb": must be six bytes such as 0a:58:0a:58:00:02"#),
@@ -84,7 +108,37 @@ import Testing
         #"{BASE,"master":"m0\u0000x"}"#, 7, unread + "master: the text has a zero byte"),
       Mistake(
         #"{BASE,"master":"a-name-that-no-link-has"}"#, 7,
-        #"failed to lookup master "a-name-that-no-link-has": Link not found"#),
+        #"failed to lookup master "a-name-that-no-link-has": Link not found; "#
+          + "there are br7, busy, busy-peer, uplink and wire"),
+      Mistake(
+        #"{BASE,"master":"uplnik"}"#, 7,
+        #"failed to lookup master "uplnik": Link not found; "#
+          + "there are uplink, br7, busy, busy-peer and wire"),
+      Mistake(
+        #"{BASE,"master":""}"#, 7,
+        #"no default route interface found: the network has no "master", and there is no "#
+          + "default route to take it from"),
+      Mistake(
+        #"{BASE,"master":"busy"}"#, 7,
+        "busy is a port of bridge br7 and cannot be a master as well"),
+      Mistake(
+        #"{BASE,"master":"lo"}"#, 7, "lo is the loopback link, which cannot be a master"),
+      Mistake(
+        #"{BASE,"mode":"passthru"}"#, 100,
+        "failed to create macvlan: in mode passthru a link has its master for itself, and uplink "
+          + "has another"),
+      Mistake(
+        #"{BASE,"mac":"02:00:00:00:00:aa"}"#, 100,
+        #"failed to set "eth0" UP: MAC 02:00:00:00:00:aa is in use on uplink"#),
+      Mistake(
+        #"{BASE,"mode":"brigde"}"#, 7,
+        #"unknown macvlan mode: "brigde"; there are bridge, passthru, private and vepa"#),
+      Mistake(
+        #"{BASE,"mtu":"1400"}"#, 6,
+        unread + "mtu: string found where a whole number without quotes belongs"),
+      Mistake(
+        #"{BASE,"mtu":1279,"ipam":{"type":"static","addresses":[{"address":"fd00::5/64"}]}}"#, 7,
+        #"IPv6 needs an MTU of at least 1280; "eth0" has 1279"#),
       Mistake("{BASE}", 4, "interface name contains %", ifName: "eth%d"),
       Mistake(
         #"{BASE,"plugin":"ovs","runtimeConfig":{"bandwidth":{"egressRate":500}}}"#, 7,
@@ -95,6 +149,13 @@ import Testing
       Mistake(
         #"{BASE,"type":null,"plugins":[{"type":"macvlan"}]}"#, 7,
         "this is a configuration list; a plugin gets one entry of \"plugins\""),
+      Mistake(
+        #"{BASE,"type":"cni-shim"}"#, 7,
+        #"no plugin for type "cni-shim"; the network must name one as "plugin": "#
+          + "macvlan, ovs, vrouter, kubernetes.io/no-op"),
+      Mistake(
+        #"{BASE,"plugin":"macvlann"}"#, 7,
+        #"no plugin "macvlann"; this cnid has: macvlan, ovs, vrouter, kubernetes.io/no-op"#),
       Mistake(
         #"{BASE,"type":"multus-shim"}"#, 7,
         "this is a configuration of Multus, which this cnid does not replace: keep Multus, and "
@@ -111,6 +172,13 @@ import Testing
   func told(mistakes: [Mistake]) async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
+      try await node.network.ip(
+        "link add busy type veth peer name busy-peer", "link add br7 type bridge",
+        "link set busy master br7")
+      // Whoever has what the mistakes want.
+      let other = try await TestPod()
+      try await node.add(other, node.macvlan(["ipam": nil, "mac": "02:00:00:00:00:aa"]))
+      let records = node.records
       let programs = node.directory("programs")
       try Files.makeDirectories(programs)
       for (name, status) in [("talker", 0), ("moaner", 1)] {
@@ -133,7 +201,7 @@ import Testing
         let text = run.message ?? ""
         #expect(run.code == mistake.code && text.hasSuffix(message), "\(mistake.text): \(run)")
       }
-      #expect(try await pod.network.links() == [] && node.records == [])
+      #expect(try await pod.network.links() == [] && node.records == records)
     }
   }
 }

@@ -35,7 +35,7 @@ public struct CNIErrorCode: RawRepresentable, Hashable, Sendable {
   public static let kernel = CNIErrorCode(rawValue: 100)
   /// 101: Open vSwitch refused or could not be reached.
   public static let openVSwitch = CNIErrorCode(rawValue: 101)
-  /// 102: the vRouter agent refused or could not be reached.
+  /// 102: the vRouter agent refused. (One that cannot be reached is 11.)
   public static let vRouterAgent = CNIErrorCode(rawValue: 102)
   /// 103: address management failed.
   public static let ipam = CNIErrorCode(rawValue: 103)

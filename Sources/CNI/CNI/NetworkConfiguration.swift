@@ -82,10 +82,17 @@ extension NetworkConfiguration {
   /// Nil if not even the name can be read.
   package init?(namesIn bytes: [UInt8]) {
     guard let object = (try? JSONValue.parse(bytes))?.object else { return nil }
-    let names = ["cniVersion", "name", "type", "plugin"].compactMap { key in
-      object[key]?.string.map { (key, JSONValue.string($0)) }
+    func read(_ keys: [String]) -> NetworkConfiguration? {
+      let names = keys.compactMap { key in
+        object.value(inAnyCase: key)?.string.map { (key, JSONValue.string($0)) }
+      }
+      return try? NetworkConfiguration(JSONObject(names))
     }
-    guard let configuration = try? NetworkConfiguration(JSONObject(names)) else { return nil }
+    // The fault may be in one of these.
+    guard
+      let configuration = read(["cniVersion", "name", "type", "plugin"])
+        ?? read(["cniVersion", "name"])
+    else { return nil }
     self = configuration
   }
 }

@@ -97,7 +97,8 @@ struct Allocation {
         return .taken(Lease(address: address, range: range))
       }
     }
-    return .refused("no IP addresses available in range set: \(set)")
+    return .refused(
+      HostLocal.exhausted(set, leases: store.count - leases.count, in: store.directory))
   }
 
   /// Takes the address that was asked for.
@@ -108,16 +109,24 @@ struct Allocation {
     if address == lease.range.gateway {
       return .refused("requested ip \(address) is subnet's gateway")
     }
-    let taken = Outcome.refused(
-      "requested IP address \(address) is not available in range set \(set)")
     if !store.isFree(address) {
       guard store.abandoned.contains(address), try store.reclaim(address, permit) else {
-        return taken
+        return try notAvailable(address, in: set, store)
       }
     }
     // The reference asks this only where no address was requested, and so gives a container two.
     if let text = try duplicate(in: set, &store) { return .refused(text) }
-    return try store.claim(address, for: owner, permit) ? .taken(lease) : taken
+    if try store.claim(address, for: owner, permit) { return .taken(lease) }
+    return try notAvailable(address, in: set, store)
+  }
+
+  /// The reference's text, with who holds the address.
+  private func notAvailable(
+    _ address: IPAddress, in set: RangeSet, _ store: borrowing LeaseStore
+  ) throws(SystemError) -> Outcome {
+    let holder = try store.content(of: address).map(LeaseOwner.words) ?? "somebody"
+    return .refused(
+      "requested IP address \(address) is not available in range set \(set): held by \(holder)")
   }
 
   /// The text for an attachment, or a container of an old plugin, that has an address of this set.

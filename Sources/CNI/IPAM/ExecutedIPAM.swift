@@ -30,8 +30,17 @@ package struct ExecutedIPAM: Sendable {
     do throws(PluginError) {
       _ = try executor.find(type, for: .add)
     } catch {
-      throw error.cniError(.ipam)
+      throw told(error)
     }
+  }
+
+  /// The error for the caller; one of a program that is not there names what needs none.
+  private func told(_ error: PluginError) -> CNIError {
+    var told = error.cniError(.ipam)
+    if case .notFound = error.reason {
+      told.message += "; built in are " + IPAMDriver.builtIn.joined(separator: " and ")
+    }
+    return told
   }
 
   /// Runs ADD, and one DEL if it fails by itself.
@@ -59,7 +68,7 @@ package struct ExecutedIPAM: Sendable {
       case .refused, .failed, .unreadable, .tooMuchOutput:
         if !call.deadline.isOver { undo(permit, whenUndone) }
       }
-      throw error.cniError(.ipam)
+      throw told(error)
     }
   }
 
@@ -91,7 +100,7 @@ package struct ExecutedIPAM: Sendable {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.check))
     } catch {
-      throw error.cniError(.ipam)
+      throw told(error)
     }
   }
 
@@ -102,7 +111,7 @@ package struct ExecutedIPAM: Sendable {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.status))
     } catch {
-      if !error.isUnknownCommand { throw error.cniError(.ipam) }
+      if !error.isUnknownCommand { throw told(error) }
     }
   }
 

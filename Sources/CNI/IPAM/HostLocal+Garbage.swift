@@ -10,8 +10,8 @@ extension HostLocal {
   ///
   /// Only files that are named like an address are looked at. A file of an old plugin, which names
   /// the container alone, stays while any attachment of that container is listed; an empty one
-  /// goes. Of what is not listed, a lease of this boot goes only if no link has its address; and
-  /// nothing of a container goes of which any interface is listed.
+  /// goes. Of what is not listed, a lease goes only if no link has its address; and nothing of a
+  /// container goes of which any interface is listed.
   ///
   /// - Parameters:
   ///   - valid: the attachments that keep theirs.
@@ -26,19 +26,19 @@ extension HostLocal {
   ) throws(CNIError) -> [String] {
     let kept = Kept(valid, wholeContainers: use != nil)
     var living: Set<IPAddress> = []
-    var asked: Set<IPAddress> = []
+    var asked: [IPAddress: [UInt8]] = [:]
     if let use {
       asked = try unlisted(kept)
-      if !asked.isEmpty { living = try use(asked) }
+      if !asked.isEmpty { living = try use(Set(asked.keys)) }
     }
     guard var store = try open(create: false) else { return [] }
     var spared: [String] = []
     var failure: SystemError?
     do throws(SystemError) {
       for (address, content) in try store.everything() where !kept.has(content) {
-        if use != nil, !store.isOfAnotherBoot(address), !content.isEmpty {
+        if use != nil, !content.isEmpty {
           // What was taken meanwhile is nobody's garbage.
-          if !asked.contains(address) { continue }
+          if asked[address] != content { continue }
           if living.contains(address) {
             spared.append("lease \(address) of container \(LeaseOwner.container(content))")
             continue
@@ -58,19 +58,19 @@ extension HostLocal {
     return spared
   }
 
-  /// The addresses of this boot that are not listed.
-  private func unlisted(_ kept: Kept) throws(CNIError) -> Set<IPAddress> {
-    guard var store = try open(create: false) else { return [] }
-    var addresses: Set<IPAddress> = []
+  /// The leases that are not listed, with what their files hold.
+  private func unlisted(_ kept: Kept) throws(CNIError) -> [IPAddress: [UInt8]] {
+    guard var store = try open(create: false) else { return [:] }
+    var leases: [IPAddress: [UInt8]] = [:]
     do throws(SystemError) {
       for (address, content) in try store.everything() where !kept.has(content) {
-        if !content.isEmpty, !store.isOfAnotherBoot(address) { addresses.insert(address) }
+        if !content.isEmpty { leases[address] = content }
       }
     } catch {
       throw CNIError(error)
     }
     store.close()
-    return addresses
+    return leases
   }
 }
 

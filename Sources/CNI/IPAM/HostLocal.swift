@@ -105,18 +105,36 @@ package struct HostLocal: Sendable {
     for (index, set) in configuration.sets.enumerated() {
       if set.walk(after: nil).contains(where: { !taken.contains($0.address) }) { continue }
       // ADD takes over empty files too.
-      let isLeft = set.walk(after: nil).contains {
-        LeaseStore.isEmpty($0.address, in: directory)
-      }
-      if isLeft { continue }
-      throw CNIError(
-        .ipam,
-        "failed to allocate for range \(index): no IP addresses available in range set: \(set)")
+      if try isLeft(in: set, directory) { continue }
+      let text = Self.exhausted(set, leases: taken.count, in: directory)
+      throw CNIError(.ipam, "failed to allocate for range \(index): \(text)")
     }
   }
 }
 
 extension HostLocal {
+  /// Whether a plugin that died has left an empty file for an address of a set.
+  private func isLeft(in set: RangeSet, _ directory: String) throws(CNIError) -> Bool {
+    var passed = 0
+    for (address, _) in set.walk(after: nil) {
+      passed &+= 1
+      if passed % 1024 == 0 {
+        do throws(SystemError) {
+          try call.deadline.check("look into", directory)
+        } catch {
+          throw CNIError(error)
+        }
+      }
+      if LeaseStore.isEmpty(address, in: directory) { return true }
+    }
+    return false
+  }
+
+  /// The reference's text for a full range set, with where to look.
+  static func exhausted(_ set: RangeSet, leases count: Int, in directory: String) -> String {
+    "no IP addresses available in range set: \(set) (\(count) leases in \(directory))"
+  }
+
   private func readConfiguration() throws(CNIError) -> HostLocalConfiguration {
     let configuration = try HostLocalConfiguration(
       call.configuration, arguments: call.arguments, known: call.knownArguments)

@@ -107,7 +107,8 @@ extension HostLocalConfiguration {
     if try ipam.string("subnet") != nil || hasOnlyFlat && isFlat { lists.append([ipam]) }
     lists += try ipam.lists("ranges")
     guard !lists.isEmpty else {
-      throw CNIError(.invalidConfiguration, "no IP ranges specified")
+      throw CNIError(
+        .invalidConfiguration, "no IP ranges specified: ipam has no subnet, in ranges or by itself")
     }
     try MemberReader.checkCount(lists.count, "range sets")
     try MemberReader.checkCount(lists.map(\.count).max() ?? 0, "ranges in a set")

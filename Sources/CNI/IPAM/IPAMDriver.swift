@@ -13,6 +13,9 @@ package enum IPAMDriver: Sendable {
   /// An IPAM plugin on disk.
   case executed(ExecutedIPAM)
 
+  /// The types that need no program.
+  static let builtIn = ["host-local", "static"]
+
   /// Chooses by `ipam.type`; nil if the configuration names none, so that there are no addresses
   /// (L2).
   ///

@@ -34,7 +34,7 @@ package final class LeaseCache: Sendable {
   ///   - limit: how many addresses are remembered, over all directories; about 150 bytes
   ///     each.
   ///   - keeper: sends address files to the disk; nil leaves that to the kernel.
-  package init(limit: Int = 32_768, keeper: Keeper? = nil) {
+  package init(limit: Int = 131_072, keeper: Keeper? = nil) {
     self.limit = limit
     self.keeper = keeper
   }

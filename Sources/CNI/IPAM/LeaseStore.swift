@@ -113,6 +113,9 @@ extension LeaseStore {
     !index.taken.contains(address) || index.lost.contains(address)
   }
 
+  /// How many addresses have a file.
+  var count: Int { index.count }
+
   /// The addresses whose file is empty, lowest first: a plugin died between making and writing it.
   var abandoned: [IPAddress] { index.empty.sorted() }
 
@@ -179,7 +182,7 @@ extension LeaseStore {
   /// file that can be read.
   ///
   /// - Throws: an error that says nothing about the file: it must not make a lease nobody's.
-  private func content(of address: IPAddress) throws(SystemError) -> [UInt8]? {
+  func content(of address: IPAddress) throws(SystemError) -> [UInt8]? {
     do throws(SystemError) {
       return LeaseOwner.trimmed(
         try Files.read(path("\(address)"), limit: LeaseStore.contentLimit))

@@ -12,9 +12,15 @@ package struct StaticIPAM: Sendable {
   /// The addresses, routes and name servers that were named; nothing is changed.
   ///
   /// - Returns: the result.
-  /// - Throws: code 4, 6 or 7 with the reference's texts.
+  /// - Throws: code 4, 6 or 7 with the reference's texts; 103 if nobody names an address.
   package func add() throws(CNIError) -> CNIResult {
     let configuration = try readConfiguration()
+    if configuration.ips.isEmpty {
+      throw CNIError(
+        .ipam,
+        "IPAM plugin returned missing IP config: neither ipam.addresses nor the pod's request "
+          + "names an address")
+    }
     return CNIResult(
       ips: configuration.ips, routes: configuration.routes, dns: configuration.dns)
   }

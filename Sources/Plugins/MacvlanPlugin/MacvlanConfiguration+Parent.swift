@@ -7,16 +7,45 @@ import Workbench
 extension MacvlanConfiguration {
   /// The link on which the pod's link sits: the one that `master` names, else the default route's.
   ///
-  /// - Throws: code 7 `failed to lookup master …` and `no default route interface found`.
+  /// - Throws: code 7 `failed to lookup master …`, with the links that there are,
+  ///   `no default route interface found …`, and for a link that can have no other on it.
   func parent(_ access: inout LinkAccess) throws(CNIError) -> Link {
-    if master.isEmpty { return try defaultParent(&access) }
+    let parent = try master.isEmpty ? defaultParent(&access) : namedParent(&access)
+    if parent.flags.contains(.loopback) {
+      throw CNIError(
+        .invalidConfiguration, "\(parent.name) is the loopback link, which cannot be a master")
+    }
+    if let index = parent.bridge, let owner = try access.link(index: index),
+      Self.exclusiveKinds.contains(owner.kind)
+    {
+      throw CNIError(
+        .invalidConfiguration,
+        "\(parent.name) is a port of \(owner.kind) \(owner.name) and cannot be a master as well")
+    }
+    return parent
+  }
+
+  // Each of them takes what comes in at its ports before a macvlan link could.
+  private static let exclusiveKinds = ["bridge", "bond", "team", "openvswitch"]
+
+  /// What the kernel means by an invalid message for a link on a parent.
+  func hint(on parent: Link) -> String {
+    if parent.mac == nil { return "\(parent.name) is no Ethernet link" }
+    if (1..<68).contains(mtu) { return "an MTU of \(mtu) is less than 68" }
+    return mode == .passthru
+      ? "in mode passthru a link has its master for itself, and \(parent.name) has another"
+      : "\(parent.name) may have a link in mode passthru, which has it for itself"
+  }
+
+  private func namedParent(_ access: inout LinkAccess) throws(CNIError) -> Link {
     let name = goQuoted(master)
     let found = try access.ask("failed to lookup master \(name)") {
       socket, deadline throws(NetlinkError) in
       try socket.link(named: master, deadline: deadline)
     }
     if let found { return found }
-    throw CNIError(.invalidConfiguration, "failed to lookup master \(name): Link not found")
+    let text = try access.notFound(master)
+    throw CNIError(.invalidConfiguration, "failed to lookup master \(name): \(text)")
   }
 
   /// The parent, in the namespace that the configuration names.
@@ -39,7 +68,10 @@ extension MacvlanConfiguration {
       return try socket.link(index: index, deadline: deadline)
     }
     if let found { return found }
-    throw CNIError(.invalidConfiguration, "no default route interface found")
+    throw CNIError(
+      .invalidConfiguration,
+      "no default route interface found: the network has no \"master\", and there is no default "
+        + "route to take it from")
   }
 
   /// The requested address, else the parent's for a link that takes it over, else a random one.

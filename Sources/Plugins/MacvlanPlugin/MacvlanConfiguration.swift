@@ -59,7 +59,11 @@ struct MacvlanConfiguration: Sendable {
     case "vepa": return .vepa
     case "passthru": return .passthru
     default:
-      throw CNIError(.invalidConfiguration, "unknown macvlan mode: \(goQuoted(text))")
+      let known: [MacvlanMode] = [.bridge, .private, .vepa, .passthru]
+      throw CNIError(
+        .invalidConfiguration,
+        "unknown macvlan mode: \(goQuoted(text)); "
+          + choices(known.map(\.rawValue), near: text))
     }
   }
 

@@ -30,7 +30,7 @@ extension MacvlanPlugin {
       let link = try journal.perform(.createLink) { permit throws(CNIError) in
         try session.create(
           wanted, on: configuration.isParentInContainer ? .pod : .node, as: request.ifName,
-          doing: "failed to create macvlan", permit)
+          doing: "failed to create macvlan", hint: configuration.hint(on: parent), permit)
         return try session.pod.made(request.ifName)
       }
       if addresses.isAfterLink {
@@ -43,7 +43,8 @@ extension MacvlanPlugin {
     var settings = session.marked
     // In passthru mode the kernel ignores the address in the message that makes the link.
     if link.mac != mac { settings.mac = mac }
-    let setup = LinkSetup(link, settings, leased, skipsDAD: configuration.skipsDAD)
+    let setup = LinkSetup(
+      link, settings, leased, skipsDAD: configuration.skipsDAD, parent: parent.name)
     try session.configure([setup], .configureLink, .awaitAddresses, .addRoutes, journal)
     return request.result([request.interface(mac)], leased, after: previous)
   }

@@ -10,7 +10,12 @@ extension OVSDBError: CNIMappable {
     if case .failed(let error) = self, error.errno.isExhaustion {
       return error.cniError(code: code, doing: message ?? description)
     }
-    return CNIError(isWait ? .deadline : code ?? .openVSwitch, description, doing: message)
+    return CNIError(isWait ? .deadline : code ?? .openVSwitch, words, doing: message)
+  }
+
+  private var words: String {
+    if case .unreachable = self { return description + "; is Open vSwitch running?" }
+    return description
   }
 
   private var isWait: Bool {

@@ -26,8 +26,12 @@ struct PlannedPort: Planned {
 
 extension OutsideName {
   /// The name by which OVN knows an interface.
+  ///
+  /// One database has one name: /run is /var/run on a node.
   static func interfaceID(_ value: String, in database: String) -> OutsideName {
-    OutsideName(kind: "iface-id", scope: database, value: value)
+    let isShort = database.hasPrefix("unix:/run/")
+    let scope = isShort ? "unix:/var" + database.dropFirst("unix:".count) : database
+    return OutsideName(kind: "iface-id", scope: scope, value: value)
   }
 }
 

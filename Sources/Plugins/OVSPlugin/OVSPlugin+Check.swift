@@ -119,7 +119,8 @@ extension OVSPlugin {
       // ovs-vswitchd holds this lock as long as it is connected.
       isConnected = try owner.client.isLockHeld("ovs_vswitchd", deadline: request.deadline)
     } catch {
-      throw CNIError(.notAvailable, "OVSDB cannot be reached", details: "\(error)")
+      throw CNIError(
+        .notAvailable, "OVSDB cannot be reached; is Open vSwitch running?", details: "\(error)")
     }
     if !isConnected {
       throw CNIError(
@@ -127,7 +128,7 @@ extension OVSPlugin {
         details: "nobody holds its lock in the database")
     }
     if let name = configuration.bridge, try owner.bridge(named: name, request.deadline) == nil {
-      throw CNIError(.notAvailable, "failed to find bridge \(name)")
+      throw try owner.missingBridge(name, .notAvailable, request.deadline)
     }
   }
 }

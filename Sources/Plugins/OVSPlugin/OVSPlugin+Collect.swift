@@ -18,16 +18,17 @@ extension OVSPlugin {
     let configuration = try OVSConfiguration(request.configuration, request.arguments)
     let owner = try openSwitch(configuration.database, call.host)
     let network = request.configuration.name
-    let (isStrict, listed) = (call.collectsLiving, Set(valid.map(\.containerID)))
+    let (isStrict, containers) = (call.collectsLiving, Set(valid.map(\.containerID)))
+    let attachments = Set(valid)
     var garbage = try call.waiting { () throws(CNIError) in
       try mapped { () throws(OVSDBError) in
         try owner.ports(deadline) { port in
           let marks = port.externalIDs
           guard marks["owner"] == PortOwner.name, marks["network"] == network else { return false }
-          if !isStrict { return !listed.contains(marks["sandbox"] ?? "") }
-          return !valid.contains {
-            $0.containerID == marks["sandbox"] && $0.ifName == marks["contIface"]
-          }
+          let (sandbox, ifName) = (marks["sandbox"] ?? "", marks["contIface"] ?? "")
+          if !isStrict { return !containers.contains(sandbox) }
+          return !attachments.contains(
+            NetworkConfiguration.Attachment(containerID: sandbox, ifName: ifName))
         }
       }
     }

@@ -64,8 +64,8 @@ struct PodAnnotations: Sendable {
     throw CNIError(.invalidConfiguration, "pod annotation \(annotation): not a JSON object")
   }
 
-  /// One network's entry: `mac_address`; `ip_addresses` or `ip_address`; `gateway_ips` or
-  /// `gateway_ip`; `routes`.
+  /// One network's entry: `mac_address`; `ip_addresses`, which may be null, or `ip_address`;
+  /// `gateway_ips` or `gateway_ip`; `routes`.
   private static func assignment(
     _ object: JSONObject, path: String, of annotation: String
   ) throws(CNIError) -> Assignment {
@@ -77,7 +77,9 @@ struct PodAnnotations: Sendable {
     if texts.isEmpty, let one = try entry.nonEmpty("ip_address") { texts = [one] }
     var gatewayTexts = try entry.strings("gateway_ips")
     if gatewayTexts.isEmpty, let one = try entry.nonEmpty("gateway_ip") { gatewayTexts = [one] }
-    guard !texts.isEmpty else { throw entry.invalid("ip_addresses", "missing") }
+    // A network without address management has null there.
+    let hasNone = object["ip_addresses"].map { $0.isNull || $0.array?.isEmpty == true } ?? false
+    guard hasNone || !texts.isEmpty else { throw entry.invalid("ip_addresses", "missing") }
     var gateways: [IPAddress] = []
     for text in gatewayTexts {
       guard let gateway = IPAddress(text) else {

@@ -45,10 +45,16 @@ enum PortOwner {
   static func ownedBefore(_ request: PodRequest, _ port: Switch.Port) -> Bool {
     let marks = port.externalIDs
     if marks["owner"] == reference, !request.netns.isEmpty {
-      return marks["contNetns"] == request.netns && marks["contIface"] == request.ifName
+      let isHere = marks["contNetns"].map { plain($0) == plain(request.netns) } ?? false
+      return isHere && marks["contIface"] == request.ifName
     }
     return marks["owner"] == nil && port.name == request.sandboxID.prefix(15)
       && port.interface?.externalIDs["sandbox"] == request.sandboxID
+  }
+
+  // /var/run is /run on a node, and who wrote the path may have used either.
+  private static func plain(_ path: String) -> Substring {
+    path.hasPrefix("/var/run/") ? path.dropFirst(4) : path[...]
   }
 
   /// Whether a port is a pod's, of any of the three: only those give way to a new sandbox

@@ -40,11 +40,11 @@ extension Switch {
     let integrationBridge = global["ovn-bridge"] ?? "br-int"
     guard let name = configuration.bridge ?? interfaceID.map({ _ in integrationBridge }) else {
       throw CNIError(
-        .invalidConfiguration, "failed to get bridge name",
-        details: "the network has neither bridge nor an OVN port")
+        .invalidConfiguration,
+        "failed to get bridge name: the network has neither bridge nor an OVN port")
     }
     guard let bridge = try bridge(named: name, deadline) else {
-      throw CNIError(.invalidConfiguration, "failed to find bridge \(name)")
+      throw try missingBridge(name, .invalidConfiguration, deadline)
     }
     return PlannedPort(
       owner: self, request: request, configuration: configuration, bridge: bridge,

@@ -77,6 +77,16 @@ struct Switch: Sendable {
     }
   }
 
+  /// The error for a bridge that is not there, with those that are.
+  func missingBridge(
+    _ name: String, _ code: CNIErrorCode, _ deadline: Deadline
+  ) throws(CNIError) -> CNIError {
+    let names = try mapped { () throws(OVSDBError) in
+      try read(deadline) { replica in replica.bridges.map(\.name) }
+    }
+    return CNIError(code, "failed to find bridge \(name); \(choices(names, near: name))")
+  }
+
   /// The port of an attachment.
   func port(of request: PodRequest) throws(CNIError) -> Port? {
     try mapped { () throws(OVSDBError) in

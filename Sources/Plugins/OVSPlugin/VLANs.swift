@@ -47,8 +47,11 @@ extension VLANs {
     guard tag == nil else {
       throw CNIError(
         .invalidConfiguration,
-        "vlan and trunk exclude each other: a port is either access or trunk",
-        details: "found \(trunk.value.kind) beside vlan")
+        "vlan and trunk exclude each other: a port is either access or trunk")
+    }
+    for entry in try trunk.elements() where entry.value.int != nil {
+      throw CNIError(
+        .decodingFailure, "\(entry.mismatch("an object").message): write {\"id\": 10}")
     }
     self = .trunk(try VLANs.list(try trunk.readers()))
   }

@@ -80,7 +80,7 @@ public enum AttachmentNamespace {
       return try NetworkNamespace(path: path)
     } catch {
       if error.isGoneNamespace { return nil }
-      throw CNIError(error, doing: "failed to open netns \(goQuoted(path)): \(error.errno)")
+      throw CNIError(error, doing: "failed to open netns \(goQuoted(path))")
     }
   }
 

@@ -87,14 +87,18 @@ public struct PluginRegistry: Sendable {
         "this is a configuration of Multus, which this cnid does not replace: keep Multus, and "
           + "install cni-shim under the type of each of its networks")
     }
-    return try known(nil, "plugin for type \"\(configuration.type ?? "")\"")
+    throw CNIError(
+      .invalidConfiguration,
+      "no plugin for type \"\(configuration.type ?? "")\"; "
+        + "the network must name one as \"plugin\": \(names)")
   }
+
+  private var names: String { plugins.map(\.name).joined(separator: ", ") }
 
   private func known(
     _ plugin: (any NetworkPlugin)?, _ wanted: String
   ) throws(CNIError) -> any NetworkPlugin {
     if let plugin { return plugin }
-    let names = plugins.map(\.name).joined(separator: ", ")
     throw CNIError(.invalidConfiguration, "no \(wanted); this cnid has: \(names)")
   }
 

@@ -4,9 +4,12 @@ import Linux
 /// The file `log-file`, in the layout of the Contrail CNI plugin's own.
 ///
 /// It is below `/var/log`, or nothing is written. A log that cannot be written never fails a call.
+/// Only files of Contrail's own directory are put aside when they are long: whoever names another
+/// one need not be root.
 struct AgentLog: Sendable {
   let path: String
 
+  private static let ownDirectory = "/var/log/contrail/"
   /// When a file is put aside, in bytes.
   private static let longest = 10 << 20
   /// How many older files are kept.
@@ -21,7 +24,9 @@ struct AgentLog: Sendable {
       do throws(SystemError) {
         let file = try LogFile(path)
         try file.append(Array(line.utf8))
-        if try file.size() > AgentLog.longest { file.putAside(keeping: AgentLog.backups) }
+        if path.hasPrefix(AgentLog.ownDirectory), try file.size() > AgentLog.longest {
+          file.putAside(keeping: AgentLog.backups)
+        }
       } catch {
         return
       }

@@ -103,8 +103,9 @@ struct PodLinks: ~Copyable {
   private mutating func parent() throws(CNIError) -> Link {
     let name = cni.parentInterface
     if let found = try session.node.link(named: name) { return found }
+    let text = try session.node.notFound(name)
     throw CNIError(
-      .invalidConfiguration, "failed to lookup parent-interface \(goQuoted(name)): Link not found")
+      .invalidConfiguration, "failed to lookup parent-interface \(goQuoted(name)): \(text)")
   }
 
   // MARK: Links

@@ -25,6 +25,7 @@ extension VRouterError: CNIMappable {
       CNIError(
         .tryAgainLater, "the vRouter agent is not ready for pod \(pod): \(reason)",
         details: "the agent is asked again with the next ADD")
+    case .unknownPod: CNIError(.tryAgainLater, description)
     case .unreachable(let reason, _):
       CNIError(.tryAgainLater, "the vRouter agent cannot be reached for pod \(pod): \(reason)")
     case .refused(let status, let reason):

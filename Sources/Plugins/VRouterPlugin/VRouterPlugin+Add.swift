@@ -31,11 +31,16 @@ extension VRouterPlugin {
     let namespace = try links.identity()
     let manager = try register(call, cni, namespace)
     let objects = try call.waiting { () throws(CNIError) in
-      try mapped(request.title) { () throws(VRouterError) in
-        try vrouter.pollVMConfig(name, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
-      }
+      try interfaces(of: request, cni, vrouter, limit)
     }
     note(isAnswering: true)
+    if (try? Files.status(cni.directory)) == nil {
+      call.host.log(
+        .warning,
+        "the vRouter agent answers, and its port files' directory \(cni.directory) is not there: "
+          + "if contrail.config-dir is wrong, an agent that is started again will not know its pods"
+      )
+    }
     let (files, known) = try mapped(request.title) { () throws(VRouterError) in
       (
         try vrouter.files.list(name: name),
@@ -58,6 +63,28 @@ extension VRouterPlugin {
       links.ports, vrouter, usesVLANs: cni.usesVLANs, pod: request.title, limit, journal)
     try links.configure(answers, journal)
     return try links.result(answers)
+  }
+
+  /// What the agent has for the pod.
+  private func interfaces(
+    of request: PodRequest, _ cni: ContrailCni, _ vrouter: VRouter, _ limit: Deadline
+  ) throws(CNIError) -> [VRouter.Result] {
+    do throws(VRouterError) {
+      return try vrouter.pollVMConfig(
+        cni.containerName, uuid: VRouterUUID(cni.containerUUID), deadline: limit)
+    } catch {
+      if error.isAbsence { note(isAnswering: false) }
+      guard case .unknownPod(let name, let count) = error.reason else {
+        throw CNIError(error, doing: request.title)
+      }
+      // A pod's name at the agent begins with it, so it is what is most often wrong.
+      let cluster = cni.mode == .k8s ? " (cluster-name \(goQuoted(cni.clusterName)))" : ""
+      throw CNIError(
+        .tryAgainLater,
+        "the vRouter agent at \(vrouter.address) knows no pod \(goQuoted(name))\(cluster); "
+          + "asked \(count) times",
+        details: "the agent is asked again with the next ADD")
+    }
   }
 
   /// Tells the Mesos manager, without which the controller would know of no container.

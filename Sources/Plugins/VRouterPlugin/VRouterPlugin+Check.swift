@@ -117,9 +117,11 @@ extension VRouterPlugin {
     }
     guard cni.usesVLANs else { return }
     var node = try LinkAccess(deadline: deadline)
-    if try node.link(named: cni.parentInterface) == nil {
+    let name = cni.parentInterface
+    if try node.link(named: name) == nil {
       throw CNIError(
-        .notAvailable, "there is no parent-interface \(goQuoted(cni.parentInterface))")
+        .notAvailable,
+        "failed to lookup parent-interface \(goQuoted(name)): \(try node.notFound(name))")
     }
   }
 }

@@ -108,7 +108,9 @@ extension VRouterPlugin {
       return nil
     } catch {
       switch error.reason {
-      case .unreachable(_, refused: true): return nil
+      case .unreachable(_, refused: true):
+        note(isAnswering: false)
+        return nil
       case .refused(let status, _) where status < 500:
         // The agent has heard it, and would give the same answer again.
         call.host.log(.warning, "the vRouter agent refuses to forget pod \(pod): \(error)")
@@ -116,7 +118,7 @@ extension VRouterPlugin {
       case .unreachable, .refused, .notReady:
         if case .unreachable = error.reason, !deadline.isOver { noteMute(vrouter) }
         return CNIError(error, doing: pod)
-      case .cancelled, .invalidName, .file, .failed: throw CNIError(error, doing: pod)
+      case .unknownPod, .cancelled, .invalidName, .file, .failed: throw CNIError(error, doing: pod)
       }
     }
   }

@@ -142,8 +142,16 @@ package final class VRouterPlugin: NetworkPlugin {
         cni.directory, "contrail.config-dir", own: [ContrailCni.directoryOfAgent])
     } catch {
       if strictness == .strict { throw error }
-      cni.directory = ContrailCni.defaultPortDirectory
+      cni.directory = directoryOfNode(request)
     }
+  }
+
+  /// The directory without what the network says.
+  private func directoryOfNode(_ request: PodRequest) -> String {
+    guard let names = NetworkConfiguration(namesIn: request.configuration.bytes),
+      let file = try? ContrailCni.file(), let cni = try? ContrailCni(names, file, .lenient)
+    else { return ContrailCni.defaultPortDirectory }
+    return cni.directory
   }
 
   /// How long an agent that let a DEL wait is left alone, so that a thousand DELs do not wait

@@ -51,6 +51,13 @@ package struct LinkAccess: ~Copyable {
     }
   }
 
+  /// The link of a number, if there is one.
+  package mutating func link(index: UInt32) throws(CNIError) -> Link? {
+    try ask { socket, deadline throws(NetlinkError) in
+      try socket.link(index: index, deadline: deadline)
+    }
+  }
+
   /// A link that was just made, unless somebody has removed it meanwhile.
   package mutating func made(_ name: String) throws(CNIError) -> Link {
     if let found = try link(named: name) { return found }
@@ -60,6 +67,12 @@ package struct LinkAccess: ~Copyable {
   /// All links.
   package mutating func links() throws(CNIError) -> [Link] {
     try ask { socket, deadline throws(NetlinkError) in try socket.links(deadline: deadline) }
+  }
+
+  /// What to say where a link is missing: `Link not found; there are eth0 and eth1`.
+  package mutating func notFound(_ name: String) throws(CNIError) -> String {
+    let others = try links().filter { !$0.flags.contains(.loopback) }.map(\.name)
+    return "Link not found; \(choices(others, near: name))"
   }
 
   /// The routes through a link to some networks.

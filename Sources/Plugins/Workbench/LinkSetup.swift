@@ -11,23 +11,28 @@ package struct LinkSetup: Sendable {
   private let addresses: [CNIResult.IP]
   fileprivate let routes: [CNIResult.Route]
   private let skipsDAD: Bool
+  private let parent: String
 
   /// Plans the setup of a link of the pod.
   ///
   /// The settings are changed with the first message. With `skipsDAD` IPv6 addresses
-  /// are used at once.
+  /// are used at once. `parent` is where another link may have the same hardware address.
   package init(
-    _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false
+    _ link: Link, _ settings: LinkSettings, _ leased: CNIResult, skipsDAD: Bool = false,
+    parent: String = ""
   ) {
     self.link = link
     self.settings = settings
     addresses = leased.ips
     routes = leased.routes
     self.skipsDAD = skipsDAD
+    self.parent = parent
   }
 
   /// How long a hardware address may be held by a link that is being removed.
   private static let addressInUseMilliseconds = 1000
+  /// The smallest MTU with which the kernel has IPv6 on a link (RFC 8200, section 5).
+  private static let leastIPv6MTU: UInt32 = 1280
   /// How long IPv6 addresses may be tentative.
   private static let tentativeMilliseconds = 5000
 
@@ -95,7 +100,10 @@ package struct LinkSetup: Sendable {
         refusal = error
       }
     }
-    throw CNIError(refusal, doing: "failed to set \(goQuoted(link.name)) UP")
+    let failure = "failed to set \(goQuoted(link.name)) UP"
+    guard refusal.errno == .addressInUse, !parent.isEmpty, let mac = settings.mac ?? link.mac
+    else { throw CNIError(refusal, doing: failure) }
+    throw CNIError(refusal, doing: "\(failure): MAC \(mac) is in use on \(parent)")
   }
 
   /// The settings that have no message: only IPv6 being off is a reason to fail.
@@ -103,6 +111,13 @@ package struct LinkSetup: Sendable {
     _ sysctls: borrowing LinkSysctls, _ permit: borrowing Permit
   ) throws(CNIError) {
     if !ipv6.isEmpty {
+      let mtu = settings.mtu ?? link.mtu
+      if mtu < LinkSetup.leastIPv6MTU {
+        throw CNIError(
+          .invalidConfiguration,
+          "IPv6 needs an MTU of at least \(LinkSetup.leastIPv6MTU); \(goQuoted(link.name)) has "
+            + "\(mtu)")
+      }
       for name in ["lo", link.name] { try enableIPv6(name, sysctls, permit) }
       try? sysctls.set("keep_addr_on_down", of: link.name, to: "1", permit)
     }
@@ -211,8 +226,23 @@ package struct LinkSetup: Sendable {
     for (route, outcome) in zip(routes, outcomes) {
       guard let outcome else { continue }
       throw CNIError(
-        outcome, doing: "failed to add route \(route.dst) on \(goQuoted(link.name))")
+        outcome,
+        doing: "failed to add route \(route.dst) on \(goQuoted(link.name))"
+          + (Self.unreachable.contains(outcome.errno) ? unreachable(route) : ""))
     }
+  }
+
+  // What it says of a gateway of IPv4, and of one of IPv6.
+  private static let unreachable: [Errno] = [.networkUnreachable, .hostUnreachable]
+
+  /// Why the kernel says that it cannot reach a route's gateway.
+  private func unreachable(_ wanted: CNIResult.Route) -> String {
+    guard let gateway = route(wanted).gateway else { return "" }
+    let networks = addresses.map(\.address).filter { $0.family == gateway.family }
+    let name = goQuoted(link.name)
+    if networks.isEmpty { return ": \(name) has no address of the family of gateway \(gateway)" }
+    let list = networks.map(\.description).joined(separator: ", ")
+    return ": gateway \(gateway) is in no network of \(name) (\(list))"
   }
 
   /// The kernel's route for one of the result; without a gateway that of the first

@@ -43,10 +43,11 @@ package struct PodSession: ~Copyable {
       return try NetworkNamespace(path: request.netns)
     } catch {
       let isOther = error.errno == .invalid
-      throw CNIError(
-        error, code: .invalidEnvironment,
-        doing: "failed to open netns \(goQuoted(request.netns)): "
-          + (isOther ? "it is no network namespace (mountPropagation?)" : "\(error.errno)"))
+      var told = CNIError(error, code: .invalidEnvironment)
+      told.message =
+        "failed to open netns \(goQuoted(request.netns)): "
+        + (isOther ? "it is no network namespace (mountPropagation?)" : "\(error.errno)")
+      throw told
     }
   }
 
@@ -91,10 +92,12 @@ package struct PodSession: ~Copyable {
 
   /// Creates a link through the socket of one side; it, or its other end, is `ifName` in the pod.
   ///
+  /// `hint` is what the kernel means where it finds the message invalid.
+  ///
   /// - Throws: code 4 if the pod has a link of that name by now; else code 100.
   package mutating func create(
     _ link: NewLink, on side: Side = .node, as ifName: String, doing message: String,
-    _ permit: borrowing Permit
+    hint: String = "", _ permit: borrowing Permit
   ) throws(CNIError) {
     let deadline = request.deadline
     do throws(NetlinkError) {
@@ -107,7 +110,8 @@ package struct PodSession: ~Copyable {
       if error.errno == .exists, (try? pod.link(named: ifName)) != nil {
         throw request.linkExists(ifName)
       }
-      throw CNIError(error, doing: message)
+      let isHinted = error.errno == .invalid && !hint.isEmpty
+      throw CNIError(error, doing: isHinted ? "\(message): \(hint)" : message)
     }
   }
 

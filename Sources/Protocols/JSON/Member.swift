@@ -45,16 +45,26 @@ public struct Member<Dialect: MemberDialect> {
 
   /// A whole number of any size that fits.
   public func integer() throws(Dialect.Failure) -> Int {
-    guard let number = value.int else { throw mismatch("a whole number") }
+    guard let number = value.int else { throw mismatch(wholeNumber("a whole number")) }
     return number
   }
 
   /// A whole number from 0 to `maximum`.
   public func number(maximum: UInt64) throws(Dialect.Failure) -> UInt64 {
     guard let number = value.uint64, number <= maximum else {
-      throw mismatch("a whole number from 0 to " + String(maximum))
+      throw mismatch(wholeNumber("a whole number from 0 to " + String(maximum)))
     }
     return number
+  }
+
+  /// The name of a number's type; with `without quotes` for a value that is a number in quotes, as
+  /// other programs take and write them.
+  public func wholeNumber(_ name: String) -> String {
+    #if !hasFeature(Embedded)
+      let isQuoted = value.string?.utf8.allSatisfy { 0x30...0x39 ~= $0 } ?? false
+      if isQuoted { return name + " without quotes" }
+    #endif
+    return name
   }
 
   /// An object.

@@ -8,7 +8,14 @@ public struct UnknownKey: Equatable, Sendable {
   /// `unknown key "vlann" (did you mean "vlan"?)`.
   public var description: String {
     let question = suggestion.map { " (did you mean \"" + $0 + "\"?)" } ?? ""
-    return "unknown key \"" + path + "\"" + question
+    return "unknown key \"" + shown + "\"" + question
+  }
+
+  /// What is shown of a place: an author decides how long it is.
+  private var shown: String {
+    let limit = 100
+    if path.utf8.count <= limit { return path }
+    return String(decoding: path.utf8.prefix(limit), as: UTF8.self) + "…"
   }
 }
 

@@ -21,16 +21,39 @@ extension VRouter {
   ///   - uuid: the pod's identity where it is known: an answer about another one does not count.
   ///   - deadline: when to give up even before the last question.
   /// - Returns: the interfaces in the order of the answer.
-  /// - Throws: `notReady` with what the last answer lacked.
+  /// - Throws: `notReady` with what the last answer lacked; `unknownPod` if each was that there is
+  ///   no such pod; `unreachable` if there was none.
   public func pollVMConfig(
     _ name: String, uuid: VRouterUUID?, deadline: Deadline
   ) throws(VRouterError) -> [Result] {
     guard PodName.isValid(name) else { throw VRouterError(.invalidName(name)) }
     let path = "/vm-cfg/\(name)"
-    return try poll("GET \(path)", deadline) { () throws(VRouterError) -> PollOutcome<[Result]> in
-      let results = try get(path, deadline: deadline)
-      if let lack = Self.lack(ofConfiguration: results, uuid) { return .missing(lack) }
-      return .done(results)
+    var (asked, unknown, absent) = (0, 0, 0)
+    do throws(VRouterError) {
+      return try poll("GET \(path)", deadline) { () throws(VRouterError) -> PollOutcome<[Result]> in
+        asked += 1
+        do throws(VRouterError) {
+          let results = try get(path, deadline: deadline)
+          if let lack = Self.lack(ofConfiguration: results, uuid) { return .missing(lack) }
+          return .done(results)
+        } catch {
+          switch error.reason {
+          case .refused(404, "Not Found"): unknown += 1
+          case .unreachable: absent += 1
+          default: break
+          }
+          throw error
+        }
+      }
+    } catch {
+      guard case .notReady(let text) = error.reason else { throw error }
+      if unknown == asked {
+        throw VRouterError(.unknownPod(name, asked: asked), operation: error.operation)
+      }
+      if absent == asked {
+        throw VRouterError(.unreachable(text, refused: false), operation: error.operation)
+      }
+      throw error
     }
   }
 

@@ -37,6 +37,9 @@ public struct VRouter: Sendable {
       .tcp(server, port: port), limits: HTTPLimits(body: 4 << 20), connectMilliseconds: 1000)
   }
 
+  /// Where the agent is, such as `127.0.0.1:9091`.
+  public var address: String { "\(client.endpoint)" }
+
   /// Writes into the log with whom it speaks, and how.
   public func log() {
     requests.write(

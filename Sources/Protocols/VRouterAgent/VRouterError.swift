@@ -7,6 +7,8 @@ public struct VRouterError: Error, Equatable, Sendable {
   public enum Reason: Equatable, Sendable {
     /// All tries were used up, or the deadline has passed; the text says what the last one lacked.
     case notReady(String)
+    /// The agent has no such pod, with every answer so far; with how often it was asked.
+    case unknownPod(String, asked: Int)
     /// One exchange failed; with `refused` nobody listens, so that the agent that was there
     /// has no memory left.
     case unreachable(String, refused: Bool)
@@ -53,6 +55,8 @@ extension VRouterError: CustomStringConvertible {
     let asked = operation.isEmpty ? "" : " (\(operation))"
     return switch reason {
     case .notReady(let text): "the vRouter agent is not ready\(asked): \(text)"
+    case .unknownPod(let name, let count):
+      "the vRouter agent knows no pod \"\(name)\"; asked \(count) times"
     case .unreachable(let text, _): "the vRouter agent is not reachable\(asked): \(text)"
     case .refused(let status, let text):
       "the vRouter agent answered \(status)\(asked)" + (text.isEmpty ? "" : ": \(text)")

@@ -63,6 +63,10 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let messageSize = Errno(rawValue: EMSGSIZE)
   /// The address is in use.
   public static let addressInUse = Errno(rawValue: EADDRINUSE)
+  /// There is no way to a network.
+  public static let networkUnreachable = Errno(rawValue: ENETUNREACH)
+  /// There is no way to a host.
+  public static let hostUnreachable = Errno(rawValue: EHOSTUNREACH)
   /// The connection was reset by the other side.
   public static let connectionReset = Errno(rawValue: ECONNRESET)
   /// The kernel ran out of buffer space; on a netlink socket, messages were lost.

@@ -175,7 +175,9 @@ struct ExecutedTests {
     #expect(
       error
         == CNIError(
-          .ipam, "failed to find plugin \"fake\" in path [/no/such \(directory.path)]"))
+          .ipam,
+          "failed to find plugin \"fake\" in path [/no/such \(directory.path)]; built in are "
+            + "host-local and static"))
     let second = try await failure(call()) { try $0.delete(Permit()) }
     #expect(second?.code == .ipam)
   }

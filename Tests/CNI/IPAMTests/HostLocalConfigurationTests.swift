@@ -37,8 +37,9 @@ struct HostLocalConfigurationTests {
 
   /// The reference's texts.
   static let bad: [BadConfiguration] = [
-    BadConfiguration("{}", "no IP ranges specified"),
-    BadConfiguration(#"{"ranges":[]}"#, "no IP ranges specified"),
+    BadConfiguration("{}", "no IP ranges specified: ipam has no subnet, in ranges or by itself"),
+    BadConfiguration(
+      #"{"ranges":[]}"#, "no IP ranges specified: ipam has no subnet, in ranges or by itself"),
     BadConfiguration(#"{"ranges":[[]]}"#, "invalid range set 0: empty range set"),
     BadConfiguration(
       set(#"{"subnet":"10.1.2.0/31"}"#),

@@ -193,7 +193,7 @@ struct HostLocalTests {
       #expect(
         try leases.failure(Self.subnet, id, arguments: "IP=10.1.2.88")?.message
           == "failed to allocate for range 0: requested IP address 10.1.2.88 is not available "
-          + "in range set 10.1.2.1-10.1.2.254")
+          + "in range set 10.1.2.1-10.1.2.254: held by container a eth0")
     }
   }
 
@@ -218,7 +218,7 @@ struct HostLocalTests {
     #expect(
       try leases.failure(ipam, "d")?.message
         == "failed to allocate for range 1: no IP addresses available in range set: "
-        + "10.2.0.1-10.2.0.2,10.3.0.9-10.3.0.10")
+        + "10.2.0.1-10.2.0.2,10.3.0.9-10.3.0.10 (6 leases in \(leases.directory("net")))")
     #expect(leases.leases == before)
     try leases.delete(ipam, "b")
     #expect(try leases.addresses(ipam, "d").last == "10.3.0.9/24")
@@ -294,7 +294,10 @@ struct HostLocalTests {
   @Test("STATUS tells what ADD would refuse and makes nothing")
   func status() throws {
     try HostLocal(leases.call(leases.configuration(Self.subnet), "", "")).status()
-    #expect(throws: CNIError(.invalidConfiguration, "no IP ranges specified")) {
+    #expect(
+      throws: CNIError(
+        .invalidConfiguration, "no IP ranges specified: ipam has no subnet, in ranges or by itself")
+    ) {
       try HostLocal(leases.call(leases.configuration("{}"), "", "")).status()
     }
     #expect(TemporaryDirectory.files(below: leases.directory.path) == [])

@@ -129,7 +129,7 @@ struct LeaseStoreTests {
     #expect(
       try leases.failure(Self.subnet, "a")?.message
         == "failed to allocate for range 0: no IP addresses available in range set: "
-        + "10.1.2.1-10.1.2.6")
+        + "10.1.2.1-10.1.2.6 (5 leases in \(leases.directory("net")))")
     #expect(try leases.failure(Self.subnet, "a", arguments: "IP=10.1.2.4") != nil)
     #expect(leases.content("10.1.2.4") == "reserved")
   }

@@ -52,9 +52,11 @@ struct StaticTests {
     #expect(try result == CNIResult(expected, defaultVersion: .v110))
   }
 
-  @Test("No addresses at all is a result without addresses")
-  func none() throws {
-    #expect(try Self.ips("{}") == [])
+  @Test("No address at all is code 103, which says who could name one")
+  func none() {
+    let error = #expect(throws: CNIError.self) { try Self.ips("{}") }
+    #expect(error?.code == .ipam)
+    #expect(error?.message.contains("neither ipam.addresses nor the pod's request") == true)
   }
 
   @Test("CNI_ARGS' addresses are appended, and its gateways are set on its own addresses only")

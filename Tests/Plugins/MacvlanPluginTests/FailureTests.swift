@@ -79,12 +79,12 @@ struct FailureTests {
     #expect(left == [])
   }
 
-  @Test("The parent is a bridge's port: createLink, with the kernel's reason")
+  @Test("The parent is a bridge's port: nothing is made")
   func enslavedParent() async throws {
     let node = try await MacvlanNode()
     try await node.network.ip("link add br0 type bridge", "link set uplink master br0")
     let (error, left) = try await leftovers(node, try await TestPod(), try node.configuration())
-    #expect(error?.details.contains("EBUSY") == true && left == [])
+    #expect(error?.message.hasPrefix("uplink is a port of bridge br0") == true && left == [])
   }
 
   @Test("An IPAM plugin on disk fails: its DEL is run, the link goes, its error is told: runIPAM")
@@ -139,7 +139,8 @@ struct FailureTests {
     let ipam: JSONValue = kind == "disk" ? ["type": "empty"] : ["type": "static"]
     let (error, left) = try await leftovers(
       node, try await TestPod(), try node.configuration(["ipam": ipam]))
-    #expect(error?.message == "IPAM plugin returned missing IP config" && left == [])
+    #expect(error?.message.hasPrefix("IPAM plugin returned missing IP config") == true)
+    #expect(left == [])
   }
 
   @Test("An address is refused: configureLink names it")
@@ -163,7 +164,8 @@ struct FailureTests {
     let start = KernelClock.monotonic
     let error = try await failure { try await node.add(second, configuration) }
     let milliseconds = (KernelClock.monotonic - start) / 1_000_000
-    #expect(error?.message == "failed to set \"eth0\" UP")
+    #expect(
+      error?.message == "failed to set \"eth0\" UP: MAC c2:11:22:33:44:55 is in use on uplink")
     #expect(error?.details.contains("EADDRINUSE") == true)
     #expect(milliseconds >= 1000)
     #expect(try await second.network.links() == [])
@@ -179,7 +181,10 @@ struct FailureTests {
     ]
     let (error, left) = try await leftovers(
       node, try await TestPod(), try node.configuration(["ipam": ipam]))
-    #expect(error?.message == "failed to add route 15.5.6.0/24 on \"eth0\"" && left == [])
+    #expect(
+      error?.message == "failed to add route 15.5.6.0/24 on \"eth0\": gateway 192.0.2.1 is in no "
+        + "network of \"eth0\" (10.1.2.2/24)")
+    #expect(left == [])
     #expect(error?.details.contains("Nexthop has invalid gateway") == true)
   }
 

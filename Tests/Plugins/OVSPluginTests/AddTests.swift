@@ -237,15 +237,21 @@ import Testing
       Refusal("A VLAN that there is not", ["vlan": 9999], 7, "invalid vlan 9999"),
       Refusal("vlan and trunk", ["vlan": 1, "trunk": [["id": 2]]], 7, "exclude each other"),
       Refusal(
+        "a trunk of numbers", ["trunk": [10, 20]], 6,
+        "trunk[0]: number found where an object belongs: write {\"id\": 10}"),
+      Refusal(
         "a trunk backwards", ["trunk": [["minID": 5, "maxID": 3]]], 7, "minID is greater than maxID"
       ),
-      Refusal("no such bridge", ["bridge": "br9"], 7, "failed to find bridge br9"),
-      Refusal("no bridge", ["bridge": nil], 7, "failed to get bridge name"),
+      Refusal("no such bridge", ["bridge": "br9"], 7, "failed to find bridge br9; there is br0"),
+      Refusal(
+        "no bridge", ["bridge": nil], 7,
+        "failed to get bridge name: the network has neither bridge nor an OVN port"),
       Refusal("a device", ["deviceID": "0000:00:1f.6"], 2, "deviceID"),
       Refusal("a DPDK interface", ["interface_type": "dpdk"], 2, "interface_type"),
       Refusal("an OpenFlow port", ["ofport_request": 65280], 7, "invalid ofport_request 65280"),
       Refusal("no address of a server", ["socket_file": "ssl:127.0.0.1:6640"], 7, "ssl:"),
-      Refusal("no server", ["socket_file": "unix:/run/openvswitch/no"], 101, "not reachable"),
+      Refusal(
+        "no server", ["socket_file": "unix:/run/openvswitch/no"], 101, "is Open vSwitch running?"),
       Refusal(
         "Too little", ["runtimeConfig": ["bandwidth": ["ingressRate": 500]]], 7,
         "runtimeConfig.bandwidth.ingressRate: 500 bit/s is less than 1000 bit/s"),

@@ -57,6 +57,22 @@ import Testing
     }
   }
 
+  @Test("An entry of a network without address management is a link with its hardware address")
+  func withoutAddresses() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let text = #"{"default": {"ip_addresses": null, "mac_address": "0a:58:0a:07:00:09"}}"#
+      let network = here.network(Self.annotated(["k8s.ovn.org/pod-networks": .string(text)]))
+      let result = try await here.node.add(pod, network)
+      #expect(result["ips"] == nil && result.at("interfaces", 1, "mac") == "0a:58:0a:07:00:09")
+      #expect(try await pod.network.addresses("eth0") == [])
+      let ids = try #require(try await here.interface(of: pod)).map("external_ids")
+      #expect(ids["attached_mac"] == "0a:58:0a:07:00:09" && ids["ip_addresses"] == nil)
+      let check = try await here.node.shim("CHECK", pod, network.setting("prevResult", result))
+      #expect(check.succeeded, "\(check)")
+    }
+  }
+
   @Test("The older annotation works too")
   func older() async throws {
     try await withOVSNode { here in

@@ -74,6 +74,19 @@ import Testing
     }
   }
 
+  @Test("The pod's namespace is the same below /run and below /var/run")
+  func migratedElsewhere() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let path = "/run/\(pod.containerID)"
+      _ = try await Program.run(["ln", "-s", pod.netns, path])
+      defer { try? Files.remove(path) }
+      try await here.reference("veth1234", pod: pod, netns: "/var" + path)
+      try await here.node.delete(pod, here.network(), ["CNI_NETNS": path])
+      #expect(try await here.ovs.ports("br0") == [])
+    }
+  }
+
   @Test("Without a path and a record only what is broken of ovs-cni's ports goes")
   func broken() async throws {
     try await withOVSNode { here in
@@ -146,14 +159,16 @@ import Testing
 
 extension OVSNode {
   /// What ovs-cni would have made for a pod's eth0.
-  func reference(_ name: String, pod: TestPod, hasLink: Bool = true) async throws {
+  func reference(
+    _ name: String, pod: TestPod, netns: String? = nil, hasLink: Bool = true
+  ) async throws {
     if hasLink {
       try await node.network.ip("link add \(name) type veth peer name peer-\(name.suffix(4))")
     }
     try await ovs.vsctl(
       "add-port", "br0", name, "--", "set", "Port", name,
       "external_ids:owner=ovs-cni.network.kubevirt.io", "external_ids:contIface=eth0",
-      "external_ids:contNetns=\(pod.netns)")
+      "external_ids:contNetns=\(netns ?? pod.netns)")
   }
 }
 

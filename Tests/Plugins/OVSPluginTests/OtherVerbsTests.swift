@@ -59,13 +59,17 @@ import Testing
       let fine = try await here.node.shim("STATUS", pod, here.network())
       #expect(fine.succeeded && fine.output.isEmpty, "\(fine)")
       let bridge = try await here.node.shim("STATUS", pod, here.network(["bridge": "br9"]))
-      #expect(bridge.code == 50 && bridge.message == "failed to find bridge br9", "\(bridge)")
+      #expect(
+        bridge.code == 50 && bridge.message == "failed to find bridge br9; there is br0",
+        "\(bridge)")
       try await here.ovs.stopSwitch()
       let limited = try await here.node.shim("STATUS", pod, here.network())
       #expect(limited.code == 51 && limited.message == "ovs-vswitchd is not running", "\(limited)")
       try await here.ovs.stopDatabase()
       let none = try await here.node.shim("STATUS", pod, here.network())
-      #expect(none.code == 50 && none.message == "OVSDB cannot be reached", "\(none)")
+      #expect(
+        none.code == 50 && none.message == "OVSDB cannot be reached; is Open vSwitch running?",
+        "\(none)")
       try await here.ovs.startDatabase()
       try await here.ovs.startSwitch()
       let again = try await here.node.shim("STATUS", pod, here.network())

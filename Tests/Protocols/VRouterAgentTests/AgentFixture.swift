@@ -76,5 +76,11 @@ struct AgentFixture {
 
 extension Result where Failure == VRouterError {
   /// What was missing when it gave up.
-  var lack: String? { if case .notReady(let text)? = reason { text } else { nil } }
+  var lack: String? {
+    switch reason {
+    case .notReady(let text)?, .unreachable(let text, _)?: text
+    case .unknownPod?: "the agent knows no such pod"
+    default: nil
+    }
+  }
 }

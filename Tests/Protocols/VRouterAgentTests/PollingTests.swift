@@ -57,7 +57,7 @@ struct PollingTests {
   /// Made for each use: LeakSanitizer does not see a constant's array behind an enumeration's tag.
   static var notReady: [Lack] {
     [
-      Lack("the agent answered 404: Not Found", .notFound),
+      Lack("the agent knows no such pod", .notFound),
       Lack("the agent answered 404: Unknown Request", .unknownRequest),
       Lack(
         "the agent answered 500: Operation Not Supported",
@@ -165,7 +165,7 @@ struct PollingTests {
     let here = try AgentFixture(pause: 3_600_000)
     here.agent.script("GET", "/vm-cfg", [.notFound])
     let result = await here.pollConfig(deadline: .after(seconds: 600))
-    #expect(result.lack == "the agent answered 404: Not Found")
+    #expect(result.lack == "the agent knows no such pod")
     #expect(here.agent.requests.count == 1 && here.pauses.value == [])
   }
 
