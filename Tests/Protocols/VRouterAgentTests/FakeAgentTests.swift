@@ -92,12 +92,12 @@ import Testing
   @Test("Bytes that come while an answer is pending are counted as a fault of the client")
   func pending() async throws {
     let client = try await AgentClient()
-    client.agent.script("GET", "/vm-cfg", [.notFound.after(milliseconds: 300)])
+    client.agent.script("GET", "/vm-cfg", [.hang])
     try await client.send("GET /vm-cfg/a HTTP/1.1\r\n\r\n")
     #expect(try await eventually { client.agent.requests.count == 1 })
-    let answer = try await client.exchange("GET /vm-cfg/b HTTP/1.1\r\n\r\n")
-    #expect(answer.contains("404 OK"))
-    #expect(client.agent.violations.count == 1 && client.agent.requests.count == 1)
+    try await client.send("GET /vm-cfg/b HTTP/1.1\r\n\r\n")
+    #expect(try await eventually { client.agent.violations.count == 1 })
+    #expect(client.agent.requests.count == 1)
   }
 
   @Test("A script's answers come in turn, the last one again and again, the longest prefix first")
