@@ -1,8 +1,9 @@
+import Glibc
 import Linux
 
-/// Damaged inputs for a parser: so many rounds from a seed that is printed; for the inside of an
-/// exit test.
+/// Damaged inputs for a parser: so many rounds from a seed, for the inside of an exit test.
 ///
+/// The seed is told at the beginning and at the end: one that has not ended is the one to repeat.
 /// It is run on a thread with the stack of the daemon's workers. `CNI_TEST_SEED` repeats a run.
 public struct Fuzz: Sendable {
   private let rounds: Int
@@ -42,13 +43,28 @@ public struct Fuzz: Sendable {
     _ state: State,
     _ body: @escaping @Sendable (inout Mutator, inout State) throws(Failure) -> Bool
   ) async throws(Failure) {
-    print("seed \(seed)")
+    tell("began")
     let accepted = try await onThread(stackSize: 512 << 10) { () throws(Failure) -> Int in
       var (mutator, state, accepted) = (mutator, state, 0)
-      for _ in 0..<rounds where try body(&mutator, &state) { accepted += 1 }
+      do throws(Failure) {
+        for _ in 0..<rounds where try body(&mutator, &state) { accepted += 1 }
+      } catch {
+        tell("\(error)")
+        throw error
+      }
       return accepted
     }
-    precondition(accepted >= least, "only \(accepted) inputs were accepted, not \(least)")
+    if accepted < least { tell("only \(accepted) inputs were accepted, not \(least)") }
+    precondition(accepted >= least)
+    tell("ended")
+  }
+
+  /// Writes to the standard error of the process that waits for this one: what an exit test prints
+  /// itself is lost.
+  private func tell(_ text: String) {
+    let line = "fuzz: seed \(seed), process \(getpid()): \(text)\n"
+    let file = "/proc/\(getppid())/fd/2"
+    try? Files.write(file, Array(line.utf8), mode: [.write, .append])
   }
 
   /// Runs rounds that share nothing.
