@@ -15,13 +15,12 @@ struct PairTests {
       try await here.node.add(peer, here.network())
       let before = try await here.state([pod])
       let stutter = Task { await stumble(here.ovs) }
+      defer { stutter.cancel() }
       for pair in 1...pairs {
         try await here.node.add(pod, here.network())
         // Requests are sent again while the switch stands still.
         let ping = try await pod.network.run(["ping", "-c1", "-i0.2", "-w10", "10.1.2.2"])
         guard ping.succeeded else {
-          stutter.cancel()
-          await stutter.value
           Issue.record("pair \(pair): \(ping) \(here.node.log.suffix(2000))")
           return
         }
