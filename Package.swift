@@ -123,7 +123,7 @@ let ordinary: [Target] = [
     ["VRouterAgent", "JSON", "Linux", "Addresses", "FakeVRouter"]),
   tests(.cni, "CNITests", ["CNI", "JSON", "Addresses"]),
   tests(.cni, "DaemonAPITests", ["DaemonAPI", "HTTP", "JSON", "CNI", "Linux"]),
-  tests(.cni, "LibcniTests", ["Libcni", "CNI", "Linux"]),
+  tests(.cni, "LibcniTests", ["Libcni", "CNI", "JSON", "Linux"]),
   tests(.cni, "IPAMTests", ["IPAM", "CNI", "JSON", "Linux", "Addresses"]),
   tests(.shim, "ShimCoreTests", ["ShimCore", "DaemonAPI", "CNI", "JSON", "Linux", "CLinux"]),
   tests(

@@ -94,6 +94,21 @@ extension CNIVersion {
   }
 }
 
+extension CNIVersion {
+  /// The newest of some versions that is supported; nil if none is.
+  ///
+  /// - Throws: code 6 for a text that is no version.
+  package static func newestSupported(_ texts: [String]) throws(CNIError) -> CNIVersion? {
+    var newest: CNIVersion?
+    for text in texts {
+      _ = try VersionNumbers(text)
+      guard let version = CNIVersion(text) else { continue }
+      newest = max(newest ?? version, version)
+    }
+    return newest
+  }
+}
+
 /// Any version as up to three numbers, read as the Go library reads it.
 private struct VersionNumbers: Comparable {
   private var numbers = [0, 0, 0]
