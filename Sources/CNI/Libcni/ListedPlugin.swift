@@ -37,16 +37,16 @@ package struct ListedPlugin: Sendable, Equatable {
   /// What the plugin gets on stdin (CNI specification, section 3).
   ///
   /// The network's name and version, the result of the plugins before it, and of what the runtime
-  /// offers only what it declares. `capabilities` is for the runtime and goes, as do keys that begin
-  /// with `cni.dev/`: only the runtime may write those.
+  /// offers only what it declares. `capabilities` is for the runtime and goes, as do keys that
+  /// begin with `cni.dev/`: only the runtime may write those.
   ///
   /// - Parameters:
   ///   - list: the list that it stands in.
   ///   - previous: the result of the plugins before it, or that of the whole ADD.
   ///   - offered: the runtime's arguments by capability.
   /// - Returns: its configuration.
-  /// - Throws: as `NetworkConfiguration.init(_:)`; code 1 or 999 if the result cannot be said in the
-  ///   list's version.
+  /// - Throws: as `NetworkConfiguration.init(_:)`; code 1 or 999 if the result cannot be said in
+  ///   the list's version.
   package func configuration(
     in list: NetworkList, previous: CNIResult? = nil, offered: JSONObject = JSONObject()
   ) throws(CNIError) -> NetworkConfiguration {
