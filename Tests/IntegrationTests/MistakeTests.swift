@@ -49,7 +49,8 @@ import Testing
         #"{BASE,"ipam":{"type":"host-local"}}"#, 7,
         "no IP ranges specified: ipam has no subnet, in ranges or by itself"),
       Mistake(
-        #"{BASE,"ipam":{"type":"host-locall"}}"#, 103, "; built in are host-local and static"),
+        #"{BASE,"ipam":{"type":"host-locall"}}"#, 103, "; built in are host-local, static, pod-cidr"
+      ),
       Mistake(
         #"{BASE,"ipam":{"type":"static"}}"#, 103,
         "IPAM plugin returned missing IP config: neither ipam.addresses nor the pod's request "

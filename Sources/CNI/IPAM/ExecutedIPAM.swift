@@ -38,7 +38,7 @@ package struct ExecutedIPAM: Sendable {
   private func told(_ error: PluginError) -> CNIError {
     var told = error.cniError(.ipam)
     if case .notFound = error.reason {
-      told.message += "; built in are " + IPAMDriver.builtIn.joined(separator: " and ")
+      told.message += "; built in are \(IPAMDriver.builtIn.joined(separator: ", "))"
     }
     return told
   }

@@ -17,9 +17,15 @@ package import Linux
 /// - GC is implemented.
 package struct HostLocal: Sendable {
   private let call: IPAMCall
+  private let source: HostLocalConfiguration.Source
 
   /// Creates one for a call; nothing is read yet.
-  package init(_ call: IPAMCall) { self.call = call }
+  package init(_ call: IPAMCall) { self.init(call, .configuration) }
+
+  init(_ call: IPAMCall, _ source: HostLocalConfiguration.Source) {
+    self.call = call
+    self.source = source
+  }
 
   /// Takes an address out of each range set.
   ///
@@ -71,7 +77,8 @@ package struct HostLocal: Sendable {
   ///
   /// - Throws: code 103 with the reference's text, 4, 6 and 7 for bad input, 5 for the disk, 105.
   package func check() throws(CNIError) {
-    _ = try readConfiguration()
+    // A network that is not known any more says nothing against a lease of it.
+    if !isWithoutNetwork { _ = try readConfiguration() }
     guard var store = try open(create: false) else { throw missing }
     let isThere: Bool
     do throws(SystemError) {
@@ -95,9 +102,15 @@ package struct HostLocal: Sendable {
   ///
   /// It takes no lock, so it may be wrong for a moment.
   ///
-  /// - Throws: code 4, 6 or 7; 103 with ADD's text for a set without a free address.
+  /// - Throws: code 4, 6 or 7; 103 with ADD's text for a set without a free address; 50 while the
+  ///   node's network is not known.
   package func status() throws(CNIError) {
-    let configuration = try readConfiguration()
+    let configuration: HostLocalConfiguration
+    do throws(CNIError) {
+      configuration = try readConfiguration()
+    } catch {
+      throw isWithoutNetwork ? CNIError(.notAvailable, error.message) : error
+    }
     let directory = try directory()
     // Nothing was ever leased.
     guard let stamp = try? Files.stamp(directory) else { return }
@@ -135,9 +148,13 @@ extension HostLocal {
     "no IP addresses available in range set: \(set) (\(count) leases in \(directory))"
   }
 
+  private var isWithoutNetwork: Bool {
+    if case .node(nil) = source { true } else { false }
+  }
+
   private func readConfiguration() throws(CNIError) -> HostLocalConfiguration {
     let configuration = try HostLocalConfiguration(
-      call.configuration, arguments: call.arguments, known: call.knownArguments)
+      call.configuration, arguments: call.arguments, known: call.knownArguments, source: source)
     if let path = configuration.resolvConf {
       try call.check(path, "ipam.resolvConf", own: Self.resolverDirectories)
     }

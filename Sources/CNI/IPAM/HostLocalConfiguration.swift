@@ -10,8 +10,19 @@ struct HostLocalConfiguration: Equatable, Sendable {
   static let keys = keysOfLists.joined(RangeEntry.keys)
   /// The same where no range stands in `ipam` itself: without `subnet` its other keys say nothing.
   static let keysOfLists = KeyTable(
-    ["type", "name", "resolvConf", "dataDir", "subnet"],
-    inside: [("ranges", RangeEntry.keys), ("routes", CNIResult.Route.keys)])
+    ["subnet"], inside: [("ranges", RangeEntry.keys)]
+  ).joined(keysOfNode)
+  /// The same where the node's pod network is the range.
+  static let keysOfNode = KeyTable(
+    ["type", "name", "resolvConf", "dataDir"], inside: [("routes", CNIResult.Route.keys)])
+
+  /// Where ranges come from, beside those that the runtime gives.
+  enum Source: Sendable {
+    /// `subnet` and `ranges`.
+    case configuration
+    /// The node's pod network; nil while it is not known.
+    case node(IPNetwork?)
+  }
 
   /// One address comes out of each of these.
   let sets: [RangeSet]
@@ -27,14 +38,17 @@ struct HostLocalConfiguration: Equatable, Sendable {
   ///   - configuration: the network configuration.
   ///   - arguments: CNI_ARGS.
   ///   - known: keys of CNI_ARGS that somebody else knows.
-  /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for the rest.
+  ///   - source: where ranges come from.
+  /// - Throws: code 4 for CNI_ARGS, 6 for a wrong type, 7 with the reference's texts for the rest;
+  ///   11 while the node's network is not known.
   init(
-    _ configuration: NetworkConfiguration, arguments: CNIArguments, known: [String] = []
+    _ configuration: NetworkConfiguration, arguments: CNIArguments, known: [String] = [],
+    source: Source = .configuration
   ) throws(CNIError) {
     let ipam = try MemberReader.ipam(of: configuration, keys: Self.keys)
     try arguments.checkKnown(known + HostLocalConfiguration.knownArguments)
     requests = try HostLocalConfiguration.requests(configuration, arguments)
-    sets = try HostLocalConfiguration.sets(configuration, ipam)
+    sets = try HostLocalConfiguration.sets(configuration, ipam, source)
     routes = try ipam.routes()
     resolvConf = try ipam.absolutePath("resolvConf")
   }
@@ -94,28 +108,17 @@ extension HostLocalConfiguration {
     text.utf8.contains(0x2F) ? IPNetwork(text)?.address : IPAddress(text)
   }
 
-  /// `runtimeConfig.ipRanges`, the old flat form, `ranges`; checked one by one and then together.
+  /// The sets of all sources, checked one by one and then together.
   private static func sets(
-    _ configuration: NetworkConfiguration, _ ipam: MemberReader
+    _ configuration: NetworkConfiguration, _ ipam: MemberReader, _ source: Source
   ) throws(CNIError) -> [RangeSet] {
-    var lists: [[MemberReader]] = []
-    if let runtimeConfig = configuration.runtimeConfig {
-      lists += try MemberReader(runtimeConfig, path: "runtimeConfig").lists("ipRanges")
-    }
-    let hasOnlyFlat = lists.isEmpty && ipam.member("ranges") == nil
-    let isFlat = RangeEntry.keys.names.contains { ipam.member($0) != nil }
-    if try ipam.string("subnet") != nil || hasOnlyFlat && isFlat { lists.append([ipam]) }
-    lists += try ipam.lists("ranges")
+    let lists = try entries(configuration, ipam, source)
     guard !lists.isEmpty else {
       throw CNIError(
         .invalidConfiguration, "no IP ranges specified: ipam has no subnet, in ranges or by itself")
     }
-    try MemberReader.checkCount(lists.count, "range sets")
-    try MemberReader.checkCount(lists.map(\.count).max() ?? 0, "ranges in a set")
     var sets: [RangeSet] = []
-    for (index, list) in lists.enumerated() {
-      var entries: [RangeEntry] = []
-      for reader in list { entries.append(try RangeEntry(reader)) }
+    for (index, entries) in lists.enumerated() {
       do throws(RangeError) {
         sets.append(try RangeSet(try RangeEntry.ranges(entries)))
       } catch {
@@ -127,6 +130,38 @@ extension HostLocalConfiguration {
       throw CNIError(.invalidConfiguration, "range set \(one) overlaps with \(other)")
     }
     return sets
+  }
+
+  /// `runtimeConfig.ipRanges`, then the node's network, or else the old flat form and `ranges`.
+  private static func entries(
+    _ configuration: NetworkConfiguration, _ ipam: MemberReader, _ source: Source
+  ) throws(CNIError) -> [[RangeEntry]] {
+    var lists: [[MemberReader]] = []
+    if let runtimeConfig = configuration.runtimeConfig {
+      lists += try MemberReader(runtimeConfig, path: "runtimeConfig").lists("ipRanges")
+    }
+    if case .configuration = source {
+      let hasOnlyFlat = lists.isEmpty && ipam.member("ranges") == nil
+      let isFlat = RangeEntry.keys.names.contains { ipam.member($0) != nil }
+      if try ipam.string("subnet") != nil || hasOnlyFlat && isFlat { lists.append([ipam]) }
+      lists += try ipam.lists("ranges")
+    }
+    try MemberReader.checkCount(lists.count, "range sets")
+    try MemberReader.checkCount(lists.map(\.count).max() ?? 0, "ranges in a set")
+    var sets: [[RangeEntry]] = []
+    for list in lists {
+      var entries: [RangeEntry] = []
+      for reader in list { entries.append(try RangeEntry(reader)) }
+      sets.append(entries)
+    }
+    guard case .node(let network) = source else { return sets }
+    guard let network else {
+      throw CNIError(
+        .tryAgainLater,
+        "cnid does not know the node's pod network that ipam.type \"pod-cidr\" leases from: set "
+          + "podCIDR in cnid.json")
+    }
+    return sets + [[RangeEntry(network)]]
   }
 }
 
@@ -144,6 +179,12 @@ private struct RangeEntry {
     start = try reader.ip("rangeStart")
     end = try reader.ip("rangeEnd")
     gateway = try reader.ip("gateway")
+  }
+
+  /// The whole of a network.
+  init(_ network: IPNetwork) {
+    subnet = network
+    (start, end, gateway) = (nil, nil, nil)
   }
 
   static func ranges(_ entries: [RangeEntry]) throws(RangeError) -> [AddressRange] {

@@ -1,3 +1,4 @@
+package import Addresses
 package import CNI
 package import Linux
 
@@ -27,6 +28,8 @@ package struct IPAMCall: Sendable {
   package var dataDirectory: String
   /// Where else the configuration's paths may lead; nil where an ADD was allowed to use them.
   package var allowedPaths: [String]?
+  /// The node's pod network, for `pod-cidr`; nil while it is not known.
+  package var podCIDR: IPNetwork?
   /// When to give up.
   package var deadline: Deadline
   /// What is remembered of the lease directories; a hint that saves reading them.
@@ -40,7 +43,7 @@ package struct IPAMCall: Sendable {
     knownArguments: [String] = [], configuration: NetworkConfiguration,
     environment: [(String, String)] = [], searchPath: [String] = [],
     dataDirectory: String = IPAMCall.defaultDataDirectory, allowedPaths: [String]? = [],
-    deadline: Deadline, leases: LeaseCache = .shared
+    podCIDR: IPNetwork? = nil, deadline: Deadline, leases: LeaseCache = .shared
   ) {
     self.containerID = containerID
     self.ifName = ifName
@@ -51,6 +54,7 @@ package struct IPAMCall: Sendable {
     self.searchPath = searchPath
     self.dataDirectory = dataDirectory
     self.allowedPaths = allowedPaths
+    self.podCIDR = podCIDR
     self.deadline = deadline
     self.leases = leases
   }

@@ -1,10 +1,12 @@
+import Addresses
 package import CNI
 package import JSON
 package import Linux
 
 /// Address management for one call of a network plugin, whichever way its configuration names.
 ///
-/// `host-local` and `static` run inside this process, every other `ipam.type` is a plugin on disk.
+/// `host-local`, `pod-cidr` (the same with the node's pod network for a range) and `static` run
+/// inside this process. Every other `ipam.type` is a plugin on disk.
 package enum IPAMDriver: Sendable {
   /// Leases out of ranges of this node.
   case hostLocal(HostLocal)
@@ -14,7 +16,7 @@ package enum IPAMDriver: Sendable {
   case executed(ExecutedIPAM)
 
   /// The types that need no program.
-  static let builtIn = ["host-local", "static"]
+  static let builtIn = ["host-local", "static", "pod-cidr"]
 
   /// Chooses by `ipam.type`; nil if the configuration names none, so that there are no addresses
   /// (L2).
@@ -24,6 +26,7 @@ package enum IPAMDriver: Sendable {
     switch call.configuration.ipamType {
     case nil: return nil
     case "host-local"?: self = .hostLocal(HostLocal(call))
+    case "pod-cidr"?: self = .hostLocal(HostLocal(call, .node(call.podCIDR)))
     case "static"?: self = .fixed(StaticIPAM(call))
     case let type?: self = .executed(ExecutedIPAM(type, call))
     }
@@ -36,6 +39,7 @@ package enum IPAMDriver: Sendable {
     case "host-local"? where configuration.ipam?.value(inAnyCase: "subnet") == nil:
       HostLocalConfiguration.keysOfLists
     case "host-local"?: HostLocalConfiguration.keys
+    case "pod-cidr"?: HostLocalConfiguration.keysOfNode
     case "static"?: StaticConfiguration.keys
     default: nil
     }
@@ -48,6 +52,12 @@ package enum IPAMDriver: Sendable {
     switch configuration.ipamType {
     case "host-local"?:
       _ = try HostLocalConfiguration(configuration, arguments: CNIArguments())
+      _ = try HostLocalConfiguration.directory(configuration, in: "")
+    case "pod-cidr"?:
+      // Any network does: what is checked does not depend on it.
+      let example = IPNetwork("10.0.0.0/8")
+      _ = try HostLocalConfiguration(
+        configuration, arguments: CNIArguments(), source: .node(example))
       _ = try HostLocalConfiguration.directory(configuration, in: "")
     case "static"?: _ = try StaticConfiguration(configuration, arguments: CNIArguments())
     default: return

@@ -74,7 +74,7 @@ extension Configuration.Key {
     case .podCIDR:
       .init(
         \.podCIDR, .optional(.text("a network such as 10.1.2.0/24") { IPNetwork($0) }),
-        "the node's pod network, told to the plugins")
+        "the node's pod network, for ipam.type pod-cidr")
     case .logLevel: .init(\.logLevel, .word(LogLevel.allCases) { $0.name }, "how much is logged")
     case .logFormat:
       .init(

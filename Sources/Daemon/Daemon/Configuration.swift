@@ -40,7 +40,8 @@ package struct Configuration: Equatable, Sendable {
   package var orphanGrace = 600
   /// `healthAddress`: IP literal and port that also serve the probes.
   package var healthAddress: SocketAddress?
-  /// `podCIDR`: the node's pod network, told to the plugins as kubelet's event.
+  /// `podCIDR`: the node's pod network, for leases of `pod-cidr`, and told to the plugins as
+  /// kubelet's event.
   package var podCIDR: IPNetwork?
   /// `logLevel`.
   package var logLevel = LogLevel.info

@@ -31,8 +31,16 @@ extension PluginRegistry {
   }
 
   /// Tells the plugins the node's pod network; nothing without one.
+  ///
+  /// Of what they share the first one counts: pods have addresses of it.
   func announce(podCIDR: IPNetwork?) {
     guard let podCIDR else { return }
+    let first = host.podCIDR.learn(podCIDR)
+    if first != podCIDR {
+      host.nodeLog(
+        .warning,
+        "podCIDR \(podCIDR) is ignored until the next start: addresses come from \(first)")
+    }
     let event = PluginEvent(
       name: PluginEvent.podCIDRChange,
       details: JSONObject([(PluginEvent.podCIDRDetail, .string("\(podCIDR)"))]))

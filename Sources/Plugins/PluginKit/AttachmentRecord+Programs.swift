@@ -1,6 +1,6 @@
 extension AttachmentRecord {
   /// Types of address management that run no program.
-  package static let builtInLeases: Set<String> = ["host-local", "static"]
+  package static let builtInLeases: Set<String> = ["host-local", "static", "pod-cidr"]
 
   /// Whether its plan has something for which programs on disk are run.
   package var runsPrograms: Bool {

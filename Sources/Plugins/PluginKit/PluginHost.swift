@@ -41,6 +41,8 @@ public struct PluginHost: Sendable {
   public let linkRemover: LinkRemover
   /// Where else the paths of a network may lead.
   public let paths: AllowedPaths
+  /// The node's pod network.
+  public let podCIDR: PodCIDR
   /// Writes a log line that says whose call it is about; the daemon makes outside text harmless.
   public let log: @Sendable (LogLevel, String) -> Void
   /// Writes a log line about what no call has to itself, such as a connection.
@@ -49,26 +51,29 @@ public struct PluginHost: Sendable {
   /// Creates a host.
   public init(
     dataDirectory: String, binDirectories: [String], linkRemover: LinkRemover,
-    paths: AllowedPaths = AllowedPaths(), log: @escaping @Sendable (LogLevel, String) -> Void
+    paths: AllowedPaths = AllowedPaths(), podCIDR: PodCIDR = PodCIDR(),
+    log: @escaping @Sendable (LogLevel, String) -> Void
   ) {
-    self.init(dataDirectory, binDirectories, linkRemover, paths, log, nodeLog: log)
+    self.init(dataDirectory, binDirectories, linkRemover, paths, podCIDR, log, nodeLog: log)
   }
 
   private init(
     _ dataDirectory: String, _ binDirectories: [String], _ linkRemover: LinkRemover,
-    _ paths: AllowedPaths, _ log: @escaping @Sendable (LogLevel, String) -> Void,
+    _ paths: AllowedPaths, _ podCIDR: PodCIDR,
+    _ log: @escaping @Sendable (LogLevel, String) -> Void,
     nodeLog: @escaping @Sendable (LogLevel, String) -> Void
   ) {
     self.dataDirectory = dataDirectory
     self.binDirectories = binDirectories
     self.linkRemover = linkRemover
     self.paths = paths
+    self.podCIDR = podCIDR
     self.log = log
     self.nodeLog = nodeLog
   }
 
   /// The same for one call, whose lines are written by `log`.
   package func logging(_ log: @escaping @Sendable (LogLevel, String) -> Void) -> PluginHost {
-    PluginHost(dataDirectory, binDirectories, linkRemover, paths, log, nodeLog: nodeLog)
+    PluginHost(dataDirectory, binDirectories, linkRemover, paths, podCIDR, log, nodeLog: nodeLog)
   }
 }

@@ -67,7 +67,8 @@ package struct Addressing<Step: AddressingStep>: Sendable {
         knownArguments: knownArguments, configuration: request.configuration,
         environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
         searchPath: request.searchPath, dataDirectory: host.dataDirectory,
-        allowedPaths: request.isRecorded ? nil : host.paths.current, deadline: request.deadline))
+        allowedPaths: request.isRecorded ? nil : host.paths.current,
+        podCIDR: host.podCIDR.current, deadline: request.deadline))
     let type = driver.flatMap { _ in request.configuration.ipamType }
     plan = type.map { [PlannedLease(type: $0).planned] } ?? []
   }

@@ -177,7 +177,7 @@ struct ExecutedTests {
         == CNIError(
           .ipam,
           "failed to find plugin \"fake\" in path [/no/such \(directory.path)]; built in are "
-            + "host-local and static"))
+            + "host-local, static, pod-cidr"))
     let second = try await failure(call()) { try $0.delete(Permit()) }
     #expect(second?.code == .ipam)
   }

@@ -80,6 +80,8 @@ struct ReloadTests {
     try daemon.reload { $0.podCIDR = IPNetwork("10.1.2.0/24") }
     try daemon.reload { $0.podCIDR = IPNetwork("10.1.3.0/24") }
     #expect(plugin.heard.value == ["10.1.2.0/24", "10.1.3.0/24"])
+    // Pods have addresses of the first one.
+    #expect(daemon.server.registry.host.podCIDR.current == IPNetwork("10.1.2.0/24"))
   }
 
   @Test("a plugin that there is not is refused, and the old configuration stays")
