@@ -136,11 +136,11 @@ package struct CommandLineReader {
       if file == nil, error.errno == .noEntry { return Configuration() }
       throw UsageError("configuration: \(error)", isPassing: error.isTransient)
     }
-    do throws(ConfigurationError) {
-      return try Configuration(parsing: bytes)
-    } catch {
-      throw UsageError("\(path): \(error)")
+    let (configuration, faults) = Configuration.read(bytes)
+    guard faults.isEmpty else {
+      throw UsageError("\(path): \(faults.map(\.description).joined(separator: "; "))")
     }
+    return configuration
   }
 
   /// The keys of the file, a line each.

@@ -99,10 +99,12 @@ package struct Lifecycle: ~Copyable {
     ) { server.pulse() }
     var watchdog = Watchdog(
       manager, log: log, pulse: { probe.pulse() }, isStuck: { server.isStuck })
-    if waitForPrograms(server) {
+    var mustReload = false
+    if waitForPrograms(server, &mustReload) {
       server.becomeReady()
       log.write(.info, "ready", [("records", store.count)])
       manager.ready(Self.serving)
+      if mustReload { reload(server) }
       waitForEnd(server, doors, &watchdog)
     }
     stop(server, doors, &watchdog)
@@ -200,12 +202,18 @@ package struct Lifecycle: ~Copyable {
 
   /// Looks after calls until the last daemon's programs cannot act any more.
   ///
+  /// - Parameters:
+  ///   - server: whose calls are looked after.
+  ///   - mustReload: becomes true if it was told to read its configuration again.
   /// - Returns: false if the daemon was told to stop meanwhile.
-  private func waitForPrograms(_ server: Server) -> Bool {
+  private func waitForPrograms(_ server: Server, _ mustReload: inout Bool) -> Bool {
     let began = KernelClock.monotonic
     var hasSaid = false
     while !server.hasEndedPrograms {
-      if let signal = signals.next(), signal != .hangUp {
+      switch signals.next() {
+      case nil: break
+      case .hangUp: mustReload = true
+      case .some(let signal):
         log.write(.info, "stopping", [("signal", "\(signal)")])
         return false
       }

@@ -25,6 +25,7 @@ extension Metrics {
         let group = Gauges.Group(plugin: key.plugin, network: key.network, phase: summary.phase)
         gauges.attachments[group, default: 0] += 1
       }
+      gauges.damagedRecords = store.damagedCount
       gauges.spoolEntries = spool.count
       gauges.damagedSpoolEntries = spool.damagedCount
       gauges.droppedSpoolEntries = spool.droppedCount

@@ -29,6 +29,8 @@ extension Metrics {
     package var attachments: [Group: Int] = [:]
     /// How much earlier ADDs have left that cannot be undone, by plugin.
     package var leftovers: [String: Int] = [:]
+    /// Records that could not be understood and were set aside.
+    package var damagedRecords = 0
     /// DELs in the spool that are not done yet.
     package var spoolEntries = 0
     /// Spool entries that could not be read and were set aside.
@@ -186,6 +188,9 @@ extension MetricsText {
     for (plugin, count) in gauges.leftovers.sorted(by: { $0.key < $1.key }) {
       sample("cnid_leftovers", [("plugin", plugin)], "\(count)")
     }
+    single(
+      "cnid_records_damaged_total", .counter, "Records set aside because they were unreadable.",
+      gauges.damagedRecords)
     single("cnid_spool_entries", .gauge, "Deletions left in the spool.", gauges.spoolEntries)
     single(
       "cnid_spool_damaged_total", .counter, "Spool entries set aside because they were unreadable.",

@@ -18,6 +18,7 @@ package final class AttachmentStore: AttachmentRecording {
   private let lock: @Sendable (AttachmentRecord) -> String?
   private let names: @Sendable (AttachmentRecord) -> Set<OutsideName>
   private let state = Mutex(RecordIndex())
+  private let damaged = Atomic<Int>(0)
 
   /// Opens the store: makes the directory if missing and reads every record once.
   ///
@@ -51,6 +52,9 @@ package final class AttachmentStore: AttachmentRecording {
     try loadAll()
     keeper?.note(directory)
   }
+
+  /// How many records were set aside since the start because they could not be understood.
+  package var damagedCount: Int { damaged.load(ordering: .relaxed) }
 
   /// What the programs of this daemon have in their environment.
   package var daemonMark: String { mark.value }
@@ -192,6 +196,7 @@ package final class AttachmentStore: AttachmentRecording {
   /// Keeps a file that is no record for those who want to know what happened, under another name.
   private func setAside(_ path: String, _ fault: String) {
     let isMoved = (try? Files.rename(path, path + ".damaged")) != nil
+    damaged.add(1, ordering: .relaxed)
     log.write(
       .warning,
       "a damaged record was set aside; a DEL of its attachment still works, and then the file can "

@@ -148,6 +148,16 @@ struct CommandLineTests {
     #expect(ConfigurationCheck(file: file).faults([]) == [text])
   }
 
+  @Test("a start names all faults of the file at once")
+  func allFaults() throws {
+    let text = #"{"maxQueued":"many","maxConcurrent":0}"#
+    try Files.write(file, Array(text.utf8), mode: [.write, .truncate])
+    #expect(
+      fault(["--config", "FILE"])
+        == "\(file): maxQueued: must be a whole number from 0 to 65536; "
+        + "maxConcurrent: must be a whole number from 1 to 256")
+  }
+
   @Test("--check-config without a file is an error: there is nothing to check")
   func checkNothing() throws {
     try #require((try? Files.status(CommandLineReader.defaultFile)) == nil)

@@ -32,6 +32,7 @@ struct MetricsTests {
     ]
     gauges.spoolEntries = 6
     gauges.damagedSpoolEntries = 7
+    gauges.damagedRecords = 9
     gauges.plugins = ["macvlan": true, "kubernetes.io/no-op": false]
     gauges.version = "1.2.3"
     return gauges
@@ -47,6 +48,7 @@ struct MetricsTests {
         "cnid_requests_queued": "gauge", "cnid_attachments": "gauge",
         "cnid_recovered_total": "counter", "cnid_orphans_removed_total": "counter",
         "cnid_gc_removed_total": "counter", "cnid_spool_entries": "gauge",
+        "cnid_records_damaged_total": "counter",
         "cnid_spool_damaged_total": "counter", "cnid_gc_kept_total": "counter",
         "cnid_spool_dropped_total": "counter", "cnid_leftovers": "gauge",
         "cnid_plugin_ready": "gauge",
@@ -78,6 +80,7 @@ struct MetricsTests {
     #expect(page.value("cnid_attachments", attached) == 5)
     #expect(page.value("cnid_spool_entries") == 6)
     #expect(page.value("cnid_spool_damaged_total") == 7)
+    #expect(page.value("cnid_records_damaged_total") == 9)
     #expect(page.value("cnid_plugin_ready", ["plugin": "macvlan"]) == 1)
     #expect(page.value("cnid_plugin_ready", ["plugin": "kubernetes.io/no-op"]) == 0)
     #expect(page.value("cnid_build_info", ["version": "1.2.3"]) == 1)

@@ -118,6 +118,7 @@ struct AttachmentStoreTests {
     try state.put(text, in: "0123.json")
     let again = try state.open()
     #expect(again.count == 1)
+    #expect(again.damagedCount == 1)
     #expect(state.files.contains("0123.json.damaged"))
     #expect(!state.files.contains("0123.json"))
     #expect(state.log.text.contains("a damaged record was set aside"))
