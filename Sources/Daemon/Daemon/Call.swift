@@ -78,7 +78,8 @@ final class Call: DispatchedWork {
     var decoded = decoded
     // The peer is the shim, and its parent is the caller. On the other endpoints the peer is
     // the caller itself.
-    if decoded.endpoint == .cni, let shim = exchange.peer?.pid {
+    let isWanted = decoded.plugin?.readsCallerName ?? true
+    if isWanted, decoded.endpoint == .cni, let shim = exchange.peer?.pid {
       decoded.request.callerName = Processes.nameOfParent(of: shim) ?? ""
     }
     let result: PodResult

@@ -98,6 +98,9 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// waits for nobody.
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool
 
+  /// Whether it reads ``PodRequest/callerName``: to find that out costs a look into /proc.
+  var readsCallerName: Bool { get }
+
   /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for
   /// a plugin whose attachments of one pod share something; nil for nothing.
   ///
@@ -166,6 +169,8 @@ extension NetworkPlugin {
   public func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {}
   /// No.
   public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { false }
+  /// No.
+  public var readsCallerName: Bool { false }
   /// Nothing.
   public func lock(for request: PodRequest) -> String? { nil }
   /// None.

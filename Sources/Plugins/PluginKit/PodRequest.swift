@@ -31,7 +31,7 @@ public struct PodRequest: Sendable {
   /// The call's identity; a repeated call has the same.
   public var requestID: String
   /// The name (`comm`) of the process that ran the caller, such as `multus`; empty where it is not
-  /// known: only a call on `/cni` that is being answered has one.
+  /// known: only a call on `/cni` that is being answered has one, for a plugin that reads it.
   public var callerName: String
   /// Whether the configuration is that of a record: an ADD was allowed to use its paths.
   public var isRecorded = false

@@ -74,6 +74,8 @@ package final class VRouterPlugin: NetworkPlugin {
 
   package var name: String { "vrouter" }
 
+  package var readsCallerName: Bool { true }
+
   package var keys: KeyTable? { ContrailCni.keys }
 
   package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {

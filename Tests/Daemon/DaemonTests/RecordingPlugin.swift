@@ -32,6 +32,7 @@ final class RecordingPlugin: NetworkPlugin {
 
   let name: String
   let aliases: [String]
+  let readsCallerName = true
   let keys: KeyTable?
   private let needsPod: Bool
   private let onLock: @Sendable (PodRequest) -> String?
