@@ -98,7 +98,8 @@ struct Workshop: Sendable {
       host: registry.host, store: store, detacher: detacher, backlog: backlog, log: log)
     recovery = Recovery(store: store, detacher: detacher, log: log)
     spooled = SpooledDeletes(
-      spool: spool, store: store, decoder: decoder, finder: finder, attachments: attachments)
+      spool: spool, store: store, decoder: decoder, finder: finder, attachments: attachments,
+      log: log)
     handler = CommandHandler(
       finder: finder, attachments: attachments, spooled: spooled,
       garbage: GarbageCollector(

@@ -12,6 +12,10 @@ struct SpooledDeletes: Sendable {
   let decoder: RequestDecoder
   let finder: PluginFinder
   let attachments: Attachments
+  let log: Log
+
+  /// How long an ADD waits for older DELs of its attachment.
+  private static let patience = 2000
 
   /// Does one.
   ///
@@ -35,10 +39,21 @@ struct SpooledDeletes: Sendable {
   }
 
   /// Does those of an attachment that are older than an ADD of it.
-  func workOff(before request: PodRequest, _ progress: CallProgress) throws(CNIError) {
+  ///
+  /// One that cannot be done now stays, and is tried again: the ADD may not need what it needs.
+  func workOff(before request: PodRequest, _ progress: CallProgress) {
+    let limit = request.deadline.capped(milliseconds: Self.patience)
     for item in spool.items(containerID: request.sandboxID, ifName: request.ifName)
     where item.entry.stamp.isOlder(than: request.stamp) != false {
-      _ = try workOff(item, request.deadline, progress)
+      do throws(CNIError) {
+        _ = try workOff(item, limit, progress)
+      } catch {
+        log.write(
+          .warning, "a spooled DEL could not be done before a new ADD; it is tried again",
+          [
+            ("container", item.containerID), ("ifname", item.ifName), ("error", "\(error)"),
+          ])
+      }
     }
   }
 

@@ -45,8 +45,10 @@ package final class Dispatcher: Sendable {
   /// How many calls of clients run and wait, and how many threads there are for all.
   package var load: (running: Int, waiting: Int, threads: Int) {
     state.withLock { state in
-      let (calls, unread) = (state.lanes[.clients], state.lanes[.reading])
-      return (calls.running + unread.running, calls.waiting + unread.waiting, state.workers)
+      let calls = [Job.Lane.clients, .deletes, .reading].map { state.lanes[$0] }
+      return (
+        calls.reduce(0) { $0 + $1.running }, calls.reduce(0) { $0 + $1.waiting }, state.workers
+      )
     }
   }
 
@@ -73,9 +75,8 @@ package final class Dispatcher: Sendable {
   package func submit(_ job: Job) throws(CNIError) -> UInt64 {
     let (id, help, limit) = state.withLock { state -> (UInt64?, DispatcherState.Help, Int) in
       let limit = state.maximumConcurrent + state.maximumQueued
-      let calls = state.lanes[.clients]
-      let isFull = calls.running + calls.waiting >= limit
-      if job.kind.lane == .clients, isFull { return (nil, .none, limit) }
+      let isClients = job.kind.lane == .clients || job.kind.lane == .deletes
+      if isClients, state.lanes.clientsCalls >= limit { return (nil, .none, limit) }
       return (state.insert(job), state.help(), limit)
     }
     guard let id else {

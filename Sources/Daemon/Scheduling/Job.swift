@@ -57,7 +57,8 @@ package struct Job: Sendable {
     /// The lane whose places it uses.
     var lane: Lane {
       switch self {
-      case .add, .delete, .other: .clients
+      case .add, .other: .clients
+      case .delete: .deletes
       case .reading: .reading
       case .background: .background
       case .spooled: .spooled
@@ -74,6 +75,8 @@ package struct Job: Sendable {
   /// Those who share places; none has to wait for another's.
   enum Lane: CaseIterable, Sendable {
     case clients
+    /// DELs of clients: the clients' places, and some more for when others have those.
+    case deletes
     /// A request of unknown length must not keep short ones waiting.
     case reading
     case background

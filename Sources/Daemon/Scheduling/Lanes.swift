@@ -20,7 +20,7 @@ struct Lanes: Sendable {
     set { figures[lane] = newValue }
   }
 
-  /// How many may have a place at once.
+  /// How many places a lane has for itself.
   func places(_ lane: Job.Lane) -> Int {
     lane == .clients ? maximumConcurrent : max(1, maximumConcurrent / 4)
   }
@@ -28,10 +28,21 @@ struct Lanes: Sendable {
   /// Whether one more may run.
   func hasPlace(_ lane: Job.Lane) -> Bool {
     let now = self[lane]
-    if now.placesTaken >= places(lane) { return false }
-    // Clients' calls are bounded when they are taken on. Nobody bounds the others, and each has a
-    // thread.
-    return lane == .clients || now.running < 4 * max(1, maximumConcurrent)
+    switch lane {
+    // Bounded when they are taken on.
+    case .clients: return clientsPlacesTaken < places(.clients)
+    case .deletes: return clientsPlacesTaken < places(.clients) + places(.deletes)
+    // Nobody bounds these, and each has a thread.
+    case .reading, .background, .spooled:
+      return now.placesTaken < places(lane) && now.running < 4 * max(1, maximumConcurrent)
+    }
+  }
+
+  private var clientsPlacesTaken: Int { self[.clients].placesTaken + self[.deletes].placesTaken }
+
+  /// How many calls of clients have been taken on and are not over.
+  var clientsCalls: Int {
+    [Job.Lane.clients, .deletes].reduce(0) { $0 + self[$1].running + self[$1].waiting }
   }
 
   /// Whether something waits that has a place.

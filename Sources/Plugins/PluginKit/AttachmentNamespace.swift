@@ -24,8 +24,9 @@ public enum AttachmentNamespace {
   ///   - likely: the id that the record names, where it is looked first.
   ///   - node: a socket of the daemon's namespace.
   ///   - deadline: when to give up.
-  /// - Returns: nil if no namespace with an id has it.
-  /// - Throws: what kept us from looking everywhere.
+  /// - Returns: nil if no namespace with an id has it. One whose owner changes links all the time,
+  ///   so that it cannot be read, is passed over, unless it is the likely one.
+  /// - Throws: what kept us from looking everywhere else.
   public static func link(
     named name: String, mark: OwnerMark, likely: Int32?, _ node: inout NetlinkSocket,
     deadline: Deadline
@@ -36,13 +37,21 @@ public enum AttachmentNamespace {
       if let found = try link(name, mark, id, &node, deadline) { return found }
     }
     for id in ids {
-      let found = try node.link(inNamespace: id, deadline: deadline) {
-        mark.matches(alias: $0.alias)
+      do throws(NetlinkError) {
+        let limit = deadline.capped(milliseconds: patience)
+        let found = try node.link(inNamespace: id, deadline: limit) {
+          mark.matches(alias: $0.alias)
+        }
+        if let found { return MarkedLink(link: found, namespaceID: id) }
+      } catch {
+        guard error.errno == .timedOut, id != likely, !deadline.isOver else { throw error }
       }
-      if let found { return MarkedLink(link: found, namespaceID: id) }
     }
     return nil
   }
+
+  /// How long the links of one namespace are looked through: their number is its owner's matter.
+  private static let patience = 500
 
   private static func link(
     _ name: String, _ mark: OwnerMark, _ id: Int32, _ node: inout NetlinkSocket,

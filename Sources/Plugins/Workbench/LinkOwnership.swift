@@ -109,11 +109,14 @@ extension PluginHost {
 extension PluginCall {
   /// Removes the attachment's link from the pod's namespace, wherever that is by now.
   ///
-  /// By the request's path first, whatever its name is by now; then by the mark.
+  /// By the request's path first, whatever its name is by now; then by the mark. How long it takes
+  /// to look through namespaces is decided by their owners, so others have the place meanwhile.
   package func removePodLink(
     ownedBy ownership: LinkOwnership, _ permit: borrowing Permit
   ) throws(CNIError) {
-    if try !removeByPath(ownership, permit) { try removeByMark(permit) }
+    if try removeByPath(ownership, permit) { return }
+    guard let found = try waiting({ () throws(CNIError) in try markedLink() }) else { return }
+    try remove(found, permit)
   }
 
   /// - Returns: whether the link is known to be gone; false if it may be in another namespace.
@@ -134,27 +137,35 @@ extension PluginCall {
     guard let made = record?.namespace?.cookie else { return false }
     var pod = try LinkAccess(in: namespace, listeningTo: [], deadline: request.deadline)
     guard try pod.cookie() == made else { return false }
-    let renamed = try pod.ask { socket, deadline throws(NetlinkError) in
-      try socket.link(inNamespace: nil, deadline: deadline) { ownership.owns($0, made) }
+    let renamed = try waiting { () throws(CNIError) in
+      try pod.ask { socket, deadline throws(NetlinkError) in
+        try socket.link(inNamespace: nil, deadline: deadline) { ownership.owns($0, made) }
+      }
     }
     guard let renamed else { return false }
     return try host.removeLink(
       renamed.name, in: namespace, permit, request.deadline, where: ownership.owns) == .removed
   }
 
-  private func removeByMark(_ permit: borrowing Permit) throws(CNIError) {
+  private func markedLink() throws(CNIError) -> AttachmentNamespace.MarkedLink? {
     var node = try LinkAccess(deadline: request.deadline)
-    try node.ask("failed to delete \(goQuoted(request.ifName))") {
-      socket, deadline throws(NetlinkError) in
-      let found = try AttachmentNamespace.link(
+    return try node.ask(failure) { socket, deadline throws(NetlinkError) in
+      try AttachmentNamespace.link(
         named: request.ifName, mark: request.mark, likely: record?.namespace?.id, &socket,
         deadline: deadline)
-      guard let found else { return }
-      let removal = NetlinkChange.deleteLink(
-        index: found.link.index, name: request.ifName, inNamespace: found.namespaceID)
-      // Link or namespace may end meanwhile.
-      try socket.apply(
-        [removal.tolerating(.noDevice).tolerating(.invalid)], permit, deadline: deadline)
     }
   }
+
+  private func remove(
+    _ found: AttachmentNamespace.MarkedLink, _ permit: borrowing Permit
+  ) throws(CNIError) {
+    var node = try LinkAccess(deadline: request.deadline)
+    let removal = NetlinkChange.deleteLink(
+      index: found.link.index, name: request.ifName, inNamespace: found.namespaceID)
+    // Link or namespace may end meanwhile.
+    try node.apply(
+      [removal.tolerating(.noDevice).tolerating(.invalid)], permit, doing: failure)
+  }
+
+  private var failure: String { "failed to delete \(goQuoted(request.ifName))" }
 }

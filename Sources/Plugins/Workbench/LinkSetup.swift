@@ -46,7 +46,11 @@ package struct LinkSetup: Sendable {
   // MARK: Settings, addresses, up
 
   /// Does everything up to the link being up, in two round trips.
-  func configure(_ pod: inout LinkAccess, _ permit: borrowing Permit) throws(CNIError) {
+  ///
+  /// - Returns: the refusal if another link has the hardware address: see ``bringUp(again:_:_:)``.
+  func configure(
+    _ pod: inout LinkAccess, _ permit: borrowing Permit
+  ) throws(CNIError) -> NetlinkError? {
     try writeSettings(pod.sockets.ipv6, permit)
     var first = settings
     first.ipv4.append((.arpNotify, 1))
@@ -59,15 +63,20 @@ package struct LinkSetup: Sendable {
       guard let outcome else { continue }
       throw place == 0 ? CNIError(outcome) : refused(addresses[place - 1].address, outcome)
     }
-    if let refusal = outcomes.last ?? nil { try bringUp(again: refusal, &pod, permit) }
-    if skipsDAD, !ipv6.isEmpty { announce(&pod, permit) }
+    if let refusal = outcomes.last ?? nil {
+      if refusal.errno == .addressInUse { return refusal }
+      throw notUp(refusal)
+    }
+    announce(&pod, permit)
+    return nil
   }
 
-  /// Tells the neighbours of IPv6 addresses, which otherwise happens at the end of the detection.
+  /// Tells the neighbours of IPv6 addresses, which otherwise happens at the end of the detection;
+  /// where there is one, nothing.
   ///
   /// The kernel does it (`ndisc_notify`) when the hardware address is set, to the same one too.
   private func announce(_ pod: inout LinkAccess, _ permit: borrowing Permit) {
-    guard let mac = settings.mac ?? link.mac else { return }
+    guard skipsDAD, !ipv6.isEmpty, let mac = settings.mac ?? link.mac else { return }
     try? pod.change(link, LinkSettings(mac: mac), permit)
   }
 
@@ -87,7 +96,7 @@ package struct LinkSetup: Sendable {
   ///
   /// A link of the same address in a namespace that is being taken down holds it for up to 50 ms,
   /// and nobody announces its end.
-  private func bringUp(
+  func bringUp(
     again refusal: NetlinkError, _ pod: inout LinkAccess, _ permit: borrowing Permit
   ) throws(CNIError) {
     var refusal = refusal
@@ -95,15 +104,20 @@ package struct LinkSetup: Sendable {
     while refusal.errno == .addressInUse, !limit.isOver {
       Clock.pause(milliseconds: 5)
       do throws(NetlinkError) {
-        return try pod.sockets.socket.apply([up], permit, deadline: pod.deadline)
+        try pod.sockets.socket.apply([up], permit, deadline: pod.deadline)
+        return announce(&pod, permit)
       } catch {
         refusal = error
       }
     }
+    throw notUp(refusal)
+  }
+
+  private func notUp(_ refusal: NetlinkError) -> CNIError {
     let failure = "failed to set \(goQuoted(link.name)) UP"
     guard refusal.errno == .addressInUse, !parent.isEmpty, let mac = settings.mac ?? link.mac
-    else { throw CNIError(refusal, doing: failure) }
-    throw CNIError(refusal, doing: "\(failure): MAC \(mac) is in use on \(parent)")
+    else { return CNIError(refusal, doing: failure) }
+    return CNIError(refusal, doing: "\(failure): MAC \(mac) is in use on \(parent)")
   }
 
   /// The settings that have no message: only IPv6 being off is a reason to fail.
@@ -267,8 +281,17 @@ extension PodSession {
     _ setups: [LinkSetup], _ configure: Step, _ awaitAddresses: Step, _ addRoutes: Step,
     _ journal: Journal<Step>
   ) throws(CNIError) {
-    try journal.perform(configure) { permit throws(CNIError) in
-      for setup in setups { try setup.configure(&pod, permit) }
+    let held = try journal.perform(configure) { permit throws(CNIError) in
+      var held: [(setup: LinkSetup, refusal: NetlinkError)] = []
+      for setup in setups {
+        if let refusal = try setup.configure(&pod, permit) { held.append((setup, refusal)) }
+      }
+      return held
+    }
+    if !held.isEmpty {
+      try journal.waiting(configure) { permit throws(CNIError) in
+        for (setup, refusal) in held { try setup.bringUp(again: refusal, &pod, permit) }
+      }
     }
     for setup in setups where setup.needsWait {
       try journal.waiting(awaitAddresses) { _ throws(CNIError) in

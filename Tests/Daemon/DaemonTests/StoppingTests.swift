@@ -7,13 +7,17 @@ import TestSupport
 
 @Suite("Server: order, load and stopping, seen by clients")
 struct StoppingTests {
-  /// A plugin whose ADDs wait at a door.
+  /// A plugin whose ADDs, and DELs of the container `held`, wait at a door.
   private static func waiting(at door: Door) -> RecordingPlugin {
-    RecordingPlugin(add: { call throws(CNIError) in
-      let result = try RecordingPlugin.make(call)
-      door.pass()
-      return result
-    })
+    RecordingPlugin(
+      add: { call throws(CNIError) in
+        let result = try RecordingPlugin.make(call)
+        door.pass()
+        return result
+      },
+      others: [
+        .delete: { call throws(CNIError) in if call.request.sandboxID == "held" { door.pass() } }
+      ])
   }
 
   private let door = Door()
@@ -26,6 +30,9 @@ struct StoppingTests {
     #expect(await door.isReached())
     let waiting = daemon.start(CNICall(container: "b"))
     let check = daemon.start(CNICall("CHECK", container: "a"))
+    // It has the place that only DELs can have.
+    let held = daemon.start(CNICall("DEL", container: "held"))
+    #expect(try await becomes { daemon.server.load == (running: 2, waiting: 2) })
     let delete = daemon.start(CNICall("DEL", container: "c"))
     #expect(try await becomes { daemon.server.load.waiting == 3 })
     daemon.server.beginStopping()
@@ -35,12 +42,13 @@ struct StoppingTests {
       #expect(answer.message == "cnid is stopping; try again")
       #expect(answer.header("retry") == "1")
     }
-    #expect(daemon.server.load.running == 1)
+    #expect(daemon.server.load.running == 2)
     let late = try await daemon.send(CNICall(container: "d"))
     #expect(late.code == 11)
     #expect(late.header("retry") == "1")
     door.open()
     #expect(try await running.value.status == 200)
+    #expect(try await held.value.status == 200)
     #expect(try await delete.value.status == 200)
     #expect(plugin.calls(.add).map(\.request.sandboxID) == ["a"])
     #expect(try await becomes { daemon.server.load == (running: 0, waiting: 0) })

@@ -186,7 +186,7 @@ struct DispatcherBoundTests {
     try desk.submit("running", attachment: "a")
     #expect(await desk.has("running begins"))
     try desk.submit("add", attachment: "b")
-    try desk.submit("delete", .delete, attachment: "c")
+    try desk.submit("delete", .delete, attachment: "a")
     let removed = desk.dispatcher.removeWaiting { $0.kind != .delete }
     #expect(removed.map(\.claim.attachments) == [["b"]])
     desk.end("running", "delete")
@@ -264,6 +264,25 @@ struct DispatcherOutsideTests {
     door.open()
     desk.end("a", "b", "c")
     #expect(await desk.has("c ends"))
+  }
+
+  @Test("a DEL finds a place of its own when other calls have all of them")
+  func placesOfDeletes() async throws {
+    let desk = try Desk(concurrent: 4)
+    for number in 0..<4 { try desk.submit("add\(number)", attachment: "a\(number)") }
+    #expect(await desk.all(4).count == 4)
+    try desk.submit("late", attachment: "late")
+    for number in 0..<2 { try desk.submit("del\(number)", .delete, attachment: "d\(number)") }
+    // A quarter more, for DELs only.
+    #expect(await desk.has("del0 begins"))
+    #expect(desk.dispatcher.load.running == 5)
+    #expect(desk.dispatcher.load.waiting == 2)
+    desk.end("del0")
+    #expect(await desk.has("del1 begins"))
+    #expect(!desk.events.value.contains("late begins"))
+    desk.end("add0", "del1")
+    #expect(await desk.has("late begins"))
+    desk.end("add1", "add2", "add3", "late")
   }
 
   @Test("whoever comes back from outside goes on although others have the places")
