@@ -15,10 +15,13 @@ public enum CNIValidation {
 
   /// Checks an interface name by the kernel's rules: at most 15 bytes, no `/`, `:` or white space.
   ///
-  /// Nor a `%`: the kernel takes `eth%d` for a wish and gives the link another name.
+  /// Nor a `%`: the kernel takes `eth%d` for a wish and gives the link another name. A runtime's
+  /// own check lets it pass, so a DEL must too: nothing can be attached there.
   ///
   /// - Throws: code 4.
-  public static func interfaceName(_ name: String) throws(CNIError) {
+  public static func interfaceName(
+    _ name: String, for command: CNICommand = .add
+  ) throws(CNIError) {
     guard !name.isEmpty else { throw CNIError(.invalidEnvironment, "interface name is empty") }
     guard name.utf8.count <= 15 else {
       throw CNIError(
@@ -36,7 +39,7 @@ public enum CNIValidation {
       throw CNIError(
         .invalidEnvironment, "interface name contains / or : or whitespace characters")
     }
-    guard !name.utf8.contains(UInt8(ascii: "%")) else {
+    guard command == .delete || !name.utf8.contains(UInt8(ascii: "%")) else {
       throw CNIError(
         .invalidEnvironment, "interface name contains %",
         details: "the kernel would take \(goQuoted(name)) for a pattern")

@@ -83,24 +83,33 @@ package struct ExecutedIPAM: Sendable {
 
   /// Runs DEL.
   ///
-  /// - Parameter permit: the proof that this is wanted.
+  /// - Parameters:
+  ///   - permit: the proof that this is wanted.
+  ///   - excuse: asked where the program is not there or cannot be started, with the words for it:
+  ///     whether that is no failure.
   /// - Throws: as ``add(_:whenUndone:)``.
-  package func delete(_ permit: borrowing Permit) throws(CNIError) {
+  package func delete(
+    _ permit: borrowing Permit, excuse: (String) -> Bool = { _ in false }
+  ) throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.run(invocation(.delete), permit)
     } catch {
+      if error.hasRunNothing, excuse(error.description) { return }
       throw error.cniError(.ipam)
     }
   }
 
   /// Runs CHECK.
   ///
-  /// - Throws: as ``add(_:whenUndone:)``.
+  /// - Throws: as ``add(_:whenUndone:)``; code 11 for a program that is not there or cannot be
+  ///   started: it says nothing about the attachment.
   package func check() throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.check))
     } catch {
-      throw told(error)
+      var told = told(error)
+      if error.hasRunNothing { told.code = .tryAgainLater }
+      throw told
     }
   }
 

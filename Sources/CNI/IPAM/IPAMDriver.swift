@@ -125,13 +125,17 @@ package enum IPAMDriver: Sendable {
 
   /// Gives the addresses of an attachment back; without any it succeeds, too.
   ///
-  /// - Parameter permit: the proof that this is wanted.
+  /// - Parameters:
+  ///   - permit: the proof that this is wanted.
+  ///   - excuse: see ``ExecutedIPAM/delete(_:excuse:)``.
   /// - Throws: as ``add(_:whenUndone:)``.
-  package func delete(_ permit: borrowing Permit) throws(CNIError) {
+  package func delete(
+    _ permit: borrowing Permit, excuse: (String) -> Bool = { _ in false }
+  ) throws(CNIError) {
     switch self {
     case .hostLocal(let driver): try driver.delete(permit)
     case .fixed: return
-    case .executed(let driver): try driver.delete(permit)
+    case .executed(let driver): try driver.delete(permit, excuse: excuse)
     }
   }
 

@@ -61,6 +61,17 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
     }
   }
 
+  /// Whether no program has run: there is none, or it could not be started.
+  ///
+  /// A lack of descriptors or memory passes, and says nothing about the program.
+  package var hasRunNothing: Bool {
+    switch reason {
+    case .notFound: true
+    case .notStarted(let error): !error.errno.isExhaustion
+    case .refused, .failed, .unreadable, .deadline, .tooMuchOutput: false
+    }
+  }
+
   /// The error that goes back to the runtime.
   ///
   /// The plugin's own error passes unchanged; only empty details are filled with its standard

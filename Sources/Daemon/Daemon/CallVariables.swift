@@ -41,7 +41,7 @@ struct CallVariables {
     (containerID, netns) = (id, path)
     ifName = env["CNI_IFNAME"] ?? "eth0"
     try CNIValidation.containerID(containerID)
-    try CNIValidation.interfaceName(ifName)
+    try CNIValidation.interfaceName(ifName, for: command)
   }
 }
 

@@ -60,7 +60,11 @@ struct RequestDecoder: Sendable {
     }
     let (plugin, choiceError) = choose(network, configuration)
     if let plugin, let defaults = configuration.plugins[plugin.name] {
-      network = try network.completed(with: defaults)
+      do throws(CNIError) {
+        network = try network.completed(with: defaults)
+      } catch {
+        guard variables.command == .delete else { throw error }
+      }
     }
     // A DEL without it is told what to remove by the record.
     let isNeeded = variables.command != .delete && plugin?.needsPodIdentity(network) == true
@@ -112,11 +116,17 @@ struct RequestDecoder: Sendable {
       }
       return (rest, [], fault)
     }
-    guard endpoint == .delegate else {
-      return (try plain.overridden(by: configuration.overrides), [], nil)
+    do throws(CNIError) {
+      guard endpoint == .delegate else {
+        return (try plain.overridden(by: configuration.overrides), [], nil)
+      }
+      let (single, arguments) = try plain.asDelegate(with: call.interfaceAttributes)
+      return (single, arguments, nil)
+    } catch {
+      // What no ADD can have made a DEL need not understand.
+      guard command == .delete else { throw error }
+      return (plain, [], nil)
     }
-    let (single, arguments) = try plain.asDelegate(with: call.interfaceAttributes)
-    return (single, arguments, nil)
   }
 
   /// The choice by the configuration; its error only counts if no record says otherwise.

@@ -38,7 +38,7 @@ extension VRouterPlugin {
       try removeFiles(removal, call)
     }
     let unheard = try unregister(attached.manager, call)
-    try settle(missing ?? unheard, call)
+    settle(missing ?? unheard, call)
   }
 
   /// What the attachment consists of: by its record, else by the port files of its container.
@@ -145,10 +145,7 @@ extension VRouterPlugin {
   }
 
   /// What somebody else still has to hear is told later; the pod itself is detached.
-  private func settle(_ missing: CNIError?, _ call: PluginCall<Step>) throws(CNIError) {
-    guard let missing else { return }
-    if call.record != nil { return call.postpone("\(missing)") }
-    call.host.log(
-      .warning, "DEL of pod \(call.request.title) without a record: not all was told: \(missing)")
+  private func settle(_ missing: CNIError?, _ call: PluginCall<Step>) {
+    if let missing { call.postpone("\(missing)") }
   }
 }

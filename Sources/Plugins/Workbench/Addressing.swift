@@ -46,6 +46,9 @@ package protocol AddressingStep: PluginStep {
   static var collectLeases: Self { get }
 }
 
+/// How long a CHECK waits for address management: a held lock, a slow program.
+private let checkMilliseconds = 5000
+
 /// Address management for one call, in the order that its kind needs.
 ///
 /// Leases that need no link are taken before the link is created and given back when it is known to
@@ -53,6 +56,8 @@ package protocol AddressingStep: PluginStep {
 package struct Addressing<Step: AddressingStep>: Sendable {
   private let driver: IPAMDriver?
   private let log: @Sendable (LogLevel, String) -> Void
+  /// Whether it is known what its ADD took.
+  private let isRecorded: Bool
   /// What stands in the plan.
   package let plan: [PlannedResource]
 
@@ -61,6 +66,10 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   /// Of CNI_ARGS the plugin itself knows `knownArguments`.
   package init(_ request: PodRequest, _ host: PluginHost, knownArguments: [String] = []) {
     log = host.log
+    isRecorded = request.isRecorded
+    let deadline =
+      request.command == .check
+      ? request.deadline.capped(milliseconds: checkMilliseconds) : request.deadline
     driver = IPAMDriver(
       for: IPAMCall(
         containerID: request.sandboxID, ifName: request.ifName, arguments: request.arguments,
@@ -68,7 +77,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
         environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
         searchPath: request.searchPath, dataDirectory: host.dataDirectory,
         allowedPaths: request.isRecorded ? nil : host.paths.current,
-        podCIDR: host.podCIDR.current, deadline: request.deadline))
+        podCIDR: host.podCIDR.current, deadline: deadline))
     let type = driver.flatMap { _ in request.configuration.ipamType }
     plan = type.map { [PlannedLease(type: $0).planned] } ?? []
   }
@@ -76,6 +85,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
   /// No addresses of address management.
   package init() {
     (driver, plan) = (nil, [])
+    isRecorded = true
     log = { _, _ in }
   }
 
@@ -129,7 +139,12 @@ package struct Addressing<Step: AddressingStep>: Sendable {
       var failure: CNIError?
       do throws(CNIError) {
         try journal.waiting(.runIPAMDelete) { permit throws(CNIError) in
-          try driver.delete(permit)
+          try driver.delete(permit) { reason in
+            // What cannot be run has leased nothing, as far as anybody knows.
+            if isRecorded { return false }
+            log(.warning, "DEL without a record: nothing is given back: \(reason)")
+            return true
+          }
         }
       } catch {
         failure = error
@@ -141,12 +156,13 @@ package struct Addressing<Step: AddressingStep>: Sendable {
 
   /// Checks that the attachment still has its addresses.
   ///
-  /// A backend that cannot be asked now says nothing against it.
+  /// A backend that cannot be asked now, or takes its time, says nothing against it.
   package func check(_ call: PluginCall<Step>) throws(CNIError) {
     do throws(CNIError) {
       try call.waiting { () throws(CNIError) in try driver?.check() }
     } catch {
-      guard error.code == .tryAgainLater else { throw error }
+      let isLate = error.code == .deadline && !call.request.deadline.isOver
+      guard error.code == .tryAgainLater || isLate else { throw error }
       log(.warning, "CHECK could not ask address management: \(error)")
     }
   }

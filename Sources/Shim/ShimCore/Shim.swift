@@ -72,7 +72,8 @@ package struct Shim {
     guard command.isKnown else {
       throw CNIError(.invalidEnvironment, "unknown CNI_COMMAND: \(command.rawValue)")
     }
-    version = try CNIVersion.check(read.cniVersion, for: command)
+    // What an ADD refuses was not attached, and its DEL must not fail for ever.
+    if command != .delete { version = try CNIVersion.check(read.cniVersion, for: command) }
     let request = Request(env: environment.forwarded, config: bytes)
     switch command {
     case .add: return try cmdAdd(request, version)

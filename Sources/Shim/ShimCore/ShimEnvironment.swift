@@ -43,7 +43,7 @@ package struct ShimEnvironment: Sendable {
       if self["CNI_IFNAME"].isEmpty {
         missing.append("CNI_IFNAME")
       } else {
-        try CNIValidation.interfaceName(self["CNI_IFNAME"])
+        try CNIValidation.interfaceName(self["CNI_IFNAME"], for: verb)
       }
     }
     let needsPath = isForAttachment || verb == .garbageCollect || verb == .status

@@ -89,6 +89,19 @@ struct DelegateTests {
     #expect(plugin.calls(.delete).count == 1)
   }
 
+  @Test("a DEL of what an ADD refuses, or of an interface with such a name, succeeds")
+  func refused() async throws {
+    let daemon = try TestDaemon([plugin])
+    let list =
+      #"{"cniVersion":"1.1.0","name":"net","plugins":[{"type":"recorder"},{"type":"tuning"}]}"#
+    for (config, ifName, code) in [(list, "net1", 7), (CNICall.network, "net%d", 4)] {
+      let added = try await daemon.send(CNICall("ADD", config, to: "/delegate", ifName: ifName))
+      #expect(added.code == code)
+      let deleted = try await daemon.send(CNICall("DEL", config, to: "/delegate", ifName: ifName))
+      #expect(deleted.status == 200, "\(deleted)")
+    }
+  }
+
   @Test("what the configuration has in runtimeConfig stays beside the attributes")
   func runtimeConfig() async throws {
     let seen = try await seen(

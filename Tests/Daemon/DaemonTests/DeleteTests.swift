@@ -105,6 +105,24 @@ struct DeleteTests {
     #expect(try await daemon.send(CNICall("DEL", config)).code == 6)
   }
 
+  @Test("what cnid.json spoils for ADDs does not spoil DELs", arguments: [true, false])
+  func spoilt(byOverrides: Bool) async throws {
+    let spoiling = JSONObject([("ipam", 5)])
+    let daemon = try TestDaemon([plugin])
+    #expect(try await daemon.send(CNICall()).status == 200)
+    try daemon.reload { configuration in
+      if byOverrides {
+        configuration.overrides = spoiling
+      } else {
+        configuration.plugins = ["recorder": spoiling]
+      }
+    }
+    #expect(try await daemon.send(CNICall(container: "c2")).code == 6)
+    #expect(try await daemon.send(CNICall("DEL", container: "c2")).status == 200)
+    #expect(try await daemon.send(CNICall("DEL")).status == 200)
+    #expect(daemon.files.isEmpty)
+  }
+
   @Test("DEL of a network that no plugin serves, without a record, warns and succeeds")
   func unserved() async throws {
     let daemon = try TestDaemon([plugin])

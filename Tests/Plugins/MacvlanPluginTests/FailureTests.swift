@@ -122,6 +122,18 @@ struct FailureTests {
     try await node.add(pod, try node.configuration())
   }
 
+  @Test(
+    "A DEL without a record does not need an IPAM plugin that cannot be run",
+    arguments: [nil, 0o644] as [UInt32?])
+  func unrunnableIPAM(permissions: UInt32?) async throws {
+    let node = try await MacvlanNode()
+    if let permissions {
+      try node.install("nope", "exit 0")
+      try Files.setPermissions(node.directory("bin/nope"), permissions)
+    }
+    try await node.delete(try await TestPod(), try node.configuration(["ipam": ["type": "nope"]]))
+  }
+
   @Test("An IPAM plugin on disk that is not there is found before anything is recorded")
   func missingIPAM() async throws {
     let node = try await MacvlanNode()

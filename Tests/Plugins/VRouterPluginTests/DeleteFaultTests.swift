@@ -83,6 +83,23 @@ import Testing
     }
   }
 
+  @Test("A DEL without a record that the agent did not hear is told again")
+  func unrecorded() async throws {
+    try await withVRouterNode { here in
+      let pod = try await TestPod(containerID: Fixture.c1)
+      let before = try await here.state([pod])
+      try await here.add(pod)
+      try await here.loseRecords()
+      here.agent.script("DELETE", "/vm", [.error(500, "{ busy }")])
+      try await here.delete(pod)
+      #expect(here.node.records.count == 1)
+      here.agent.script("DELETE", "/vm", [])
+      let isTold = try await eventually(within: 30_000) { here.node.records == [] }
+      #expect(isTold && here.agent.subscriptions == [])
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+
   @Test("An agent that is away has forgotten everything: nothing is owed to it")
   func agentDown() async throws {
     try await withVRouterNode { here in

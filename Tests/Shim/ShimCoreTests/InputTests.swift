@@ -281,6 +281,18 @@ struct InputTests {
     #expect(node.daemon.requests.count == 1)
   }
 
+  @Test(
+    "What an ADD refuses does not stop a DEL",
+    arguments: [
+      ShimCall("DEL", ["CNI_IFNAME": "eth%d"]), ShimCall("DEL", [:], ["cniVersion": "9.9.9"]),
+    ])
+  func deleteOfRefused(call: ShimCall) async throws {
+    let node = try FakeNode([.response(200, [])])
+    let outcome = try await node.run(call)
+    #expect(outcome.status == 0, "\(outcome.text)")
+    #expect(node.daemon.requests.count == 1)
+  }
+
   @Test("Wrong keys of its own do not stop a DEL")
   func deleteWithWrongKeys() async throws {
     let node = try FakeNode([.response(200, [])])
