@@ -79,12 +79,29 @@ package final class AttachmentStore: AttachmentRecording {
     let isRenamed = wasRenamed && record.phase == .deleting
     let path = path(of: record.key, isRenamed: isRenamed)
     try mapped("cannot record the attachment \(record.key)") { () throws(SystemError) in
-      try Files.replace(path, record.encoded())
+      do throws(SystemError) {
+        try Files.replace(path, record.encoded())
+      } catch {
+        guard error.errno == .noEntry else { throw error }
+        try makeDirectoryAgain()
+        try Files.replace(path, record.encoded())
+      }
     }
     keeper?.note(path)
     // The new one counts already; what stays here does no harm.
     if wasRenamed, !isRenamed { try? Files.remove(self.path(of: record.key, isRenamed: true)) }
     index(record, isRenamed: isRenamed)
+  }
+
+  /// Somebody has removed the directory under the daemon; the records in it are lost.
+  private func makeDirectoryAgain() throws(SystemError) {
+    try Files.makeDirectories(directory, permissions: 0o700)
+    keeper?.note(directory)
+    log.write(
+      .warning,
+      "the directory of records was gone and is made again; attachments that were recorded there "
+        + "are found by their marks",
+      [("directory", directory)])
   }
 
   /// Records that the removal of an attachment has begun: a rename, which needs no

@@ -14,6 +14,9 @@ struct MacvlanConfiguration: Sendable {
     "master", "mode", "mtu", "mac", "linkInContainer", "bcqueuelen", "dad",
   ])
 
+  /// Frames that wait are the node's memory, and the number is the network author's.
+  private static let longestQueue: UInt64 = 100_000
+
   /// The parent's name; empty means the link of the default route.
   let master: String
   /// The mode, `bridge` unless given.
@@ -45,7 +48,7 @@ struct MacvlanConfiguration: Sendable {
     // A number below 0 is read too, so that the range has one text of its own.
     mtu = try reader.integer("mtu") ?? 0
     isParentInContainer = try reader.flag("linkInContainer") ?? false
-    let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
+    let queue = try reader.number("bcqueuelen", maximum: Self.longestQueue) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
     skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
     mac = try .requested(reader, arguments, else: try reader.string("mac"), "mac")

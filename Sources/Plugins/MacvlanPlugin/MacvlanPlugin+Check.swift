@@ -16,7 +16,7 @@ extension MacvlanPlugin {
     _ = try configuration.mtu(on: configuration.parent(&session))
     let link = try expected.checkLink(&session.pod, kind: Self.kind)
     try checkMode(link, configuration.mode)
-    try expected.checkAddresses(&session.pod, link)
+    try expected.checkAddresses(&session.pod, link, call)
   }
 
   private func checkMode(_ link: Link, _ mode: MacvlanMode) throws(CNIError) {

@@ -21,7 +21,7 @@ extension OVSPlugin {
     let expected = try ExpectedLink(request.requiredResult(), request)
     var session = try PodSession(request)
     let link = try expected.checkLink(&session.pod, kind: Self.kind)
-    try expected.checkAddresses(&session.pod, link)
+    try expected.checkAddresses(&session.pod, link, call)
     let hostLink = try call.record?.first(PlannedPort.self).map { planned throws(CNIError) in
       try Self.link(named: planned.name, &session)
     }
@@ -127,7 +127,8 @@ extension OVSPlugin {
         .limitedConnectivity, "ovs-vswitchd is not running",
         details: "nobody holds its lock in the database")
     }
-    if let name = configuration.bridge, try owner.bridge(named: name, request.deadline) == nil {
+    let name = try owner.bridgeName(configuration, request.deadline)
+    if let name, try owner.bridge(named: name, request.deadline) == nil {
       throw try owner.missingBridge(name, .notAvailable, request.deadline)
     }
   }

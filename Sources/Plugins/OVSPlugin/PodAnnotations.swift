@@ -60,7 +60,11 @@ struct PodAnnotations: Sendable {
   private static func object(
     in text: String, of annotation: String
   ) throws(CNIError) -> JSONObject {
-    if let object = (try? JSONValue.parse(Array(text.utf8)))?.object { return object }
+    do throws(JSONError) {
+      if let object = try JSONValue.parse(Array(text.utf8)).object { return object }
+    } catch {
+      throw CNIError(.invalidConfiguration, "pod annotation \(annotation): \(error)")
+    }
     throw CNIError(.invalidConfiguration, "pod annotation \(annotation): not a JSON object")
   }
 
@@ -91,6 +95,9 @@ struct PodAnnotations: Sendable {
     for text in texts {
       guard let address = IPNetwork(text) else {
         throw entry.invalid("ip_addresses", "invalid CIDR address: \(text)")
+      }
+      if address.address.isUnspecified || address.address.isMulticast {
+        throw entry.invalid("ip_addresses", "\(address) is no address that a link can have")
       }
       ips.append(
         CNIResult.IP(

@@ -31,25 +31,38 @@ extension Switch {
   func planned(
     _ configuration: OVSConfiguration, _ request: PodRequest
   ) throws(CNIError) -> PlannedPort {
-    let deadline = request.deadline
     let interfaceID = configuration.interfaceID(
       podNamespace: request.podNamespace, podName: request.podName)
-    let global = try mapped { () throws(OVSDBError) in
-      try read(deadline) { $0.root?["external_ids"]?.strings ?? [:] }
-    }
-    let integrationBridge = global["ovn-bridge"] ?? "br-int"
-    guard let name = configuration.bridge ?? interfaceID.map({ _ in integrationBridge }) else {
+    let ovn = try ovn(request.deadline)
+    guard let name = configuration.bridge ?? interfaceID.map({ _ in ovn.bridge }) else {
       throw CNIError(
         .invalidConfiguration,
         "failed to get bridge name: the network has neither bridge nor an OVN port")
     }
-    guard let bridge = try bridge(named: name, deadline) else {
-      throw try missingBridge(name, .invalidConfiguration, deadline)
+    guard let bridge = try bridge(named: name, request.deadline) else {
+      throw try missingBridge(name, .invalidConfiguration, request.deadline)
     }
     return PlannedPort(
       owner: self, request: request, configuration: configuration, bridge: bridge,
       interfaceID: interfaceID, name: try request.newHostLinkName(),
-      needsFlows: interfaceID != nil && name == integrationBridge && global["ovn-remote"] != nil)
+      needsFlows: interfaceID != nil && name == ovn.bridge && ovn.isConnected)
+  }
+
+  /// The bridge of a network's ports as far as it is known without a pod; nil where only CNI_ARGS
+  /// say that a port is OVN's.
+  func bridgeName(
+    _ configuration: OVSConfiguration, _ deadline: Deadline
+  ) throws(CNIError) -> String? {
+    if let bridge = configuration.bridge { return bridge }
+    return configuration.addresses == .annotation ? try ovn(deadline).bridge : nil
+  }
+
+  /// OVN's integration bridge, and whether OVN works here.
+  private func ovn(_ deadline: Deadline) throws(CNIError) -> (bridge: String, isConnected: Bool) {
+    let global = try mapped { () throws(OVSDBError) in
+      try read(deadline) { $0.root?["external_ids"]?.strings ?? [:] }
+    }
+    return (global["ovn-bridge"] ?? "br-int", global["ovn-remote"] != nil)
   }
 }
 

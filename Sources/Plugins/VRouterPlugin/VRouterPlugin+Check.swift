@@ -39,7 +39,7 @@ extension VRouterPlugin {
       // The result has the primary interface's addresses and routes only.
       let expected = try ExpectedLink(result, request)
       let link = try expected.checkLink(&pod, kind: port.usesVLAN ? "macvlan" : "veth")
-      if port.isPrimary { try expected.checkAddresses(&pod, link) }
+      if port.isPrimary { try expected.checkAddresses(&pod, link, call) }
     }
   }
 

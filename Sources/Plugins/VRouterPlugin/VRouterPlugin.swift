@@ -163,8 +163,12 @@ package final class VRouterPlugin: NetworkPlugin {
   /// Notes that an agent let a DEL wait.
   func noteMute(_ vrouter: VRouter) {
     note(isAnswering: false)
-    let end = KernelClock.monotonic &+ VRouterPlugin.muteNanoseconds
-    mute.withLock { $0[vrouter.files.directory] = end }
+    let now = KernelClock.monotonic
+    mute.withLock { agents in
+      // Their directories are outside words: none is kept longer than it counts.
+      agents = agents.filter { $0.value > now }
+      agents[vrouter.files.directory] = now &+ VRouterPlugin.muteNanoseconds
+    }
   }
 
   /// Whether an agent has just let a DEL wait.

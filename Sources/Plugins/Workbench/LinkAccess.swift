@@ -9,7 +9,7 @@ package struct LinkAccess: ~Copyable {
   /// The sockets of the namespace.
   package var sockets: NamespaceSockets
   /// When to give up.
-  package let deadline: Deadline
+  package var deadline: Deadline
 
   /// Opens the daemon's own namespace.
   package init(deadline: Deadline) throws(CNIError) {

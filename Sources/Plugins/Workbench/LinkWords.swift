@@ -77,7 +77,11 @@ extension JSONObject {
       if mayBeMissing, error.errno == .noEntry || error.errno == .notDirectory { return nil }
       throw CNIError(error, code: .ioFailure, doing: "failed to read \(path): \(error.errno)")
     }
-    if let object = (try? JSONValue.parse(bytes))?.object { return object }
+    do throws(JSONError) {
+      if let object = try JSONValue.parse(bytes).object { return object }
+    } catch {
+      throw CNIError(.decodingFailure, "\(path): \(error)")
+    }
     throw CNIError(.decodingFailure, "\(path): not a JSON object")
   }
 }

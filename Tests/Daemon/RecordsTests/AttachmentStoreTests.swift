@@ -128,6 +128,20 @@ struct AttachmentStoreTests {
     #expect(try Files.read(state.path("0123.json.damaged")) == Array(text.utf8))
   }
 
+  @Test("a directory that vanishes under the store is made again, and said to have been gone")
+  func vanishedDirectory() throws {
+    let state = try StateFixture()
+    let store = try state.open()
+    try store.write(AttachmentRecord(container: "a"))
+    TemporaryDirectory.removeTree(state.directory("state/attachments"))
+    try store.write(AttachmentRecord(container: "b"))
+    #expect(state.files.count == 1)
+    #expect(state.log.text.contains("the directory of records was gone"))
+    #expect(store.record(AttachmentRecord(container: "a").key) == nil)
+    #expect(store.record(AttachmentRecord(container: "b").key) != nil)
+    try store.remove(AttachmentRecord(container: "a").key)
+  }
+
   @Test("a record under another's name, and what is no file, are set aside too")
   func foreign() throws {
     let state = try StateFixture()

@@ -53,7 +53,7 @@ package final class CablePlugin: NetworkPlugin {
     let expected = try ExpectedLink(call.request.requiredResult(), call.request)
     var session = try PodSession(call.request)
     let link = try expected.checkLink(&session.pod, kind: "veth")
-    try expected.checkAddresses(&session.pod, link)
+    try expected.checkAddresses(&session.pod, link, call)
   }
 
   package func garbageCollect(

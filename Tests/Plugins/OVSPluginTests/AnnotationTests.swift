@@ -89,6 +89,14 @@ import Testing
   static let faults: [(String, JSONValue?, Int, String)] = [
     ("missing", [:], 11, "has no annotation k8s.ovn.org/pod-networks"),
     ("no object", ["k8s.ovn.org/pod-networks": "[]"], 7, "not a JSON object"),
+    ("no JSON", ["k8s.ovn.org/pod-networks": "{"], 7, "ends inside an object"),
+    (
+      "no address of a link",
+      [
+        "k8s.ovn.org/pod-networks":
+          #"{"default": {"mac_address": "0a:58:0a:07:00:09", "ip_addresses": ["0.0.0.0/0"]}}"#
+      ], 6, "0.0.0.0/0 is no address that a link can have"
+    ),
     (
       "no address",
       ["k8s.ovn.org/pod-networks": #"{"default": {"mac_address": "0a:58:0a:07:00:09"}}"#], 6,

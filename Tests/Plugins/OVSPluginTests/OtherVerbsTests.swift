@@ -33,6 +33,24 @@ import Testing
     }
   }
 
+  @Test("CHECK finds a port behind which ovs-vswitchd has another link")
+  func otherLink() async throws {
+    try await withOVSNode { here in
+      let pod = try await TestPod()
+      let network = here.network()
+      let checked = network.setting("prevResult", try await here.node.add(pod, network))
+      let name = try await here.hostLink(of: pod)
+      // It would put the right number there again.
+      here.ovs.pauseSwitch()
+      defer { here.ovs.resumeSwitch() }
+      try await here.ovs.vsctl(["--no-wait", "set", "Interface", name, "ifindex=424242"])
+      let run = try await here.node.shim("CHECK", pod, checked)
+      #expect(
+        run.code == 101 && run.message == "Error: port \(name) has another link than the attachment",
+        "\(run)")
+    }
+  }
+
   @Test("While the database is away CHECK looks at the kernel's side, and warns")
   func checkWithoutDatabase() async throws {
     try await withOVSNode { here in
@@ -62,6 +80,13 @@ import Testing
       #expect(
         bridge.code == 50 && bridge.message == "failed to find bridge br9; there is br0",
         "\(bridge)")
+      let annotated = here.network([
+        "bridge": nil, "ipam": nil,
+        "capabilities": ["io.kubernetes.cri.pod-annotations": true],
+      ])
+      let ovn = try await here.node.shim("STATUS", pod, annotated)
+      #expect(
+        ovn.code == 50 && ovn.message == "failed to find bridge br-int; there is br0", "\(ovn)")
       try await here.ovs.stopSwitch()
       let limited = try await here.node.shim("STATUS", pod, here.network())
       #expect(limited.code == 51 && limited.message == "ovs-vswitchd is not running", "\(limited)")

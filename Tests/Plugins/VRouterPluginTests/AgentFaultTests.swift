@@ -28,6 +28,22 @@ import Testing
     #expect(here.agent.violations == [])
   }
 
+  @Test("A pod that the agent does not know is named as the agent should, with the cluster-name")
+  func clusterName() async throws {
+    try await withPod { here, pod, before in
+      let network = here.network([
+        "cluster-name": "k9s", "poll-timeout": JSONValue(text: "0.1"),
+      ])
+      let run = try await here.shim("ADD", pod, network)
+      let name = Fixture.name.replacing("k8s__", with: "k9s__")
+      #expect(
+        run.code == 11
+          && run.message == "the vRouter agent at 127.0.0.1:9091 knows no pod \"\(name)\" "
+            + "(cluster-name \"k9s\"); asked 3 times", "\(run)")
+      #expect(try await here.leftovers(since: before, [pod]) == [])
+    }
+  }
+
   @Test("Without an agent ADD gives up after its polls, with code 11")
   func agentDown() async throws {
     try await withPod { here, pod, before in

@@ -173,12 +173,17 @@ import Testing
     #expect(try ContrailCni.file(in: []) == nil)
   }
 
-  @Test("a file that is no JSON object is an error that names it", arguments: ["", "[]", "{"])
-  func damagedFile(text: String) throws {
+  @Test(
+    "a file that is no JSON object is an error that names it and says what is wrong",
+    arguments: [
+      ("", "it is empty"), ("[]", "not a JSON object"), ("{", "ends inside an object"),
+    ])
+  func damagedFile(text: String, words: String) throws {
     let broken = try directory(["10-contrail.conf": text])
     let error = try #require(throws: CNIError.self) { try ContrailCni.file(in: [broken(".")]) }
     #expect(error.code == .decodingFailure)
-    #expect(error.message.hasSuffix("10-contrail.conf: not a JSON object"))
+    let isNamed = error.message.contains("10-contrail.conf: ")
+    #expect(isNamed && error.message.contains(words), "\(error)")
   }
 
   @Test("a file that cannot be read is an error that names it: its defaults are not the node's")
