@@ -16,11 +16,10 @@ import Testing
         try await node.delete(pod, node.macvlan())
         #expect(try await node.network.link("probe") != nil)
       }
-      let deadline = Deadline.after(seconds: 5)
-      while try await node.network.link("probe") != nil, !deadline.isOver {
-        await onThread { Clock.pause(milliseconds: 50) }
+      let held = try await settled(within: patience) {
+        try await node.network.link("probe") == nil ? [] : ["probe"]
       }
-      #expect(try await node.network.link("probe") == nil)
+      #expect(held == [])
     }
   }
 
@@ -149,6 +148,6 @@ import Testing
 extension TestNode {
   /// Ids of namespaces that are still alive after a moment.
   func leftoverNamespaces() async throws -> [String] {
-    try await settled(within: 5000) { try await snapshot().namespaces }
+    try await settled(within: patience) { try await snapshot().namespaces }
   }
 }

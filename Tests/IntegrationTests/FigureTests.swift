@@ -52,7 +52,7 @@ struct FigureTests {
         environment: environment.map { "\($0.key)=\($0.value)" }, input: stdin.rawValue,
         output: pipe.writing.rawValue)
       defer { child.kill() }
-      let deadline = Deadline.after(seconds: 10)
+      let deadline = Deadline.after(seconds: 60)
       while !deadline.isOver {
         // 1 is write(2), 0x1 its first argument: standard output.
         let call = (try? Files.read("/proc/\(child.pid)/syscall")) ?? []

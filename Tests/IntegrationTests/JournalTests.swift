@@ -28,6 +28,11 @@ import Testing
       #expect(try await node.shim("ADD", pod, node.macvlan(["plugin": "nobody"])).code == 7)
       try await node.add(pod, node.macvlan())
       try await node.delete(pod, node.macvlan())
+      // The log tells of a call after its answer.
+      let isTold = try await becomes {
+        ["ADD failed ", "ADD done "].allSatisfy(node.log.contains) && node.log.last == "\n"
+      }
+      #expect(isTold)
       let lines = node.log.split(separator: "\n")
       let head = #/^<[3467]>(error|warning|info|debug) /#
       #expect(lines.allSatisfy { $0.contains(head) }, "\(node.log)")

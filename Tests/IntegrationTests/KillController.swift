@@ -9,12 +9,13 @@ final class Controller: Sendable {
   init(_ here: OVSNode) {
     task = Task {
       while !Task.isCancelled {
-        for interface in try await here.ovs.records("Interface") {
+        // One that fails is tried again: an ADD waits for it.
+        for interface in (try? await here.ovs.records("Interface")) ?? [] {
           let ids = interface.map("external_ids")
           guard let name = interface.text("name"), ids["iface-id"] != nil,
             ids["ovn-installed"] == nil
           else { continue }
-          try await here.ovs.vsctl(
+          _ = try? await here.ovs.vsctl(
             "--if-exists", "set", "Interface", name, "external_ids:ovn-installed=true")
         }
         await onThread { Clock.pause(milliseconds: 100) }

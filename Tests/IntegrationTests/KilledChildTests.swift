@@ -14,7 +14,7 @@ import Testing
       trap '' TERM HUP INT PIPE
       if [ $CNI_COMMAND = \(verb) ] && [ ! -e \(started) ]; then
         echo $$ > \(started).new && mv \(started).new \(started)
-        sleep 10
+        sleep 300
       fi
       case $CNI_COMMAND in
       ADD) echo $CNI_IFNAME > \(leases)/$CNI_CONTAINERID

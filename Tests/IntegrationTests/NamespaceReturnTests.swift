@@ -13,11 +13,12 @@ struct NamespaceReturnTests {
   func cannotReturn() async throws {
     try await withTestNode { node in
       let pod = try await TestPod()
-      let input = node.macvlan().setting("daemonTimeout", 5)
+      let input = node.macvlan()
+      let short = input.setting("daemonTimeout", 5)
       // The first setns(2) of a thread enters; all that follow fail.
       let strace = try await Strace(node, inject: "setns:error=EPERM:when=2+")
-      async let call = node.shim("ADD", pod, input)
-      let died = try await eventually { node.daemon?.status == .signalled(9) }
+      async let call = node.shim("ADD", pod, short)
+      let died = try await becomes { node.daemon?.status == .signalled(9) }
       #expect(died, "the daemon runs on: \(String(describing: node.daemon?.status))")
       _ = try? await strace.end()
       #expect(node.log.contains("a thread cannot leave a pod's network namespace"))

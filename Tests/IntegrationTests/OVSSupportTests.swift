@@ -36,6 +36,8 @@ struct OVSSupportTests {
     try await cloud.plug(0, bridge: "br")
     try await cloud.plug(1, bridge: "br", "external_ids:a=b", "mtu_request=1400")
     #expect(try await ovs.ports("br") == ["port0", "port1"])
+    // The switch tells of it later than of the port.
+    try await ovs.vsctl("wait-until", "Interface", "port1", "mtu=1400")
     #expect(try await cloud.pods[0].pings("10.0.0.2"))
     let datapaths = try await ovs.appctl("dpif/show")
     #expect(datapaths.hasPrefix(Program.hasFullKernel ? "system@" : "netdev@"))

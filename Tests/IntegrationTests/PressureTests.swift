@@ -89,7 +89,7 @@ private final class Silent: Sendable {
   init(_ count: Int, _ socket: String) async throws {
     numbers = Locked(
       try await onThread {
-        let end = Deadline.after(seconds: 30)
+        let end = Deadline.after(seconds: 60)
         var numbers: [Int32] = []
         while numbers.count < count {
           do throws(SystemError) {

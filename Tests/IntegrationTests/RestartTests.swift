@@ -143,7 +143,7 @@ private func restartUnderLoad(isActivated: Bool) async throws {
     let tally = load.tally.value
     #expect(tally.failures == [])
     #expect(tally.kills + tally.upgrades >= Load.restarts / Program.patience)
-    #expect(tally.pairs >= Load.seconds)
+    #expect(tally.pairs >= Load.seconds / Program.patience)
     print(
       "figure: \(tally.pairs) pairs by \(Load.clients) clients in \(Load.seconds) s, "
         + "\(tally.kills) kills, \(tally.upgrades) upgrades, "

@@ -42,18 +42,21 @@ import Testing
     let call = ShimCall().to(directory, timeout: 60)
     let fake = Locked<FakeDaemon?>(nil)
     let socket = directory.socket
-    let result = try await onThread {
+    let (result, passed) = try await onThread {
+      let start = KernelClock.monotonic
       try OSThread.start {
         Clock.pause(milliseconds: 3000)
         let late = try? FakeDaemon(socket, [.response(200, Self.success)])
         fake.withLock { $0 = late }
       }
-      return try Program.runBlocking(
+      let result = try Program.runBlocking(
         [Program.shim], environment: call.environment, input: call.configuration.bytes)
+      return (result, (KernelClock.monotonic - start) / 1_000_000)
     }
     #expect(result.succeeded, "\(result)")
-    #expect(result.milliseconds >= 2500)
-    #expect(fake.value?.requests.count == 1)
+    #expect(passed >= 2500)
+    // It answers before it is kept.
+    #expect(try await becomes { fake.value?.requests.count == 1 })
   }
 
   @Test("ADD without a daemon ends after its time with code 11", arguments: ["ADD", "CHECK"])
@@ -63,7 +66,7 @@ import Testing
     let result = try await call.run()
     #expect(result.status == .exited(1))
     #expect(result.code == 11)
-    #expect(result.milliseconds >= 1000 && result.milliseconds < 10_000)
+    #expect(result.milliseconds >= 1000 && result.milliseconds < 10_000 * Program.patience)
     #expect(!result.text.contains("hunter2"))
   }
 
@@ -71,10 +74,10 @@ import Testing
   func deadSocket() async throws {
     let directory = try TemporaryDirectory()
     // Bound and closed: the file stays, connecting is refused.
-    _ = try UnixSocket.listen(directory.socket)
+    try UnixSocket.leaveDead(directory.socket)
     let result = try await ShimCall().to(directory, timeout: 2).run()
     #expect(result.code == 11)
-    #expect(result.milliseconds < 10_000)
+    #expect(result.milliseconds < 10_000 * Program.patience)
   }
 
   @Test("A daemon that listens and never answers its probe is not reachable")
@@ -83,7 +86,7 @@ import Testing
     let listener = try UnixSocket.listen(directory.socket)
     let result = try await ShimCall().to(directory, timeout: 3).run()
     #expect(result.code == 11)
-    #expect(result.milliseconds < 12_000)
+    #expect(result.milliseconds < 12_000 * Program.patience)
     _ = listener.rawValue
   }
 
@@ -91,7 +94,7 @@ import Testing
   func notReady() async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.response(200, Self.success)], probes: 500)
-    let result = try await ShimCall().to(directory, timeout: 2).run()
+    let result = try await ShimCall().to(directory, timeout: 10).run()
     #expect(result.code == 11)
     #expect(fake.requests.isEmpty)
     #expect(fake.probes.count > 3)
@@ -148,7 +151,7 @@ import Testing
   func cutAnswer(answer: String) async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.bytes(bytes(answer))])
-    let result = try await ShimCall().to(directory, timeout: 5).run()
+    let result = try await ShimCall().to(directory, timeout: 30).run(within: 60_000)
     #expect(result.status == .exited(1))
     #expect(result.code == 5, "\(result)")
     let ids = fake.requests.map { $0.headers["x-cnid-request-id"] }
@@ -181,7 +184,7 @@ import Testing
   func garbage(answer: String) async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.bytes(bytes(answer))])
-    let result = try await ShimCall().to(directory, timeout: 5).run()
+    let result = try await ShimCall().to(directory, timeout: 30).run(within: 60_000)
     #expect(result.status == .exited(1))
     #expect(result.code == 5, "\(result)")
     #expect(!fake.requests.isEmpty)
@@ -224,11 +227,11 @@ import Testing
   func neverAnswers() async throws {
     let directory = try TemporaryDirectory()
     let fake = try FakeDaemon(directory.socket, [.silence])
-    let result = try await ShimCall().to(directory, timeout: 2).run()
+    let result = try await ShimCall().to(directory, timeout: 10).run()
     #expect(result.status == .exited(1))
     #expect(result.code != nil)
-    #expect(result.milliseconds < 10_000)
-    #expect(fake.requests.count == 1)
+    #expect(result.milliseconds < 20_000 * Program.patience)
+    #expect(try await becomes { fake.requests.count == 1 })
   }
 
   @Test("Of the environment only CNI_* and the trace context travel")
@@ -284,7 +287,7 @@ import Testing
     #expect(
       stamp.hasPrefix(String(decoding: boot, as: UTF8.self).filter { $0 != "\n" }), "\(stamp)")
     let left = request.headers["x-cnid-time-left"].flatMap { Int($0) } ?? 0
-    #expect(left > 5000 && left <= 10_000)
+    #expect(left > 0 && left <= 10_000)
   }
 
   @Test("A result of 2 MB is passed through as it is")

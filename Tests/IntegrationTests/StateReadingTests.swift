@@ -140,9 +140,14 @@ struct KeepingTests {
     try await start.node.add(pod, start.node.macvlan())
     let isSent = try await eventually { start.hasSent }
     #expect(isSent)
-    let count = start.calls("attachments").count
-    await onThread { Clock.pause(milliseconds: 2500) }
-    #expect(start.calls("attachments").count == count)
+    // The record may have been sent before its last change, and is sent again then.
+    let restless = try await settled(within: 20_000) {
+      let count = start.calls("attachments").count
+      await onThread { Clock.pause(milliseconds: 2500) }
+      let more = start.calls("attachments").count - count
+      return more == 0 ? [] : ["\(more) calls more"]
+    }
+    #expect(restless == [])
     try await start.node.stop()
   }
 

@@ -67,7 +67,10 @@ package enum PluginBench<Scene: PluginScene> {
         async let called = drill.call()
         #expect(try await drill.died(), "\(scenario.step) was not reached")
         try await drill.scene.node.start()
-        try await drill.expectAnswer(try await called)
+        var answer = try await called
+        // The shim of a GC waits only two seconds for the next daemon; its runtime calls again.
+        if scenario.verb == .collect, answer.code == 11 { answer = try await drill.call() }
+        try await drill.expectAnswer(answer)
       case .givesUp:
         try await giveUp(scenario, drill)
         try await drill.scene.node.start()

@@ -35,6 +35,7 @@ package struct Strace: Sendable {
     var size: Int?
     while let now = (try? Files.status(output))?.size, now != size {
       size = now
+      // Shorter than the daemon's own tick, in which it always says something.
       await onThread { Clock.pause(milliseconds: 50) }
     }
     process.signal(.terminate)

@@ -64,7 +64,7 @@ public struct OVSNode: Sendable {
 
   /// What differs from an earlier state, once it has had its time.
   public func leftovers(
-    since before: State, _ pods: [TestPod] = [], within milliseconds: Int = 5000
+    since before: State, _ pods: [TestPod] = [], within milliseconds: Int = patience
   ) async throws -> [String] {
     try await settled(within: milliseconds) {
       let now = try await state(pods)

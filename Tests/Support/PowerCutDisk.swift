@@ -50,7 +50,19 @@ public struct PowerCutDisk {
   }
 
   /// To be called at the end: gives the loop device back.
-  public func unmount() throws { try Self.run("umount", path) }
+  public func unmount() throws {
+    let deadline = soon
+    while true {
+      do {
+        return try Self.run("umount", path)
+      } catch {
+        // A child that another test has just forked holds our open files until it executes its
+        // program.
+        if deadline.isOver { throw error }
+        Clock.pause(milliseconds: 20)
+      }
+    }
+  }
 
   private func mount() throws { try Self.run("mount", "-t", "ext4", "-o", options, image, path) }
 

@@ -36,7 +36,7 @@ public enum RawHTTP {
   /// - Returns: all that was answered; empty if the other side closed without a word.
   /// - Throws: when nobody listens or the other side neither answers nor closes in time.
   public static func exchange(
-    _ bytes: [UInt8], _ socket: String, within milliseconds: Int = 10_000
+    _ bytes: [UInt8], _ socket: String, within milliseconds: Int = 60_000
   ) throws -> [UInt8] {
     let deadline = Deadline.after(milliseconds: milliseconds)
     let connection = try UnixSocket.connect(socket)
@@ -86,7 +86,7 @@ public enum RawHTTP {
   /// One request; blocks.
   public static func send(
     _ method: String, _ path: String, _ body: [UInt8], _ socket: String,
-    within milliseconds: Int = 10_000
+    within milliseconds: Int = 60_000
   ) throws -> Response {
     var head = "\(method) \(path) HTTP/1.1\r\nHost: dummy\r\n"
     if method != "GET" { head += "Content-Length: \(body.count)\r\n" }
@@ -96,7 +96,7 @@ public enum RawHTTP {
 
   /// One GET; blocks.
   public static func get(
-    _ path: String, _ socket: String, within milliseconds: Int = 10_000
+    _ path: String, _ socket: String, within milliseconds: Int = 60_000
   ) throws -> Response {
     try send("GET", path, [], socket, within: milliseconds)
   }

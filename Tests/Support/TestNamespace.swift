@@ -117,7 +117,7 @@ public final class TestNamespace: Sendable {
 
   /// Whether an address answers a ping sent from here.
   public func pings(_ address: String) async throws -> Bool {
-    try await run(["ping", "-c", "1", "-W", "3", address]).succeeded
+    try await run(["ping", "-c", "1", "-W", "10", address]).succeeded
   }
 }
 

@@ -221,13 +221,27 @@ extension TestNode {
     return json
   }
 
-  /// DEL that must succeed.
+  /// DEL that must succeed, and that the daemon has done if it runs.
   public func delete(
     _ pod: TestPod, _ configuration: JSONValue, ifname: String = "eth0",
     _ changes: [String: String?] = [:]
   ) async throws {
     let result = try await shim("DEL", pod, configuration, ifname: ifname, changes)
     guard result.succeeded, result.output.isEmpty else { throw TestError("DEL: \(result)") }
+    try await waitForSpool(after: result)
+  }
+
+  /// Waits until the daemon has done what a DEL has left in its spool, or has ended.
+  ///
+  /// The shim leaves it there when a daemon that runs does not answer a probe within a second, as
+  /// on a machine that is busy. One that left it there sooner is not waited for.
+  func waitForSpool(after result: ProgramResult) async throws {
+    guard result.milliseconds >= 1000, let process = daemon else { return }
+    let spool = "\(socketDirectory)/spool"
+    _ = try await becomes {
+      process.status != nil
+        || !TemporaryDirectory.files(below: spool).contains { $0.hasSuffix(".json") }
+    }
   }
 
   /// One request to the daemon, composed and read byte by byte.

@@ -98,8 +98,12 @@ public struct VRouterNode: Sendable {
       // A shell of that name, which stays the parent until the shim has ended.
       let shell = directory(parent)
       if (try? Files.status(shell)) == nil {
-        try Files.write(
-          shell, try Files.read(Program.find("sh")), mode: [.write, .create], permissions: 0o755)
+        // Not written here: a program that this process starts meanwhile would have the file open,
+        // and it could not be executed.
+        let copy = directory("\(parent)-\(try Unique.word())")
+        let run = try await Program.run(["install", "-m", "0755", Program.find("sh"), copy])
+        guard run.succeeded else { throw TestError("\(run)") }
+        try Files.rename(copy, shell)
       }
       words = [shell, "-c", "\"$0\"; exit $?", Program.shim]
     }
@@ -134,6 +138,7 @@ public struct VRouterNode: Sendable {
     let run = try await shim(
       "DEL", pod, network, ifname: ifname, as: identity, parent: parent, environment: changes)
     guard run.succeeded, run.output.isEmpty else { throw TestError("DEL: \(run)") }
+    try await node.waitForSpool(after: run)
   }
 
   // MARK: What there is
@@ -155,7 +160,7 @@ public struct VRouterNode: Sendable {
   /// What differs from an earlier state, once it has had its time, and what the
   /// agent was wronged by.
   public func leftovers(
-    since before: State, _ pods: [TestPod] = [], within milliseconds: Int = 5000
+    since before: State, _ pods: [TestPod] = [], within milliseconds: Int = patience
   ) async throws -> [String] {
     try await settled(within: milliseconds) {
       let now = try await state(pods)

@@ -41,13 +41,17 @@ public final class Watched<Value: Sendable>: Sendable {
       return false
     }
     if isThere { return true }
-    var nothing: [PollEntry] = []
-    do throws(SystemError) {
-      try Deadline.after(milliseconds: patience, cancellation: latch).wait(&nothing, "wait")
-      return false
-    } catch {
-      return error.errno == .cancelled
+    let start = KernelClock.monotonic
+    // The machine may become busy meanwhile.
+    while !isOver(since: start, patience) {
+      var nothing: [PollEntry] = []
+      do throws(SystemError) {
+        try Deadline.after(seconds: 1, cancellation: latch).wait(&nothing, "wait")
+      } catch {
+        if error.errno != .timedOut { return error.errno == .cancelled }
+      }
     }
+    return false
   }
 
   /// Waits on a thread of its own.

@@ -47,9 +47,17 @@ struct CheckTests {
     let directory = try TemporaryDirectory()
     let daemon = try FakeDaemon(directory("s"), [], probes: 500)
     let client = DaemonClient(socketPath: directory("s"))
-    let probe = await Probe.run { () throws(DaemonClientError) in try client.checkAPIReadyNow() }
-    #expect(probe.error?.reason == .unreachable)
-    #expect(probe.error?.description.contains("not ready") == true)
+    // An answer that comes after the probe's second says nothing: it is asked again.
+    let isTold = try await becomes {
+      do throws(DaemonClientError) {
+        try client.checkAPIReadyNow()
+      } catch {
+        guard error.reason == .unreachable else { throw error }
+        return error.description.contains("not ready")
+      }
+      throw TestError("it is ready")
+    }
+    #expect(isTold)
     withExtendedLifetime(daemon) {}
   }
 
@@ -95,10 +103,9 @@ struct WaitTests {
       try client.waitUntilAPIReady(.metrics)
     }
     #expect(probe.error == nil)
-    let times = daemon.requests.map(\.milliseconds)
-    try #require(times.count >= 4)
-    // Single steps are as late as the machine is busy; three together are no shorter than this.
-    #expect(times[3] - times[0] >= 250)
+    #expect(daemon.requests.count >= 4)
+    // Each of the first three rounds lasts 100 ms from its begin, or longer.
+    #expect(probe.milliseconds >= 300)
   }
 
   @Test("A socket that appears later is found")
@@ -119,11 +126,11 @@ struct WaitTests {
     let directory = try TemporaryDirectory()
     let client = DaemonClient(socketPath: directory("s"))
     let probe = await Probe.run { () throws(DaemonClientError) in
-      try client.waitUntilAPIReady(deadline: .after(milliseconds: 250))
+      try client.waitUntilAPIReady(deadline: .after(milliseconds: 3000))
     }
     #expect(probe.error?.reason == .unreachable)
     #expect(probe.error?.description.contains("ENOENT") == true)
-    #expect(250..<30_000 ~= probe.milliseconds)
+    #expect(3000..<30_000 ~= probe.milliseconds)
   }
 
   @Test("A deadline that has passed asks nobody")

@@ -31,7 +31,7 @@ struct ExecutedTests {
   }
 
   private func call(
-    _ more: String = "{}", milliseconds: Int = 20_000, version: String = "1.1.0"
+    _ more: String = "{}", milliseconds: Int = 20_000 * Program.patience, version: String = "1.1.0"
   ) throws -> IPAMCall {
     var object: JSONValue = [
       "cniVersion": .string(version), "name": "net", "type": "macvlan", "unknown": [1, 2],
@@ -163,7 +163,9 @@ struct ExecutedTests {
   @Test("A plugin that sleeps ends at the deadline, and DEL is left to the caller's roll-back")
   func sleeping() async throws {
     try write("exec sleep 600")
-    let error = try await failure(call(milliseconds: 500)) { _ = try $0.add(Permit()) }
+    let error = try await failure(call(milliseconds: 5000 * Program.patience)) {
+      _ = try $0.add(Permit())
+    }
     #expect(error?.code == .deadline)
     #expect(error?.message == "plugin fake did not finish ADD in time")
     #expect(file("log") == "ADD\n")

@@ -53,10 +53,6 @@ struct LeaseStoreTests {
       let (path, pause) = (leases.directory.path, 40 + 17 * round)
       await #expect(processExitsWith: .signal(9)) {
         [path = path as String, pause = pause as Int] in
-        try OSThread.start {
-          Clock.pause(milliseconds: pause)
-          try? Signal.kill.send(to: Process.pid)
-        }
         let text = """
           {"name":"net","ipam":{"type":"host-local","dataDir":"\(path)","subnet":"10.1.0.0/16"}}
           """
@@ -68,6 +64,13 @@ struct LeaseStoreTests {
               containerID: "killed-\(pause)-\(number)", ifName: "eth0",
               configuration: configuration, allowedPaths: [path], deadline: .after(seconds: 60)))
           _ = try driver.add(Permit())
+          if number == 0 {
+            // Not before: on a busy machine there might be no lease at all.
+            try OSThread.start {
+              Clock.pause(milliseconds: pause)
+              try? Signal.kill.send(to: Process.pid)
+            }
+          }
           if number % 2 == 0 { try driver.delete(Permit()) }
         }
       }
@@ -255,7 +258,7 @@ struct LeaseStoreTests {
     }
     #expect(code == .deadline)
     #expect(waited >= 150_000_000)
-    #expect(waited < 10_000_000_000)
+    #expect(waited < 10_000_000_000 * UInt64(Program.patience))
     #expect(leases.leases == ["10.1.2.2"])
   }
 

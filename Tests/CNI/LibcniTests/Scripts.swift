@@ -22,8 +22,10 @@ struct Scripts: Sendable {
   }
 
   /// An executor that finds the scripts.
+  ///
+  /// A program that another test starts at this moment may hold a script that was just written.
   func executor(
-    limits: ProgramRun.Limits = ProgramRun.Limits(), busyPause: Int = 20
+    limits: ProgramRun.Limits = ProgramRun.Limits(), busyPause: Int = 500
   ) -> PluginExecutor {
     PluginExecutor(
       searchPath: [directory.path], limits: limits, path: "/usr/bin:/bin", busyPause: busyPause)

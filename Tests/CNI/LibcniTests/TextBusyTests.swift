@@ -27,7 +27,7 @@ struct TextBusyTests {
   @Test("It is tried again until it is whole")
   func retried() async throws {
     try copyProgram()
-    let (executor, path) = (scripts.executor(), scripts.directory("true"))
+    let (executor, path) = (scripts.executor(busyPause: 1000), scripts.directory("true"))
     let ran = try await onThread { () throws -> Bool in
       let writer = try Files.open(path, [.write])
       let number = writer.release()

@@ -82,8 +82,8 @@ struct CallTests {
     let request = Request(
       env: call.env.compactMapValues { $0 }, config: Array(call.config.utf8))
     let response = try await onThread { () throws(DaemonClientError) in
-      try client.waitUntilAPIReady(deadline: .after(seconds: 10))
-      return try client.doCNI(request, deadline: .after(seconds: 10))
+      try client.waitUntilAPIReady(deadline: soon)
+      return try client.doCNI(request, deadline: soon)
     }
     #expect(response.result == (try RecordingPlugin.result.printed(as: .newest)))
   }
@@ -182,14 +182,22 @@ struct CallTests {
 @Suite("Server: a request's time")
 struct DeadlineTests {
   private func remaining(_ headers: [(String, String)]) async throws -> Int {
+    let (answer, left) = try await called(headers)
+    #expect(answer.status == 200)
+    return left
+  }
+
+  /// The answer to a call, and what its plugin had left.
+  private func called(
+    _ headers: [(String, String)]
+  ) async throws -> (answer: RawHTTP.Response, left: Int) {
     let left = Watched(0)
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       left.change { $0 = call.request.deadline.remainingMilliseconds }
       return RecordingPlugin.result
     })
     let daemon = try TestDaemon([plugin]) { $0.requestTimeout = 60 }
-    #expect(try await daemon.send(CNICall(headers: headers)).status == 200)
-    return left.value
+    return (try await daemon.send(CNICall(headers: headers)), left.value)
   }
 
   @Test("without a word from the caller a call has the daemon's own time")
@@ -204,7 +212,13 @@ struct DeadlineTests {
 
   @Test("of little time a call has half")
   func little() async throws {
-    #expect(1...1_000 ~= (try await remaining([("X-Cnid-Time-Left", "2000")])))
+    var call = try await called([("X-Cnid-Time-Left", "2000")])
+    // On a busy machine the time may be over before a worker begins.
+    for _ in 0..<20 where call.answer.code == 105 {
+      call = try await called([("X-Cnid-Time-Left", "2000")])
+    }
+    #expect(call.answer.status == 200)
+    #expect(1...1_000 ~= call.left)
   }
 
   @Test(

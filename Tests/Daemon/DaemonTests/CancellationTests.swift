@@ -23,10 +23,13 @@ private func waiting(_ door: Door) -> RecordingPlugin {
 }
 
 /// A plugin whose ADD ends when a door opens, whatever else happens.
-private func stubborn(_ door: Door) -> RecordingPlugin {
+private func stubborn(_ door: Door, _ arrived: Watched<Int> = Watched(0)) -> RecordingPlugin {
   RecordingPlugin(add: { call throws(CNIError) in
     let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
-    _ = try journal.perform(.make) { _ throws(CNIError) in door.pass() }
+    try journal.perform(.make) { _ throws(CNIError) in
+      arrived.change { $0 += 1 }
+      door.pass()
+    }
     try journal.perform(.change) { _ throws(CNIError) in }
     return RecordingPlugin.result
   })
@@ -37,7 +40,7 @@ private func connected(_ daemon: TestDaemon, _ call: CNICall) async throws -> Lo
   let (bytes, socket) = (call.bytes, daemon.socket)
   return try await onThread {
     let connection = try UnixSocket.connect(socket)
-    try Descriptor.sendAll(connection.rawValue, bytes, deadline: .after(seconds: 10))
+    try Descriptor.sendAll(connection.rawValue, bytes, deadline: soon)
     return Locked(connection.release())
   }
 }
@@ -75,7 +78,7 @@ struct CancellationTests {
       try Descriptor.endWriting(number)
       door.open()
       _ = connection
-      return try Descriptor.readAll(number, limit: 1 << 16, deadline: .after(seconds: 20))
+      return try Descriptor.readAll(number, limit: 1 << 16, deadline: soon)
     }
     #expect(try RawHTTP.parse(answer).status == 200)
     #expect(daemon.record()?.phase == .attached)
@@ -160,9 +163,10 @@ struct HangingCallTests {
       return RecordingPlugin.result
     })
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 1 }
-    // Half of this is the call's time.
+    // Long enough to come to the step.
     let add = daemon.start(
-      CNICall(container: "stuck").with(RequestHeaders.timeLeftName, "1000"))
+      CNICall(container: "stuck").with(RequestHeaders.timeLeftName, "8000"))
+    #expect(await door.isReached())
     let answer = try await add.value
     #expect(answer.code == 105 && answer.message == "deadline passed in step recorder.make")
     // The only place is free again.
@@ -183,12 +187,14 @@ struct HangingCallTests {
   @Test("four that hang make /readyz fail; every probe answers within 100 ms meanwhile")
   func unhealthy() async throws {
     let door = Door()
-    let plugin = stubborn(door)
+    let arrived = Watched(0)
+    let plugin = stubborn(door, arrived)
     let daemon = try TestDaemon([plugin]) { $0.maximumConcurrent = 4 }
     let calls = (0..<4).map { number in
       daemon.start(
-        CNICall(container: "c\(number)").with(RequestHeaders.timeLeftName, "200"))
+        CNICall(container: "c\(number)").with(RequestHeaders.timeLeftName, "10000"))
     }
+    #expect(await arrived.reaches { $0 == 4 })
     for call in calls { #expect(try await call.value.code == 105) }
     #expect(
       try await becomes { daemon.server.load.running == 0 }, "the workers were not given up")

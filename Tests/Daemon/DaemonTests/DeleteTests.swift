@@ -143,7 +143,7 @@ struct DeleteTests {
     #expect(daemon.record()?.phase == .deleting)
     #expect(plugin.calls(.delete).allSatisfy { $0.record == nil })
     isAway.change { $0 = false }
-    #expect(try await eventually { daemon.files.isEmpty })
+    #expect(try await becomes { daemon.files.isEmpty })
     #expect(plugin.calls(.delete).allSatisfy { $0.record == nil })
   }
 
@@ -192,7 +192,7 @@ struct DeleteTests {
     try await Task.sleep(for: .milliseconds(1500))
     #expect(networks().count == before)
     #expect(try await daemon.send(CNICall("DEL", b)).status == 200)
-    #expect(try await eventually { daemon.files.isEmpty })
+    #expect(try await becomes { daemon.files.isEmpty })
     #expect(networks().suffix(2) == ["b", "a"])
   }
 

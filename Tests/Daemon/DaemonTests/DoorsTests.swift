@@ -90,7 +90,7 @@ struct DoorsTests {
       withExtendedLifetime(client) {}
     }
     // The kernel's list of sockets has those whose files are gone as well.
-    let isOne = try await eventually {
+    let isOne = try await becomes {
       let sockets = try Files.read("/proc/net/unix", limit: 16 << 20)
       return String(decoding: sockets, as: UTF8.self).split(separator: "\n")
         .count { $0.hasSuffix(path) } == 1

@@ -201,8 +201,10 @@ struct PostponedTests {
           env: ["CNI_COMMAND": "DEL", "CNI_CONTAINERID": "whole", "CNI_IFNAME": "eth0"],
           config: Array(CNICall.network.utf8)), requestID: "spooled", stamp: Stamp.now))
     let spool = left.directory("run/spool")
-    try Files.write("\(spool)/.new", entry.encoded(), mode: [.write, .create])
-    try Files.rename("\(spool)/.new", "\(spool)/\(entry.fileName)")
+    // A name of another kind might be set aside as damaged.
+    let temporary = "\(spool)/\(entry.temporaryName)"
+    try Files.write(temporary, entry.encoded(), mode: [.write, .create])
+    try Files.rename(temporary, "\(spool)/\(entry.fileName)")
     #expect(try await becomes { daemon.record("whole") == nil })
     #expect(daemon.record("half-7")?.phase != nil)
   }

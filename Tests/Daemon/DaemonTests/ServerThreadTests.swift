@@ -27,7 +27,7 @@ struct ServerThreadTests {
     let plugin = slowReader(.add, door)
     let daemon = try TestDaemon([plugin])
     let long = daemon.start(CNICall("ADD", Self.long))
-    #expect(try await becomes { daemon.server.load.running == 1 })
+    #expect(await door.isReached())
     #expect(try await daemon.send("GET", "/healthz").status == 200)
     let short = try await daemon.send(CNICall("CHECK", container: "other"))
     #expect(short.status == 200, "\(short)")
@@ -44,7 +44,7 @@ struct ServerThreadTests {
     let daemon = try TestDaemon([plugin])
     let long = daemon.start(
       CNICall("ADD", Self.long).with("X-Cnid-Stamp", CNICall.stamp(1)))
-    #expect(try await becomes { daemon.server.load.running == 1 })
+    #expect(await door.isReached())
     let deletion = try await daemon.send(CNICall("DEL"))
     #expect(deletion.status == 200, "\(deletion)")
     door.open()

@@ -36,7 +36,7 @@ struct WatchdogTests {
 
   @Test("it is fed while the server comes round and calls are worked off")
   func healthy() {
-    var watchdog = watchdog(microseconds: "1000000")
+    var watchdog = watchdog(microseconds: "600000000")
     watchdog.tick()
     #expect(receiver.receive() == ["WATCHDOG=1\n"])
     #expect(logged == "")
@@ -45,7 +45,7 @@ struct WatchdogTests {
   @Test("it is not fed while calls do not come back, says so once, and is fed again afterwards")
   func stuck() {
     let isStuck = Locked(true)
-    var watchdog = watchdog(microseconds: "1000000", isStuck: { isStuck.value })
+    var watchdog = watchdog(microseconds: "600000000", isStuck: { isStuck.value })
     watchdog.tick()
     watchdog.tick()
     #expect(receiver.receive() == ["STATUS=not healthy: calls do not come back\n"])
@@ -71,16 +71,21 @@ struct WatchdogTests {
   @Test("a daemon with four calls that hang does not feed it, and feeds it when they are back")
   func hangingCalls() async throws {
     let door = Door()
+    let arrived = Watched(0)
     let plugin = RecordingPlugin(add: { call throws(CNIError) in
       let journal = try call.record(plan: [PlannedResource("thing", [])], namespace: nil)
-      _ = try journal.perform(.make) { _ throws(CNIError) in door.pass() }
+      try journal.perform(.make) { _ throws(CNIError) in
+        arrived.change { $0 += 1 }
+        door.pass()
+      }
       return RecordingPlugin.result
     })
     let daemon = try TestDaemon([plugin])
     let server = daemon.server
     let calls = (0..<4).map { number in
-      daemon.start(CNICall(container: "c\(number)").with(RequestHeaders.timeLeftName, "200"))
+      daemon.start(CNICall(container: "c\(number)").with(RequestHeaders.timeLeftName, "10000"))
     }
+    #expect(await arrived.reaches { $0 == 4 })
     for call in calls { #expect(try await call.value.code == 105) }
     #expect(try await becomes { server.isStuck })
     // The first question wakes the server's thread, the answer may be an old one.

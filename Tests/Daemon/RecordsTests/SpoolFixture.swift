@@ -52,8 +52,9 @@ struct SpoolFixture {
   @discardableResult
   func put(_ entry: SpoolEntry, as name: String? = nil) throws -> String {
     let name = name ?? entry.fileName
-    try Files.write("\(directory)/.new", entry.encoded(), mode: [.write, .create])
-    try Files.rename("\(directory)/.new", "\(directory)/\(name)")
+    let temporary = "\(directory)/\(entry.temporaryName)"
+    try Files.write(temporary, entry.encoded(), mode: [.write, .create])
+    try Files.rename(temporary, "\(directory)/\(name)")
     return name
   }
 

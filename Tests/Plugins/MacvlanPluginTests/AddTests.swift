@@ -357,27 +357,36 @@ struct AddTests {
     let configuration = try node.configuration(["mac": "c2:11:22:33:44:55", "ipam": nil])
     let (old, pod) = (try await TestPod(), try await TestPod())
     try await node.add(old, configuration)
+    let door = Door()
+    async let lowered: Void = lowerLink(of: old, after: door)
+    #expect(await door.isReached())
     async let added = node.add(pod, configuration)
     // The mark comes just before the refusal.
     let isMarked = try await pod.network.run { () throws -> Bool in
       var socket = try NetlinkSocket()
-      let deadline = Deadline.after(seconds: 20)
+      let deadline = soon
       while try socket.link(named: "eth0", deadline: deadline)?.alias.isEmpty != false {
         Clock.pause(milliseconds: 1)
       }
+      door.open()
       return true
     }
-    try await old.network.run {
-      var socket = try NetlinkSocket()
-      let deadline = Deadline.after(seconds: 20)
-      guard let link = try socket.link(named: "eth0", deadline: deadline) else { return }
-      var settings = LinkSettings()
-      settings.isUp = false
-      try socket.apply(
-        [.changeLink(index: link.index, settings)], Permit(), deadline: deadline)
-    }
+    try await lowered
     let result = try await added
     #expect(isMarked && result.interfaces.first?.mac == "c2:11:22:33:44:55")
     #expect(try await pod.network.link("eth0")?["flags"]?.array?.contains("UP") == true)
+  }
+
+  /// Takes a pod's link down as soon as a door opens: for a second only the address is waited for.
+  private func lowerLink(of pod: TestPod, after door: Door) async throws {
+    try await pod.network.run {
+      var socket = try NetlinkSocket()
+      let link = try socket.link(named: "eth0", deadline: soon)
+      door.pass()
+      guard let link else { return }
+      var settings = LinkSettings()
+      settings.isUp = false
+      try socket.apply([.changeLink(index: link.index, settings)], Permit(), deadline: soon)
+    }
   }
 }

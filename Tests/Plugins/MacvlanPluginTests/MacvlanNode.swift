@@ -113,7 +113,7 @@ final class MacvlanNode: Sendable {
         if let record = call.recorded {
           var request = request
           request.command = .delete
-          request.deadline = .after(seconds: 10)
+          request.deadline = .after(seconds: 10 * Program.patience)
           try plugin.delete(
             PluginCall(
               host: host, plugin: plugin.name, request: request, record: record,
@@ -133,7 +133,7 @@ final class MacvlanNode: Sendable {
     try await perform(request, options) { plugin, call in try plugin.delete(call) }
     records.remove(key(request))
     let remover = remover
-    try await onThread { try remover.drain(deadline: .after(seconds: 10)) }
+    try await onThread { try remover.drain(deadline: soon) }
   }
 
   /// CHECK with the result of ADD as `prevResult`, unless the configuration has one.
@@ -201,7 +201,7 @@ struct CallOptions: Sendable {
   var netns: String?
   var containerID: String?
   var isForgotten = false
-  var deadline = Deadline.after(seconds: 30)
+  var deadline = soon
 }
 
 /// Records in memory; a test may do something at the moment when the plan is written.
@@ -243,6 +243,14 @@ final class Records: AttachmentRecording {
         if var record = records[key] { body(&record); records[key] = record }
       }
     }
+  }
+}
+
+extension JSONValue {
+  /// A link as `ip` shows it, without what the kernel finds out of it a moment after a change.
+  var settledLink: JSONValue {
+    let flags = self["flags"]?.array?.filter { $0 != "NO-CARRIER" }
+    return setting(["operstate": nil, "flags": flags.map { .array($0) }])
   }
 }
 

@@ -38,7 +38,7 @@ struct NamespaceTests {
       var socket = try NetlinkSocket()
       return NamespaceIdentity(
         cookie: try namespace.cookie(),
-        id: try socket.namespaceID(of: namespace, deadline: .after(seconds: 5)))
+        id: try socket.namespaceID(of: namespace, deadline: soon))
     }
     #expect(expected.id != nil)
     #expect(node.records.all.map(\.namespace) == [expected, expected])
@@ -63,11 +63,11 @@ struct NamespaceTests {
     case .bare: break
     case .own: options.netns = node.network.path
     }
-    let before = try await other.network.show("link")
+    let before = try await other.network.show("link").map(\.settledLink)
     pod.network.closePath()
     try await node.delete(pod, configuration, options)
     #expect(try await pod.network.links() == [])
-    #expect(try await other.network.show("link") == before)
+    #expect(try await other.network.show("link").map(\.settledLink) == before)
     #expect(node.leases == (path == .reused ? ["pods/10.1.2.3"] : []))
     #expect(try await node.network.links() == ["uplink", "wire"])
     // And again, as containerd comes twice.
@@ -179,11 +179,11 @@ struct NamespaceTests {
     }
     for deletes in [true, false] {
       try await pass(deletes: deletes)
-      let deadline = Deadline.after(seconds: 5)
-      while try await node.namespaceIDs() != [], !deadline.isOver {
-        await onThread { Clock.pause(milliseconds: 20) }
+      // The kernel ends namespaces one after another, those of all tests.
+      let left = try await settled(within: patience) {
+        try await node.namespaceIDs().map { "id \($0)" }
       }
-      #expect(try await node.namespaceIDs() == [])
+      #expect(left == [])
     }
   }
 }
@@ -198,7 +198,7 @@ extension MacvlanNode {
   fileprivate func namespaceIDs() async throws -> [Int32] {
     try await network.run {
       var socket = try NetlinkSocket()
-      return try socket.namespaceIDs(deadline: .after(seconds: 5))
+      return try socket.namespaceIDs(deadline: soon)
     }
   }
 }

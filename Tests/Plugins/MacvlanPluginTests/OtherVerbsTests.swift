@@ -271,12 +271,12 @@ struct UpdateTests {
     let (pod, other) = (try await TestPod(), try await TestPod())
     try await node.add(other, try node.configuration(["mac": "c2:11:22:33:44:55"]))
     try await node.add(pod, try node.configuration())
-    let before = try await pod.network.link("eth0")
+    let before = try await pod.network.link("eth0")?.settledLink
     let new = try node.configuration(["mtu": 1400, "mode": "vepa", "mac": "c2:11:22:33:44:55"])
     let error = try await failure { _ = try await node.update(pod, new) }
     #expect(error?.message == "failed to update \"eth0\"")
     #expect(error?.details.contains("EADDRINUSE") == true)
-    #expect(try await pod.network.link("eth0") == before)
+    #expect(try await pod.network.link("eth0")?.settledLink == before)
   }
 
   @Test(

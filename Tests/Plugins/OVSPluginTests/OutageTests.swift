@@ -85,7 +85,8 @@ import Testing
       try await here.node.add(first, here.network())
       let before = try await here.state([pod, first])
       here.ovs.database.pause()
-      let run = try await here.node.shim("ADD", pod, here.network(["daemonTimeout": 4]))
+      // Less than the connection to a silent database lasts.
+      let run = try await here.node.shim("ADD", pod, here.network(["daemonTimeout": 8]))
       #expect(run.code == 105 && run.message?.contains("ovs.addPort") == true, "\(run)")
       here.ovs.database.resume()
       let left = try await here.leftovers(since: before, [pod, first], within: 30_000)
@@ -99,7 +100,7 @@ import Testing
       let pod = try await TestPod()
       let before = try await here.state([pod])
       here.ovs.pauseSwitch()
-      let run = try await here.node.shim("ADD", pod, here.network(["daemonTimeout": 4]))
+      let run = try await here.node.shim("ADD", pod, here.network(["daemonTimeout": 12]))
       #expect(run.code == 105 && run.message?.contains("ovs.awaitPort") == true, "\(run)")
       here.ovs.resumeSwitch()
       let left = try await here.leftovers(since: before, [pod], within: 20_000)
@@ -131,12 +132,13 @@ import Testing
         for index in 0..<3 {
           group.addTask {
             var count = 0
-            while !stop.value {
+            // One pair at least, however quickly the restarts are over.
+            repeat {
               let pod = try await TestPod("pod\(index)")
               try await here.node.add(pod, here.network())
               try await here.node.delete(pod, here.network())
               count += 1
-            }
+            } while !stop.value
             return count
           }
         }
@@ -159,7 +161,7 @@ import Testing
     try await withOVSNode { here in
       let pod = try await TestPod()
       here.ovs.pauseSwitch()
-      async let run = here.node.shim("ADD", pod, here.network(["daemonTimeout": 10]))
+      async let run = here.node.shim("ADD", pod, here.network(["daemonTimeout": 30]))
       #expect(try await pollAsync { try await here.port(of: pod) != nil })
       try await here.ovs.vsctl("--no-wait", "del-br", "br0")
       let ended = try await run

@@ -19,7 +19,9 @@ struct PairTests {
       for pair in 1...pairs {
         try await here.node.add(pod, here.network())
         // Requests are sent again while the switch stands still.
-        let ping = try await pod.network.run(["ping", "-c1", "-i0.2", "-w10", "10.1.2.2"])
+        let ping = try await pod.network.run([
+          "ping", "-c1", "-i0.2", "-w\(10 * Program.patience)", "10.1.2.2",
+        ])
         guard ping.succeeded else {
           Issue.record("pair \(pair): \(ping) \(here.node.log.suffix(2000))")
           return

@@ -26,7 +26,7 @@ private struct Attached {
       var socket = try NetlinkSocket()
       let namespace = try NetworkNamespace(path: path)
       return try NamespaceIdentity(
-        of: namespace, cookie: namespace.cookie(), &socket, deadline: .after(seconds: 5))
+        of: namespace, cookie: namespace.cookie(), &socket, deadline: soon)
     }
     record.namespace = NamespaceIdentity(cookie: identity.cookie, id: id ?? identity.id)
     self.record = record
@@ -41,7 +41,7 @@ private struct Attached {
     return try await node.run {
       var socket = try NetlinkSocket()
       let trace = try #require(AttachmentNamespace.Trace(record))
-      return try AttachmentNamespace.isAlive(trace, &socket, deadline: .after(seconds: 5))
+      return try AttachmentNamespace.isAlive(trace, &socket, deadline: soon)
     }
   }
 }
@@ -56,7 +56,7 @@ struct AttachmentNamespaceTests {
       var socket = try NetlinkSocket()
       let identity = try NamespaceIdentity(
         of: try .current(), cookie: try socket.namespaceCookie(), &socket,
-        deadline: .after(seconds: 5))
+        deadline: soon)
       let cookie = try socket.namespaceCookie()
       return identity.id == nil && identity.cookie == cookie
     }

@@ -39,7 +39,8 @@ import Testing
       #expect(
         run.code == 11
           && run.message == "the vRouter agent at 127.0.0.1:9091 knows no pod \"\(name)\" "
-            + "(cluster-name \"k9s\"); asked 3 times", "\(run)")
+            + "(cluster-name \"k9s\"); asked 3 times",
+        "\(run)")
       #expect(try await here.leftovers(since: before, [pod]) == [])
     }
   }
@@ -65,7 +66,7 @@ import Testing
         Clock.pause(milliseconds: 1500)
         try agent.start()
       }
-      try await here.add(pod)
+      try await here.add(pod, here.network(["poll-retries": 20]))
       try await started
       #expect(here.story == ["CFG", "POST VMI0", "P2 VMI0"])
       try await expectWired(here, pod)

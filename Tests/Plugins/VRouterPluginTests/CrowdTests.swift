@@ -70,12 +70,13 @@ import Testing
           $0.configure("k8s__default__\(identity.name)", uuid: identity.uid, [made])
         }
       }
-      let added = try await crowd("ADD", pods, here.network(), here)
+      let network = here.network(top: ["daemonTimeout": .number(JSONNumber(30 * Program.patience))])
+      let added = try await crowd("ADD", pods, network, here)
       #expect(added.allSatisfy { $0.succeeded }, "\(added[0])")
       #expect(here.agent.subscriptions.count == 40)
       here.agent.script("DELETE", "/vm", [.hang])
       let began = KernelClock.monotonic
-      let deleted = try await crowd("DEL", pods, here.network(), here)
+      let deleted = try await crowd("DEL", pods, network, here)
       #expect(deleted.allSatisfy { $0.succeeded }, "\(deleted[0])")
       let seconds = (KernelClock.monotonic - began) / 1_000_000_000
       #expect(seconds < 30 * UInt64(Program.patience))

@@ -70,7 +70,8 @@ import Testing
       #expect(run.isFailure, "\(run)")
       #expect([11, 102].contains(run.code), "\(run)")
       #expect(run.milliseconds < 6000 * Program.patience, "\(run)")
-      #expect(took < UInt64(1000 * Program.patience), "\(took) ms")
+      // The bad one's ADD may take three seconds.
+      #expect(took < UInt64(2500 * Program.patience), "\(took) ms")
       let peak = here.node.daemon?.usage.peak ?? 0
       #expect(Program.sanitizer != nil || peak < memory + (64 << 10), "\(memory) -> \(peak) KiB")
 

@@ -57,7 +57,7 @@ import Testing
       let pod = try await TestPod(containerID: Fixture.c1)
       try await here.add(pod, network(here))
       try await here.node.network.ip("address add 10.47.255.254/12 dev tapeth0-5f0c7a")
-      async let pings = pod.network.run(["ping", "-c20", "-i0.05", "-W1", "10.47.255.254"])
+      async let pings = pod.network.run(["ping", "-c20", "-i0.05", "-W10", "10.47.255.254"])
       for _ in 0..<3 { #expect(try await here.shim("UPDATE", pod, network(here)).succeeded) }
       let pinged = try await pings
       #expect(pinged.succeeded && pinged.text.contains(" 0% packet loss"), "\(pinged)")

@@ -41,7 +41,7 @@ import Testing
       shim.signal(.kill)
       _ = try await shim.ended()
       // The agent would have been waited for five seconds.
-      let left = try await here.leftovers(since: before, [pod], within: 3000)
+      let left = try await here.leftovers(since: before, [pod], within: 4500)
       #expect(left == [])
     }
   }
@@ -55,7 +55,7 @@ import Testing
       async let added = here.shim("ADD", pod)
       #expect(try await isAsked(here, question))
       let run = try await here.shim("DEL", pod)
-      #expect(run.succeeded && run.milliseconds < 3000 * Program.patience, "\(run)")
+      #expect(run.succeeded && run.milliseconds < 4500 * Program.patience, "\(run)")
       let add = try await added
       #expect(!add.succeeded && add.code != 999, "\(add)")
       let left = try await here.leftovers(since: before, [pod])
@@ -69,7 +69,7 @@ import Testing
       let pod = try await TestPod(containerID: Fixture.c1)
       let before = try await here.state([pod])
       here.agent.script("GET", "/vm/", [.hang])
-      async let added = here.shim("ADD", pod, here.network(top: ["daemonTimeout": 15]))
+      async let added = here.shim("ADD", pod, here.network(top: ["daemonTimeout": 60]))
       #expect(try await isAsked(here, "GET /vm/"))
       #expect(try await here.node.stop(within: 12_000 * Program.patience) == .exited(0))
       here.agent.script("GET", "/vm/", [])
@@ -109,9 +109,15 @@ import Testing
       try await rounds(50)
       let left = try await here.leftovers(since: before, [pod])
       #expect(left == [])
+      // The last call's threads and connections end a little after its answer.
+      let more = try await settled(within: 20_000) {
+        let now = try #require(here.node.daemon?.usage)
+        let isBack =
+          now.descriptors <= first.descriptors + 2 && now.threads <= first.threads + 3
+        return isBack ? [] : ["\(first) -> \(now)"]
+      }
+      #expect(more == [])
       let last = try #require(here.node.daemon?.usage)
-      #expect(last.descriptors <= first.descriptors + 2, "\(first) -> \(last)")
-      #expect(last.threads <= first.threads + 3, "\(first) -> \(last)")
       #expect(last.resident <= first.resident + 2048, "\(first) -> \(last)")
       print("figure: 50 ADDs and DELs with vrouter: \(first) -> \(last)")
     }

@@ -12,9 +12,11 @@ final class ServerFixture: Sendable {
   private let directory: TemporaryDirectory
   private let ended = Locked(false)
 
+  /// Its thread waits at the door, if there is one, before it serves anybody.
   init(
     _ options: HTTPServer.Options = patient, rootPeersOnly: Bool = true,
-    tcp: Bool = false, handler: @escaping @Sendable (HTTPExchange) -> Void = echo
+    tcp: Bool = false, behind door: Door? = nil,
+    handler: @escaping @Sendable (HTTPExchange) -> Void = echo
   ) throws {
     directory = try TemporaryDirectory()
     socket = directory("http.sock")
@@ -30,6 +32,7 @@ final class ServerFixture: Sendable {
     }
     let ended = ended
     try OSThread.start {
+      door?.pass()
       try? server.run()
       ended.withLock { $0 = true }
     }

@@ -195,7 +195,7 @@ struct ServerTests {
     return try await onThread {
       let client = HTTPClient(.tcp(.init(v4: 0x7F00_0001), port: port))
       let request = HTTPRequest(method: "GET", target: "/x")
-      return try client.send(request, deadline: .after(seconds: 5)).status
+      return try client.send(request, deadline: .after(seconds: 60)).status
     }
   }
 
@@ -228,7 +228,8 @@ struct ServerTests {
     held.value?.respond(HTTPResponse(status: 204))
     #expect(try await onThread { try asking.status() } == 204)
     #expect(try await eventually(within: 60_000) { fixture.hasEnded })
-    #expect(throws: (any Error).self) { try fixture.connect() }
+    // A program that is being started has a copy of the listener for a moment.
+    #expect(try await becomes { (try? fixture.connect()) == nil })
   }
 
   @Test("Stopping does not wait longer than it was told, and the late answer learns of it")

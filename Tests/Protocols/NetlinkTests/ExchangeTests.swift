@@ -8,7 +8,7 @@ import Testing
 @Suite("Questions and answers, with a kernel that says what a test wants")
 struct ExchangeTests {
   private func indices(
-    within deadline: @autoclosure @escaping @Sendable () -> Deadline = .after(milliseconds: 300),
+    within deadline: @autoclosure @escaping @Sendable () -> Deadline = soon,
     _ body: @escaping @Sendable (borrowing FakeKernel) throws -> Void
   ) async throws -> (indices: [UInt32], questions: Int) {
     try await onThread { () throws -> (indices: [UInt32], questions: Int) in
@@ -55,8 +55,8 @@ struct ExchangeTests {
   @Test("A dump that is always interrupted ends with the deadline, and the error says how often")
   func neverStill() async throws {
     let error = await #expect(throws: NetlinkError.self) {
-      _ = try await indices { kernel in
-        for sequence in 1...UInt32(100) {
+      _ = try await indices(within: .after(seconds: 3)) { kernel in
+        for sequence in 1...UInt32(200) {
           try kernel.says(done(sequence, flags: NLM_F_DUMP_INTR))
         }
       }
@@ -92,7 +92,9 @@ struct ExchangeTests {
   @Test("No answer ends with the deadline")
   func silence() async throws {
     let error = await #expect(throws: NetlinkError.self) {
-      _ = try await indices { kernel in try kernel.says(link(1, index: 1)) }
+      _ = try await indices(within: .after(milliseconds: 300)) { kernel in
+        try kernel.says(link(1, index: 1))
+      }
     }
     #expect(error?.errno == .timedOut)
   }
@@ -131,7 +133,7 @@ struct ExchangeTests {
       var socket = kernel.socket()
       try body(kernel)
       let list = (1...UInt32(changes)).map { NetlinkChange.deleteLink(index: $0) }
-      let outcomes = try socket.attempt(list, Permit(), deadline: .after(milliseconds: 300))
+      let outcomes = try socket.attempt(list, Permit(), deadline: soon)
       return (outcomes, kernel.heard().count)
     }
   }
@@ -169,7 +171,7 @@ struct ExchangeTests {
         let changes = (1...UInt32(3)).map { NetlinkChange.deleteLink(index: $0) }
         try socket.apply(
           [changes[0].tolerating(.noDevice), changes[1], changes[2]], Permit(),
-          deadline: .after(milliseconds: 300))
+          deadline: soon)
       }
     }
     #expect(error?.errno == .busy)
@@ -186,7 +188,7 @@ struct ExchangeTests {
       var seen: [String] = []
       for _ in 0..<4 {
         do throws(NetlinkError) {
-          switch try listener.next(deadline: .after(milliseconds: 300)) {
+          switch try listener.next(deadline: soon) {
           case .link(let link, family: 0): seen.append("link \(link.index)")
           case .other(let type): seen.append("other \(type)")
           default: seen.append("?")

@@ -38,7 +38,7 @@ struct ReplicaTests {
         replica.row("Bridge", where: "name", is: "br").map(\.uuid)
       }
     }
-    _ = try await eventually { one.isConnected }
+    #expect(try await becomes { one.isConnected })
     let added = try await onThread {
       try other.transact(fixture.bridge("br", ports: ["a"]), deadline: soon)
     }

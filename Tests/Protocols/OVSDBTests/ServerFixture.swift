@@ -21,10 +21,11 @@ final class ServerFixture: Sendable {
     server = try await OVSDBServer(
       in: network, directory: TemporaryDirectory(), remotes: remotes)
     let client = try OVSDBClient(
-      OVSDBAddress(parsing: server.address), database: "Open_vSwitch")
+      OVSDBAddress(parsing: server.address), database: "Open_vSwitch", monitoring: [:],
+      time: .patient, log: { _ in })
     root = try await onThread { () throws(OVSDBError) in
       let results = try client.transact(
-        [.insert(into: "Open_vSwitch", [:])], deadline: .after(seconds: 10))
+        [.insert(into: "Open_vSwitch", [:])], deadline: soon)
       return results.first?.uuid ?? .zero
     }
     client.close()
@@ -66,7 +67,7 @@ extension ConnectionTime {
   static var patient: ConnectionTime {
     var time = ConnectionTime()
     time.silence *= UInt64(Program.patience)
-    time.patience *= UInt64(Program.patience)
+    time.patience = 60_000_000_000 * UInt64(Program.patience)
     time.tryMilliseconds *= Program.patience
     return time
   }

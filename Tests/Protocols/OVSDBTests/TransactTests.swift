@@ -1,7 +1,8 @@
 import Linux
-import OVSDB
 import TestSupport
 import Testing
+
+@testable import OVSDB
 
 @Suite("Transactions on a real ovsdb-server", .openVSwitch)
 struct TransactTests {
@@ -121,9 +122,10 @@ struct TransactTests {
   func unknownDatabase() async throws {
     let fixture = try await ServerFixture()
     let client = try OVSDBClient(
-      OVSDBAddress(parsing: fixture.server.address), database: "Nobody")
+      OVSDBAddress(parsing: fixture.server.address), database: "Nobody", monitoring: [:],
+      time: .patient, log: { _ in })
     let result = await outcome { () throws(OVSDBError) in
-      try client.transact([.comment("")], deadline: .after(seconds: 1))
+      try client.transact([.comment("")], deadline: .after(seconds: 5 * Program.patience))
     }
     guard case .unreachable(_, let cause)? = result.error else {
       Issue.record("\(result)")

@@ -23,7 +23,7 @@ final class AgentClient: Sendable {
     let port = agent.port
     let new = try await onThread {
       try TCPSocket.connect(
-        IPAddress(v4: 0x7F00_0001), port: port, deadline: .after(seconds: 5)
+        IPAddress(v4: 0x7F00_0001), port: port, deadline: soon
       ).release()
     }
     let old = connection.withLock { number in
@@ -37,7 +37,7 @@ final class AgentClient: Sendable {
   func send(_ text: String) async throws {
     let number = connection.value
     try await onThread {
-      try Descriptor.sendAll(number, Array(text.utf8), deadline: .after(seconds: 5))
+      try Descriptor.sendAll(number, Array(text.utf8), deadline: soon)
     }
   }
 
@@ -46,18 +46,20 @@ final class AgentClient: Sendable {
   /// - Parameters:
   ///   - text: what is sent.
   ///   - milliseconds: how long to read; what has come until then is returned.
-  ///   - whole: whether an answer of the announced length ends the reading.
+  ///   - isEnough: what ends the reading, as the end of the connection does; an answer of the
+  ///     announced length if nothing else is said.
   /// - Returns: what came.
   /// - Throws: when nothing can be sent.
   func exchange(
-    _ text: String, within milliseconds: Int = 5000, whole: Bool = true
+    _ text: String, within milliseconds: Int = patience,
+    until isEnough: @escaping @Sendable ([UInt8]) -> Bool = AgentClient.isWhole
   ) async throws -> String {
     try await send(text)
     let number = connection.value
     return await onThread {
       let deadline = Deadline.after(milliseconds: milliseconds)
       var bytes: [UInt8] = []
-      while !(whole && Self.isWhole(bytes)),
+      while !isEnough(bytes),
         (try? deadline.wait(number, for: .read, "read")) != nil
       {
         guard let count = try? Descriptor.read(number, into: &bytes), count > 0 else { break }
@@ -66,7 +68,7 @@ final class AgentClient: Sendable {
     }
   }
 
-  private static func isWhole(_ bytes: [UInt8]) -> Bool {
+  @Sendable static func isWhole(_ bytes: [UInt8]) -> Bool {
     guard let response = try? RawHTTP.parse(bytes),
       let length = response.header("content-length").flatMap({ Int($0) })
     else { return false }

@@ -259,8 +259,8 @@ struct InputTests {
       "/nowhere", "/etc/passwd", "relative", "",
     ])
   func missingNamespace(path: String) async throws {
-    let node = try FakeNode([.response(200, [])])
-    let outcome = try await node.run(ShimCall("DEL", ["CNI_NETNS": path]))
+    let (outcome, node) = try await FakeNode.run(
+      ShimCall("DEL", ["CNI_NETNS": path]), [.response(200, [])])
     #expect(outcome.status == 0)
     #expect(node.daemon.requests.count == 1)
   }
@@ -275,8 +275,8 @@ struct InputTests {
       ShimCall("GC", ["CNI_CONTAINERID": "not checked %", "CNI_IFNAME": "nor/this"]),
     ])
   func notNeeded(call: ShimCall) async throws {
-    let node = try FakeNode([added("{\"cniVersion\":\"1.1.0\"}")])
-    let outcome = try await node.run(call)
+    let (outcome, node) = try await FakeNode.run(
+      call, [added("{\"cniVersion\":\"1.1.0\"}")])
     #expect(outcome.status == 0, "\(outcome.text)")
     #expect(node.daemon.requests.count == 1)
   }
@@ -287,17 +287,15 @@ struct InputTests {
       ShimCall("DEL", ["CNI_IFNAME": "eth%d"]), ShimCall("DEL", [:], ["cniVersion": "9.9.9"]),
     ])
   func deleteOfRefused(call: ShimCall) async throws {
-    let node = try FakeNode([.response(200, [])])
-    let outcome = try await node.run(call)
+    let (outcome, node) = try await FakeNode.run(call, [.response(200, [])])
     #expect(outcome.status == 0, "\(outcome.text)")
     #expect(node.daemon.requests.count == 1)
   }
 
   @Test("Wrong keys of its own do not stop a DEL")
   func deleteWithWrongKeys() async throws {
-    let node = try FakeNode([.response(200, [])])
     let call = ShimCall("DEL", [:], ["daemonTimeout": "soon", "logToStderr": 7])
-    let outcome = try await node.run(call)
+    let (outcome, node) = try await FakeNode.run(call, [.response(200, [])])
     #expect(outcome.status == 0)
     #expect(node.daemon.requests.count == 1)
   }

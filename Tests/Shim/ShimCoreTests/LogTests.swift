@@ -10,7 +10,8 @@ struct LogTests {
   /// A failing call with the log's keys; what stderr and the file got.
   private func log(_ members: [String: JSONValue?]) async throws -> (stderr: String, file: String) {
     let (directory, logs) = (try TemporaryDirectory(), try TemporaryDirectory(in: LogFile.root))
-    var call = ShimCall("STATUS", [:], ["logFile": .string(logs("log"))]).to(directory)
+    var call = ShimCall("STATUS", [:], ["logFile": .string(logs("log")), "daemonTimeout": 1])
+      .to(directory)
     call.set(members)
     let outcome = try await call.run()
     #expect(outcome.error?.code == .notAvailable)
@@ -74,7 +75,8 @@ struct LogTests {
   func pipe() async throws {
     let (directory, logs) = (try TemporaryDirectory(), try TemporaryDirectory(in: LogFile.root))
     #expect(try await Program.run(["mkfifo", logs("log")]).succeeded)
-    let call = ShimCall("STATUS", [:], ["logFile": .string(logs("log"))]).to(directory)
+    let call = ShimCall("STATUS", [:], ["logFile": .string(logs("log")), "daemonTimeout": 1])
+      .to(directory)
     #expect(try await call.run().error?.code == .notAvailable)
   }
 

@@ -1,4 +1,5 @@
 import Addresses
+import Glibc
 import Linux
 
 /// What an agent and its threads share.
@@ -100,6 +101,8 @@ final class AgentCore: Sendable {
         threadEnded()
       }
     }
+    // A program that is being started may have a copy of it, which would go on listening.
+    _ = shutdown(listener.rawValue, Int32(SHUT_RDWR))
   }
 
   private func threadEnded() { state.withLock { $0.threads -= 1 } }

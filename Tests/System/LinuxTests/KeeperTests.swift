@@ -55,7 +55,7 @@ struct KeeperTests {
     // An error is the only thing that can be seen of it here.
     let began = KernelClock.monotonic
     keeper.note(link)
-    let isSent = try await eventually { errors.value == 1 }
+    let isSent = try await becomes { errors.value == 1 }
     #expect(isSent)
     #expect(KernelClock.monotonic - began >= 1_000_000_000)
   }

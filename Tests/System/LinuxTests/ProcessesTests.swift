@@ -41,9 +41,17 @@ struct ProcessesTests {
     return process
   }
 
+  /// Makes a program that can be executed at once: a file that this process has written may still
+  /// be open in another program that it has just started.
+  private func install(_ path: String, _ script: String) async throws {
+    try Files.write("\(path).text", Array(script.utf8), mode: [.write, .create])
+    let run = try await Program.run(["install", "-m", "0700", "\(path).text", path])
+    guard run.succeeded else { throw TestError("\(run)") }
+  }
+
   private func kill(_ line: String) async throws -> Int {
     try await onThread {
-      try Processes.kill(by: .after(seconds: 10)) { $0.elementsEqual(line.utf8) }
+      try Processes.kill(by: soon) { $0.elementsEqual(line.utf8) }
     }
   }
 
@@ -83,6 +91,11 @@ struct ProcessesTests {
     let written = try await eventually { (try? Files.read(file))?.isEmpty == false }
     #expect(written)
     let pid = String(decoding: try Files.read(file), as: UTF8.self).split(separator: "\n")[0]
+    // While it executes it has no environment for a moment.
+    let isAsleep = try await becomes {
+      (try? Files.read("/proc/\(pid)/cmdline"))?.starts(with: "sleep".utf8) == true
+    }
+    #expect(isAsleep)
     #expect(try await kill(line) >= 2)
     #expect(!runs(String(pid)))
   }
@@ -153,13 +166,9 @@ struct ProcessesTests {
     let (outer, inner, pids) = (directory("multus"), directory("a) Z 1 (b"), directory("pids"))
     let script = "#!/bin/sh\n"
     // The kernel names a script's process after its file.
-    try Files.write(
-      outer, Array("\(script)'\(inner)' & wait\n".utf8), mode: [.write, .create], permissions: 0o700
-    )
-    try Files.write(
-      inner,
-      Array("\(script)sleep 1000 &\necho $$ $! > \(pids).new; mv \(pids).new \(pids); wait\n".utf8),
-      mode: [.write, .create], permissions: 0o700)
+    try await install(outer, "\(script)'\(inner)' & wait\n")
+    try await install(
+      inner, "\(script)sleep 1000 &\necho $$ $! > \(pids).new; mv \(pids).new \(pids); wait\n")
     let process = try await started("'\(outer)' &", line)
     let isThere = try await eventually { (try? Files.status(pids)) != nil }
     #expect(isThere)

@@ -1,4 +1,5 @@
 import Addresses
+import Glibc
 import Linux
 import TestSupport
 import Testing
@@ -46,7 +47,7 @@ struct SocketTests {
     try withTemporaryDirectory { directory in
       let path = "\(directory)/s"
       #expect(throws: SystemError("connect", path, .noEntry)) { _ = try UnixSocket.connect(path) }
-      do { _ = try UnixSocket.listen(path) }
+      try UnixSocket.leaveDead(path)
       #expect(throws: SystemError("connect", path, .connectionRefused)) {
         _ = try UnixSocket.connect(path)
       }
@@ -84,7 +85,12 @@ struct SocketTests {
   func tcpRefused() throws {
     let address = IPAddress(v4: 0x7F00_0001)
     let port: UInt16
-    do { port = try TCPSocket.port(of: try TCPSocket.listen(address, port: 0)) }
+    do {
+      let listener = try TCPSocket.listen(address, port: 0)
+      port = try TCPSocket.port(of: listener)
+      // Closing is not enough: a program that is started at this moment has a copy of it.
+      guard shutdown(listener.rawValue, Int32(SHUT_RDWR)) == 0 else { throw Nobody() }
+    }
     #expect(throws: SystemError("connect", "127.0.0.1:\(port)", .connectionRefused)) {
       _ = try TCPSocket.connect(address, port: port, deadline: .after(seconds: 5))
     }
@@ -95,7 +101,9 @@ struct SocketTests {
     try withTemporaryDirectory { directory in
       let listener = try UnixSocket.listen("\(directory)/s")
       let client = try UnixSocket.connect("\(directory)/s")
-      do { _ = try Listener.accept(listener) }
+      let server = try accept(listener)
+      // Closing is not enough: a program that is started at this moment has a copy of it.
+      #expect(shutdown(server.rawValue, Int32(SHUT_RDWR)) == 0)
       #expect(throws: SystemError("write", "", .brokenPipe)) {
         _ = try Descriptor.send(client.rawValue, [1])
       }
