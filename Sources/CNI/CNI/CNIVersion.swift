@@ -95,6 +95,14 @@ extension CNIVersion {
 }
 
 extension CNIVersion {
+  /// Whether a version, supported or not, is at least another one; a text that is none is not.
+  package static func isVersion(_ text: String, atLeast minimum: CNIVersion) -> Bool {
+    guard let given = try? VersionNumbers(text),
+      let least = try? VersionNumbers(minimum.description)
+    else { return false }
+    return given >= least
+  }
+
   /// The newest of some versions that is supported; nil if none is.
   ///
   /// - Throws: code 6 for a text that is no version.

@@ -85,8 +85,8 @@ package struct ExecutedIPAM: Sendable {
   ///
   /// - Parameters:
   ///   - permit: the proof that this is wanted.
-  ///   - excuse: asked where the program is not there or cannot be started, with the words for it:
-  ///     whether that is no failure.
+  ///   - excuse: asked where the program is not there, cannot be started or does not know the
+  ///     version, with the words for it: whether that is no failure.
   /// - Throws: as ``add(_:whenUndone:)``.
   package func delete(
     _ permit: borrowing Permit, excuse: (String) -> Bool = { _ in false }
@@ -94,21 +94,21 @@ package struct ExecutedIPAM: Sendable {
     do throws(PluginError) {
       _ = try executor.run(invocation(.delete), permit)
     } catch {
-      if error.hasRunNothing, excuse(error.description) { return }
+      if error.hasRunNothing || error.isOfVersion, excuse(error.description) { return }
       throw error.cniError(.ipam)
     }
   }
 
   /// Runs CHECK.
   ///
-  /// - Throws: as ``add(_:whenUndone:)``; code 11 for a program that is not there or cannot be
-  ///   started: it says nothing about the attachment.
+  /// - Throws: as ``add(_:whenUndone:)``; code 11 for a program that is not there, cannot be
+  ///   started or takes too long: it says nothing about the attachment.
   package func check() throws(CNIError) {
     do throws(PluginError) {
       _ = try executor.ask(invocation(.check))
     } catch {
       var told = told(error)
-      if error.hasRunNothing { told.code = .tryAgainLater }
+      if error.hasRunNothing || error.reason == .deadline { told.code = .tryAgainLater }
       throw told
     }
   }

@@ -60,8 +60,16 @@ package struct HostLocal: Sendable {
   /// count. An attachment without addresses is no error, and so it can be repeated.
   ///
   /// - Parameter permit: the proof that this is wanted.
-  /// - Throws: code 7 for a configuration that does not lead to a directory, 5 for the disk, 105.
+  /// - Throws: code 7 for a recorded configuration that does not lead to a directory, 5 for the
+  ///   disk, 105.
   package func delete(_ permit: borrowing Permit) throws(CNIError) {
+    do throws(CNIError) {
+      _ = try directory()
+    } catch {
+      // Where no ADD may lease, none has; a record's ADD was allowed to.
+      if call.allowedPaths != nil { return }
+      throw error
+    }
     guard var store = try open(create: false) else { return }
     do throws(SystemError) {
       for (address, content) in try leases(in: &store) {
@@ -79,15 +87,25 @@ package struct HostLocal: Sendable {
   package func check() throws(CNIError) {
     // A network that is not known any more says nothing against a lease of it.
     if !isWithoutNetwork { _ = try readConfiguration() }
-    guard var store = try open(create: false) else { throw missing }
     let isThere: Bool
+    do throws(CNIError) {
+      isThere = try hasLease()
+    } catch {
+      // A lock that others hold says nothing about the lease.
+      throw error.code == .deadline ? CNIError(.tryAgainLater, error.message) : error
+    }
+    if !isThere { throw missing }
+  }
+
+  private func hasLease() throws(CNIError) -> Bool {
+    guard var store = try open(create: false) else { return false }
     do throws(SystemError) {
-      isThere = try !leases(in: &store).isEmpty
+      let isThere = try !leases(in: &store).isEmpty
+      store.close()
+      return isThere
     } catch {
       throw CNIError(error)
     }
-    store.close()
-    if !isThere { throw missing }
   }
 
   /// Checks that ADD would accept the configuration.

@@ -54,8 +54,8 @@ package enum IPAMDriver: Sendable {
       _ = try HostLocalConfiguration(configuration, arguments: CNIArguments())
       _ = try HostLocalConfiguration.directory(configuration, in: "")
     case "pod-cidr"?:
-      // Any network does: what is checked does not depend on it.
-      let example = IPNetwork("10.0.0.0/8")
+      // Any network does: what is checked does not depend on it. Nobody has this one (RFC 5737).
+      let example = IPNetwork("198.51.100.0/24")
       _ = try HostLocalConfiguration(
         configuration, arguments: CNIArguments(), source: .node(example))
       _ = try HostLocalConfiguration.directory(configuration, in: "")

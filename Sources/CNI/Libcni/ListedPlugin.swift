@@ -37,8 +37,8 @@ package struct ListedPlugin: Sendable, Equatable {
   /// What the plugin gets on stdin (CNI specification, section 3).
   ///
   /// The network's name and version, the result of the plugins before it, and of what the runtime
-  /// offers only what it declares. `capabilities` is for the runtime and goes, as do keys that
-  /// begin with `cni.dev/`: only the runtime may write those.
+  /// offers only what it declares. `capabilities` stays, as with libcni: plugins read it. Keys that
+  /// begin with `cni.dev/` go: only the runtime may write those.
   ///
   /// - Parameters:
   ///   - list: the list that it stands in.
@@ -52,7 +52,6 @@ package struct ListedPlugin: Sendable, Equatable {
   ) throws(CNIError) -> NetworkConfiguration {
     var own = object
     own.members.removeAll { $0.key.utf8.starts(with: "cni.dev/".utf8) }
-    own.set(inAnyCase: "capabilities", to: nil)
     own.set(inAnyCase: "cniVersion", to: .string(list.version))
     own.set(inAnyCase: "name", to: .string(list.name))
     if let previous {

@@ -38,7 +38,7 @@ extension NetworkList {
         try turn(try call(.add, position, result, offered))
       }
     }
-    guard let result else { throw CNIError(.invalidConfiguration, "no plugin configs found") }
+    guard let result else { throw empty }
     return result
   }
 
@@ -53,6 +53,7 @@ extension NetworkList {
   package func delete(
     _ result: CNIResult?, _ offered: JSONObject, _ turn: Turn<Void>
   ) throws(CNIError) {
+    if plugins.isEmpty { throw empty }
     let result = isAtLeast(.v040) ? result : nil
     for position in plugins.indices.reversed() {
       try named("delete", position) { () throws(CNIError) in
@@ -75,6 +76,7 @@ extension NetworkList {
         .incompatibleVersion,
         "configuration version \(goQuoted(version)) does not support the CHECK command")
     }
+    if plugins.isEmpty { throw empty }
     if disablesCheck { return }
     for position in plugins.indices {
       try named("check", position) { () throws(CNIError) in
@@ -87,6 +89,7 @@ extension NetworkList {
   ///
   /// - Throws: the first no, unchanged: its code says how bad it is.
   package func status(_ turn: Turn<Void>) throws(CNIError) {
+    if plugins.isEmpty { throw empty }
     guard isAtLeast(.v110) else { return }
     for position in plugins.indices {
       try turn(try call(.status, position, nil, JSONObject()))
@@ -120,6 +123,9 @@ extension NetworkList {
     guard let first = failures.first else { return }
     throw CNIError(first.code, failures.map(\.description).joined(separator: "; "))
   }
+
+  /// A list may name none itself, and files beside it may have gone.
+  private var empty: CNIError { CNIError(.invalidConfiguration, "no plugin configs found") }
 
   private func call(
     _ command: CNICommand, _ position: Int, _ result: CNIResult?, _ offered: JSONObject

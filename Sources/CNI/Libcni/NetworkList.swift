@@ -3,8 +3,9 @@ import JSON
 
 /// A network as a container runtime has it: plugins that serve it one after the other.
 ///
-/// It is read as libcni reads it (`libcni/conf.go`), with two differences: keys count in any case
-/// of their letters, as everywhere here, and a name is checked when the list is read.
+/// It is read as libcni reads it (`libcni/conf.go`), with three differences: keys count in any case
+/// of their letters, as everywhere here; a name is checked when the list is read; and `cniVersions`
+/// counts in one plugin's configuration too.
 package struct NetworkList: Sendable, Equatable {
   /// The network's name, valid by `CNIValidation.networkName`.
   package let name: String
@@ -72,9 +73,9 @@ package struct NetworkList: Sendable, Equatable {
     self.plugins = plugins
   }
 
-  /// Whether the list's version is at least this one; a version that is not supported is not.
+  /// Whether the list's version, supported or not, is at least this one.
   package func isAtLeast(_ minimum: CNIVersion) -> Bool {
-    CNIVersion(version).map { $0 >= minimum } ?? false
+    CNIVersion.isVersion(version, atLeast: minimum)
   }
 
   /// All that its plugins declare, each once.

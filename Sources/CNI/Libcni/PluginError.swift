@@ -53,23 +53,31 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
   /// and GC, which have none, before they look at the verb.
   package var isUnknownCommand: Bool {
     guard case .refused(let error) = reason else { return false }
+    let isTold = error.message.hasPrefix("unknown CNI_COMMAND")
     switch command {
+    // Skeletons from before VERSION had another code.
+    case .version: return isTold
     case .status where error.message == "missing containerID": return true
     case .garbageCollect where error.message == "missing containerID": return true
-    default:
-      return error.code == .invalidEnvironment && error.message.hasPrefix("unknown CNI_COMMAND")
+    default: return isTold && error.code == .invalidEnvironment
     }
   }
 
   /// Whether no program has run: there is none, or it could not be started.
   ///
-  /// A lack of descriptors or memory passes, and says nothing about the program.
+  /// A lack of descriptors, memory or processes passes, and a file that is being written will be
+  /// whole: they say nothing about the program.
   package var hasRunNothing: Bool {
     switch reason {
     case .notFound: true
-    case .notStarted(let error): !error.errno.isExhaustion
+    case .notStarted(let error): !error.isTransient && ![.again, .textBusy].contains(error.errno)
     case .refused, .failed, .unreadable, .deadline, .tooMuchOutput: false
     }
+  }
+
+  /// Whether the plugin refuses the configuration's version: so it has refused the ADD, too.
+  package var isOfVersion: Bool {
+    if case .refused(let error) = reason { error.code == .incompatibleVersion } else { false }
   }
 
   /// The error that goes back to the runtime.

@@ -112,19 +112,18 @@ package struct ResultCache: Sendable {
   /// - Throws: the error of reading the directory: then nothing is known, which is not the same as
   ///   nothing being kept. A directory that is not there keeps nothing.
   package func attachments(of containerID: String? = nil) throws(CNIError) -> [CachedAttachment] {
-    var names: [String]
+    let names: [String]
     do throws(SystemError) {
       names = try Files.list(directory).sorted()
     } catch {
       if error.errno == .noEntry { return [] }
       throw CNIError(.ioFailure, "cannot read the result cache: \(error)")
     }
-    // A write that was cut.
-    names.removeAll { $0.hasSuffix(".tmp") }
     return names.compactMap { name in
-      guard let cached = Self.object("\(directory)/\(name)").flatMap(CachedAttachment.init) else {
-        return nil
-      }
+      let file = "\(directory)/\(name)"
+      // Another name is that of a write that was cut.
+      guard let cached = Self.object(file).flatMap(CachedAttachment.init), path(cached) == file
+      else { return nil }
       return containerID.map { $0 == cached.containerID } ?? true ? cached : nil
     }
   }

@@ -79,10 +79,28 @@ struct Attachments: Sendable {
   ) throws(CNIError) {
     let key = record?.key ?? AttachmentKey(request, plugin: plugin.name)
     let request = request.marked(with: key, store.daemonMark)
-    guard let record else { return try detacher.detach(plugin, request, key, progress) }
+    guard let record else {
+      if let newer = newerAttachment(than: request, key) {
+        return log.write(
+          .warning, "a DEL is older than what is attached to its interface, and touches nothing",
+          [("attachment", "\(key)"), ("newer", "\(newer)")])
+      }
+      return try detacher.detach(plugin, request, key, progress)
+    }
     // A DEL that began before the attachment's ADD means an older one.
     if request.stamp.isOlder(than: record.stamp) == true { return }
     try detacher.detach(plugin, try request.recorded(in: record), record, progress)
+  }
+
+  /// Another network's attachment of the same interface that began after a DEL.
+  ///
+  /// The marks do not name the network, so the DEL would take what is not meant.
+  private func newerAttachment(
+    than request: PodRequest, _ key: AttachmentKey
+  ) -> AttachmentKey? {
+    store.others(than: key).first { other in
+      store.summary(of: other).map { request.stamp.isOlder(than: $0.stamp) == true } ?? false
+    }
   }
 
   /// A DEL that no plugin serves, of an attachment that is not recorded: nothing of ours is there.

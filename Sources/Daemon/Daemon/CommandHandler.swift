@@ -55,7 +55,7 @@ struct CommandHandler: Sendable {
     _ decoded: DecodedRequest, _ progress: CallProgress
   ) throws(CNIError) -> [UInt8] {
     let request = decoded.request
-    spooled.workOff(before: request, progress)
+    try spooled.workOff(before: request, progress)
     let plugin = try finder.chosen(for: decoded)
     remarks.look(at: request.configuration, of: plugin)
     let attached = try attachments.attach(

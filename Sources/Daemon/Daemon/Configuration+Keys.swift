@@ -73,7 +73,7 @@ extension Configuration.Key {
           }), "IP address and port that serve the probes too")
     case .podCIDR:
       .init(
-        \.podCIDR, .optional(.text("a network such as 10.1.2.0/24") { IPNetwork($0) }),
+        \.podCIDR, .optional(.text("a network such as 10.1.2.0/24") { IPNetwork(forPods: $0) }),
         "the node's pod network, for ipam.type pod-cidr")
     case .logLevel: .init(\.logLevel, .word(LogLevel.allCases) { $0.name }, "how much is logged")
     case .logFormat:
@@ -92,4 +92,14 @@ extension Configuration.Key {
   /// Whether the key is read at the start only: what it names is open or held while the daemon
   /// lives.
   package var isFixedAtStart: Bool { description.isFixedAtStart }
+}
+
+extension IPNetwork {
+  /// A network that pods can have addresses of: without host bits, and with room for some.
+  fileprivate init?(forPods text: String) {
+    guard let network = IPNetwork(text), network == network.masked,
+      network.prefixLength <= (network.family == .v4 ? 30 : 126)
+    else { return nil }
+    self = network
+  }
 }

@@ -136,7 +136,7 @@ extension PodRequest {
       configuration: try NetworkConfiguration(record.configuration), searchPath: [],
       environment: environment, requestID: record.requestID, stamp: record.stamp,
       deadline: deadline)
-    isRecorded = true
+    isRecorded = !record.isOfDelete
   }
 
   /// With the variables by which the next daemon finds the programs that run for it.
@@ -157,7 +157,7 @@ extension PodRequest {
       if command != .delete || (try? given.prevResult()) != nil { configuration = given }
     }
     request.configuration = configuration
-    request.isRecorded = true
+    request.isRecorded = !record.isOfDelete
     return request
   }
 }

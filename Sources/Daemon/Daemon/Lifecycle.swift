@@ -72,7 +72,8 @@ package struct Lifecycle: ~Copyable {
     let directories =
       [configuration.socketDirectory] + configuration.sockets.map { Doors.directory(of: $0) }
     for directory in directories { try RunDirectory.prepare(directory) }
-    let lock = try takeLock()
+    var mustReload = false
+    let lock = try takeLock(&mustReload)
     let registry = try assemble(plugins)
     let log = log
     try starting { () throws(SystemError) in
@@ -99,7 +100,6 @@ package struct Lifecycle: ~Copyable {
     ) { server.pulse() }
     var watchdog = Watchdog(
       manager, log: log, pulse: { probe.pulse() }, isStuck: { server.isStuck })
-    var mustReload = false
     if waitForPrograms(server, &mustReload) {
       server.becomeReady()
       log.write(.info, "ready", [("records", store.count)])
@@ -112,7 +112,7 @@ package struct Lifecycle: ~Copyable {
   }
 
   /// One daemon owns a state directory; a second one waits, says so, and touches nothing meanwhile.
-  private func takeLock() throws(StartError) -> FileLock {
+  private func takeLock(_ mustReload: inout Bool) throws(StartError) -> FileLock {
     let directory = configuration.stateDirectory
     let path = directory + "/lock"
     try RunDirectory.prepareState(directory)
@@ -133,7 +133,10 @@ package struct Lifecycle: ~Copyable {
       // The other one may have long to go; whoever waits for this one shall bear with it.
       if tries % 100 == 0 { manager.extendStart(seconds: 30) }
       tries += 1
-      if let signal = signals.next(), signal != .hangUp {
+      switch signals.next() {
+      case nil: break
+      case .hangUp: mustReload = true
+      case .some(let signal):
         throw StartError("stopped by \(signal) while waiting for \(path)", isLasting: false)
       }
       Clock.pause(milliseconds: 100)

@@ -12,6 +12,8 @@ final class NetworkRemarks: Sendable {
     var said: Set<String> = []
     /// The subnets for which a directory of leases was used first.
     var subnets: [String: String] = [:]
+    /// The first network that leases from the node's pod network.
+    var podNetwork: String?
   }
 
   /// Beyond so many, what was said is forgotten and may be said again.
@@ -33,7 +35,22 @@ final class NetworkRemarks: Sendable {
     for key in NetworkRemarks.unknownKeys(of: network, plugin) {
       warn("network \(goQuoted(network.name)): \(key.description) is ignored")
     }
-    if let text = sharedLeases(of: network) { warn(text) }
+    if let text = sharedLeases(of: network) ?? sharedRange(of: network) { warn(text) }
+  }
+
+  /// The words for a second network that leases from the node's pod network: leases are kept by
+  /// the network's name, so neither knows of the other's.
+  private func sharedRange(of network: NetworkConfiguration) -> String? {
+    guard network.ipamType == "pod-cidr" else { return nil }
+    let first = state.withLock { state in
+      let first = state.podNetwork ?? network.name
+      state.podNetwork = first
+      return first
+    }
+    if first == network.name { return nil }
+    return "network \(goQuoted(network.name)): it leases from the node's pod network as "
+      + "network \(goQuoted(first)) does, and gives the same addresses: "
+      + "only one may have ipam.type pod-cidr"
   }
 
   /// The keys of a configuration that neither its plugin nor anybody else reads.

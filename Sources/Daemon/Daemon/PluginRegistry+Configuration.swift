@@ -40,6 +40,7 @@ extension PluginRegistry {
       host.nodeLog(
         .warning,
         "podCIDR \(podCIDR) is ignored until the next start: addresses come from \(first)")
+      return
     }
     let event = PluginEvent(
       name: PluginEvent.podCIDRChange,

@@ -41,19 +41,35 @@ struct SpooledDeletes: Sendable {
   /// Does those of an attachment that are older than an ADD of it.
   ///
   /// One that cannot be done now stays, and is tried again: the ADD may not need what it needs.
-  func workOff(before request: PodRequest, _ progress: CallProgress) {
+  ///
+  /// - Throws: code 11 if it has not even begun, so that the attachment is still there.
+  func workOff(before request: PodRequest, _ progress: CallProgress) throws(CNIError) {
     let limit = request.deadline.capped(milliseconds: Self.patience)
     for item in spool.items(containerID: request.sandboxID, ifName: request.ifName)
     where item.entry.stamp.isOlder(than: request.stamp) != false {
       do throws(CNIError) {
         _ = try workOff(item, limit, progress)
       } catch {
+        if isAttached(request, before: request.stamp) {
+          throw CNIError(
+            .tryAgainLater, "the attachment's own DEL, from the spool, is not done yet: \(error)")
+        }
         log.write(
           .warning, "a spooled DEL could not be done before a new ADD; it is tried again",
           [
             ("container", item.containerID), ("ifname", item.ifName), ("error", "\(error)"),
           ])
       }
+    }
+  }
+
+  private func isAttached(_ request: PodRequest, before stamp: Stamp) -> Bool {
+    let keys = store.keys(
+      containerID: request.sandboxID, ifName: request.ifName,
+      network: request.configuration.name)
+    return keys.contains { key in
+      store.summary(of: key).map { $0.phase == .attached && $0.stamp.isOlder(than: stamp) == true }
+        ?? false
     }
   }
 

@@ -172,7 +172,7 @@ extension SpoolDirectory {
     }
     let (containerID, ifName) = (variables["CNI_CONTAINERID"] ?? "", variables["CNI_IFNAME"] ?? "")
     try CNIValidation.containerID(containerID)
-    try CNIValidation.interfaceName(ifName)
+    try CNIValidation.interfaceName(ifName, for: .delete)
     return Item(
       directory: directory, name: name, entry: settled(entry) ?? entry, containerID: containerID,
       ifName: ifName)

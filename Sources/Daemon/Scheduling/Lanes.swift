@@ -30,15 +30,18 @@ struct Lanes: Sendable {
     let now = self[lane]
     switch lane {
     // Bounded when they are taken on.
-    case .clients: return clientsPlacesTaken < places(.clients)
-    case .deletes: return clientsPlacesTaken < places(.clients) + places(.deletes)
+    case .clients: return sharedPlacesTaken < places(.clients)
+    case .deletes: return now.placesTaken < places(lane) || sharedPlacesTaken < places(.clients)
     // Nobody bounds these, and each has a thread.
     case .reading, .background, .spooled:
       return now.placesTaken < places(lane) && now.running < 4 * max(1, maximumConcurrent)
     }
   }
 
-  private var clientsPlacesTaken: Int { self[.clients].placesTaken + self[.deletes].placesTaken }
+  /// Of the places of all clients' calls; DELs beyond their own places use these.
+  private var sharedPlacesTaken: Int {
+    self[.clients].placesTaken + max(0, self[.deletes].placesTaken - places(.deletes))
+  }
 
   /// How many calls of clients have been taken on and are not over.
   var clientsCalls: Int {
@@ -52,9 +55,10 @@ struct Lanes: Sendable {
   var threads: Int {
     Job.Lane.allCases.reduce(0) { sum, lane in
       let now = self[lane]
-      let inside =
+      let wanted =
         lane == .clients ? places(lane) : min(now.placesTaken + now.waiting, places(lane))
-      return sum + inside + now.outside
+      // Those who come back from outside may be more than there are places.
+      return sum + max(wanted, now.placesTaken) + now.outside
     }
   }
 }

@@ -15,7 +15,14 @@ struct MacvlanConfiguration: Sendable {
   ])
 
   /// Frames that wait are the node's memory, and the number is the network author's.
-  private static let longestQueue: UInt64 = 100_000
+  private static let longestQueue: UInt32 = 100_000
+
+  /// Refuses what only an ADD must not ask for: an attachment may have been made with it.
+  func checkQueue() throws(CNIError) {
+    guard let length = broadcastQueueLength, length > Self.longestQueue else { return }
+    throw CNIError(
+      .invalidConfiguration, "bcqueuelen \(length): at most \(Self.longestQueue) frames may wait")
+  }
 
   /// The parent's name; empty means the link of the default route.
   let master: String
@@ -48,7 +55,7 @@ struct MacvlanConfiguration: Sendable {
     // A number below 0 is read too, so that the range has one text of its own.
     mtu = try reader.integer("mtu") ?? 0
     isParentInContainer = try reader.flag("linkInContainer") ?? false
-    let queue = try reader.number("bcqueuelen", maximum: Self.longestQueue) ?? 0
+    let queue = try reader.number("bcqueuelen", maximum: UInt64(UInt32.max)) ?? 0
     broadcastQueueLength = queue == 0 ? nil : UInt32(truncatingIfNeeded: queue)
     skipsDAD = try reader.member("dad")?.skipsDAD() ?? false
     mac = try .requested(reader, arguments, else: try reader.string("mac"), "mac")

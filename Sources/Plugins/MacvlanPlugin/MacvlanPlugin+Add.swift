@@ -12,6 +12,7 @@ extension MacvlanPlugin {
     let request = call.request
     let previous = try request.configuration.prevResult()
     let configuration = try MacvlanConfiguration(request.configuration, request.arguments)
+    try configuration.checkQueue()
     let addresses = addressing(request, call.host)
 
     var node = try LinkAccess(deadline: request.deadline)

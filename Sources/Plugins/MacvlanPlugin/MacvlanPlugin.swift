@@ -50,7 +50,7 @@ package final class MacvlanPlugin: NetworkPlugin {
   package var keys: KeyTable? { MacvlanConfiguration.keys }
 
   package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
-    _ = try MacvlanConfiguration(configuration, CNIArguments())
+    try MacvlanConfiguration(configuration, CNIArguments()).checkQueue()
   }
 
   /// Whether there is a parent for the link, and address management would serve an ADD.

@@ -42,7 +42,12 @@ extension OVSPlugin {
         (try? ConfigurationFile.defaults(for: request.configuration, call.host.paths))
         ?? JSONObject()
     }
-    request.configuration = try request.configuration.completed(with: defaults)
+    do throws(CNIError) {
+      request.configuration = try request.configuration.completed(with: defaults)
+    } catch {
+      // A file that spoils the network has spoilt its ADD.
+      guard request.command == .delete, call.record == nil else { throw error }
+    }
     return request
   }
 

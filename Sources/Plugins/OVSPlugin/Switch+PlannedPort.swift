@@ -54,7 +54,8 @@ extension Switch {
     _ configuration: OVSConfiguration, _ deadline: Deadline
   ) throws(CNIError) -> String? {
     if let bridge = configuration.bridge { return bridge }
-    return configuration.addresses == .annotation ? try ovn(deadline).bridge : nil
+    let isOVN = configuration.addresses == .annotation || configuration.ovnPort != nil
+    return isOVN ? try ovn(deadline).bridge : nil
   }
 
   /// OVN's integration bridge, and whether OVN works here.

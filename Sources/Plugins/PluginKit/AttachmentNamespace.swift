@@ -24,12 +24,13 @@ public enum AttachmentNamespace {
   ///   - likely: the id that the record names, where it is looked first.
   ///   - node: a socket of the daemon's namespace.
   ///   - deadline: when to give up.
-  /// - Returns: nil if no namespace with an id has it. One whose owner changes links all the time,
-  ///   so that it cannot be read, is passed over, unless it is the likely one.
-  /// - Throws: what kept us from looking everywhere else.
+  ///   - passingOver: told the id of a namespace that cannot be read in half a second, because its
+  ///     owner changes links all the time; never the likely one.
+  /// - Returns: nil if no namespace with an id has it that could be read.
+  /// - Throws: what kept us from looking.
   public static func link(
     named name: String, mark: OwnerMark, likely: Int32?, _ node: inout NetlinkSocket,
-    deadline: Deadline
+    deadline: Deadline, passingOver: (Int32) -> Void = { _ in }
   ) throws(NetlinkError) -> MarkedLink? {
     if let likely, let found = try link(name, mark, likely, &node, deadline) { return found }
     let ids = try node.namespaceIDs(deadline: deadline)
@@ -38,13 +39,14 @@ public enum AttachmentNamespace {
     }
     for id in ids {
       do throws(NetlinkError) {
-        let limit = deadline.capped(milliseconds: patience)
+        let limit = id == likely ? deadline : deadline.capped(milliseconds: patience)
         let found = try node.link(inNamespace: id, deadline: limit) {
           mark.matches(alias: $0.alias)
         }
         if let found { return MarkedLink(link: found, namespaceID: id) }
       } catch {
         guard error.errno == .timedOut, id != likely, !deadline.isOver else { throw error }
+        passingOver(id)
       }
     }
     return nil

@@ -161,8 +161,7 @@ package struct Addressing<Step: AddressingStep>: Sendable {
     do throws(CNIError) {
       try call.waiting { () throws(CNIError) in try driver?.check() }
     } catch {
-      let isLate = error.code == .deadline && !call.request.deadline.isOver
-      guard error.code == .tryAgainLater || isLate else { throw error }
+      guard error.code == .tryAgainLater else { throw error }
       log(.warning, "CHECK could not ask address management: \(error)")
     }
   }

@@ -152,7 +152,13 @@ extension PluginCall {
     return try node.ask(failure) { socket, deadline throws(NetlinkError) in
       try AttachmentNamespace.link(
         named: request.ifName, mark: request.mark, likely: record?.namespace?.id, &socket,
-        deadline: deadline)
+        deadline: deadline
+      ) { id in
+        host.log(
+          .warning,
+          "namespace \(id) is passed over: its links change all the time; if \(request.ifName) was "
+            + "moved there it stays")
+      }
     }
   }
 

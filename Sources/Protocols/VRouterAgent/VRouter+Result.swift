@@ -91,7 +91,7 @@ extension VRouter.Result {
 
   private static func ip(_ value: JSONValue?, _ family: IPAddress.Family) -> IPAddress? {
     value?.string.flatMap { IPAddress($0) }.flatMap { address in
-      address.family == family && !address.isUnspecified && !address.isMulticast ? address : nil
+      address.family == family && !address.isUnspecified ? address : nil
     }
   }
 }

@@ -134,12 +134,12 @@ struct ListedPluginTests {
     plugin = try #require(list.plugins.first)
   }
 
-  @Test("The network's name and version, without what is the runtime's alone")
+  @Test("The network's name and version, without what only the runtime may write")
   func names() throws {
     let configuration = try plugin.configuration(in: list)
     #expect(configuration.name == "net" && configuration.cniVersion == "1.0.0")
     #expect(configuration.object["snat"]?.bool == true)
-    #expect(configuration.object["capabilities"] == nil)
+    #expect(configuration.declares(capability: "portMappings"))
     #expect(configuration.object["cni.dev/valid-attachments"] == nil)
     #expect(configuration.previous == nil && configuration.runtimeConfig == nil)
   }

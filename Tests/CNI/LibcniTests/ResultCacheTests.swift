@@ -86,6 +86,9 @@ struct ResultCacheTests {
         CachedAttachment(network: "net", containerID: container, ifName: ifName))
     }
     try put("{", in: "net-c1-net2")
+    try put(
+      #"{"kind":"cniCacheV1","containerId":"c1","ifName":"net3","networkName":"net"}"#,
+      in: "net-c1-net3.tmp")
     try put(#"{"kind":"cniCacheV1","containerId":"c1","ifName":"e","networkName":""}"#, in: "x")
     #expect(try cache.attachments().map(\.ifName) == ["eth0", "net1", "eth0"])
     #expect(try cache.attachments(of: "c1").map(\.ifName) == ["eth0", "net1"])

@@ -293,40 +293,6 @@ struct RepeatedAddTests {
     #expect(daemon.files.count == 2)
   }
 
-  @Test("a spooled DEL that fails does not keep a new ADD, and is tried again")
-  func failingSpooled() async throws {
-    let isStuck = Watched(true)
-    let plugin = RecordingPlugin(others: [
-      .delete: { call throws(CNIError) in
-        if call.record?.requestID == "r-1", isStuck.value {
-          throw CNIError(.ipam, "backend broken")
-        }
-      }
-    ])
-    let directory = try TemporaryDirectory()
-    do {
-      let daemon = try TestDaemon([plugin], in: directory)
-      #expect(try await daemon.send(stamped("r-1")).status == 200)
-    }
-    let entry = try #require(
-      SpoolEntry(
-        Request(
-          env: [
-            "CNI_COMMAND": "DEL", "CNI_CONTAINERID": "some-container-id", "CNI_IFNAME": "eth0",
-          ],
-          config: Array(CNICall.network.utf8)), requestID: "spooled", stamp: Stamp.now))
-    let spool = directory("run/spool")
-    try Files.write("\(spool)/\(entry.fileName)", entry.encoded(), mode: [.write, .create])
-
-    let daemon = try TestDaemon([plugin], in: directory)
-    #expect(try await daemon.send(stamped("r-2")).status == 200)
-    #expect(daemon.log.contains("a spooled DEL could not be done before a new ADD"))
-    #expect(TemporaryDirectory.files(below: spool) == [entry.fileName])
-    isStuck.change { $0 = false }
-    #expect(try await becomes { TemporaryDirectory.files(below: spool).isEmpty })
-    #expect(daemon.record()?.requestID == "r-2")
-  }
-
   @Test("what an ADD has left is forgotten when its file is removed")
   func forgottenLeftover() async throws {
     let plugin = RecordingPlugin(others: [

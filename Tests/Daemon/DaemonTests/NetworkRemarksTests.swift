@@ -26,6 +26,14 @@ struct NetworkRemarksTests {
       ])
   }
 
+  @Test("A second network that leases from the node's pod network is one warning")
+  func sharedRange() async throws {
+    func network(_ name: String) -> String { #""name":"\#(name)","ipam":{"type":"pod-cidr"}"# }
+    let found = try await warnings([network("a"), network("a"), network("b"), network("b")])
+    #expect(found.count == 1)
+    #expect(found.first?.hasPrefix(#"network "b": it leases from the node's pod network"#) == true)
+  }
+
   @Test("Two networks of one name with different subnets are one warning that names both")
   func sharedLeases() async throws {
     func network(_ name: String, _ subnet: String) -> String {

@@ -286,6 +286,21 @@ struct DispatcherOutsideTests {
     desk.end("add1", "add2", "add3", "late")
   }
 
+  @Test("DELs that keep coming do not keep an older call waiting")
+  func notStarved() async throws {
+    let desk = try Desk(concurrent: 4)
+    for number in 0..<5 { try desk.submit("del\(number)", .delete, attachment: "d\(number)") }
+    #expect(await desk.all(5).count == 5)
+    try desk.submit("add", attachment: "a")
+    for number in 5..<9 { try desk.submit("del\(number)", .delete, attachment: "d\(number)") }
+    #expect(desk.dispatcher.load.waiting == 5)
+    desk.end("del0")
+    #expect(await desk.has("add begins"))
+    desk.end("add")
+    for number in 1..<9 { desk.end("del\(number)") }
+    #expect(await desk.has("del8 ends"))
+  }
+
   @Test("whoever comes back from outside goes on although others have the places")
   func back() async throws {
     let desk = try Desk(concurrent: 1)

@@ -83,7 +83,7 @@ struct AddTests {
       ("dad", .string("later"), "unknown dad: \"later\", must be \"wait\" or \"skip\""),
       (
         "bcqueuelen", -1,
-        "error unmarshall network config: bcqueuelen: number found where a whole number from 0 to 100000 belongs"
+        "error unmarshall network config: bcqueuelen: number found where a whole number from 0 to 4294967295 belongs"
       ),
       (
         "linkInContainer", .string("yes"),
