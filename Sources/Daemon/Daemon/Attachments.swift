@@ -92,14 +92,16 @@ struct Attachments: Sendable {
     try detacher.detach(plugin, try request.recorded(in: record), record, progress)
   }
 
-  /// Another network's attachment of the same interface that began after a DEL.
+  /// Another network's attachment of the same interface that began after a DEL, and stays.
   ///
   /// The marks do not name the network, so the DEL would take what is not meant.
   private func newerAttachment(
     than request: PodRequest, _ key: AttachmentKey
   ) -> AttachmentKey? {
     store.others(than: key).first { other in
-      store.summary(of: other).map { request.stamp.isOlder(than: $0.stamp) == true } ?? false
+      store.summary(of: other).map {
+        $0.phase != .deleting && request.stamp.isOlder(than: $0.stamp) == true
+      } ?? false
     }
   }
 

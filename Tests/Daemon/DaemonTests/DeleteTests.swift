@@ -226,6 +226,24 @@ struct DeleteTests {
     #expect(daemon.files.isEmpty)
   }
 
+  @Test("a DEL without a record is done beside a newer one that still has to be done")
+  func besidePostponed() async throws {
+    let plugin = RecordingPlugin(others: [
+      .delete: { call throws(CNIError) in
+        if call.request.configuration.name == "b" { call.postpone("nobody is there") }
+      }
+    ])
+    let daemon = try TestDaemon([plugin])
+    func delete(_ network: String, _ nanoseconds: UInt64) -> CNICall {
+      CNICall(
+        "DEL", #"{"name":"\#(network)","type":"recorder"}"#,
+        headers: [("X-Cnid-Stamp", CNICall.stamp(nanoseconds))])
+    }
+    #expect(try await daemon.send(delete("b", 100)).status == 200)
+    #expect(try await daemon.send(delete("a", 99)).status == 200)
+    #expect(plugin.calls(.delete).contains { $0.request.configuration.name == "a" })
+  }
+
   @Test("a caller that says it is of another boot lives in this one: its DEL counts as new")
   func otherBoot() async throws {
     let daemon = try TestDaemon([plugin])
