@@ -43,10 +43,9 @@ struct SpooledBeforeAddTests {
         }
       }
     ])
-    do {
-      let daemon = try TestDaemon([plugin], in: directory)
-      #expect(try await daemon.send(stamped("r-1")).status == 200)
-    }
+    let earlier = try TestDaemon([plugin], in: directory)
+    #expect(try await earlier.send(stamped("r-1")).status == 200)
+    try await earlier.end()
     try leave()
 
     let daemon = try TestDaemon([plugin], in: directory)

@@ -47,11 +47,12 @@ final class TestDaemon: Sendable {
     if isReady { server.becomeReady() }
     try OSThread.start { try? server.run() }
     // What the daemon's first thread does.
-    try OSThread.start { [weak server] in
-      while let server {
+    try OSThread.start { [weak server, care] in
+      while care.value == .wanted, let server {
         server.lookAfter()
         Clock.pause(milliseconds: 10)
       }
+      care.change { $0 = .over }
     }
     self.directory = directory
     self.server = server
@@ -60,6 +61,25 @@ final class TestDaemon: Sendable {
   }
 
   deinit { server.stop() }
+
+  /// Stops it, and waits until another one can have its directory.
+  func end() async throws {
+    care.change { if $0 == .wanted { $0 = .unwanted } }
+    let isAlone = await care.reaches { $0 == .over }
+    let server = server
+    server.stop()
+    let isOver = await onThread { server.waitForEnd(.after(milliseconds: patience)) }
+    guard isAlone, isOver else { throw TestError("the daemon does not end") }
+  }
+
+  /// Whether somebody looks after the server.
+  private enum Care {
+    case wanted
+    case unwanted
+    case over
+  }
+
+  private let care = Watched(Care.wanted)
 
   /// The log so far.
   var log: String {
