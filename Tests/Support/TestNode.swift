@@ -82,13 +82,13 @@ public final class TestNode: Sendable {
   }
 
   /// Starts `cnid` in the node's namespaces and waits until it is ready.
-  public func start(within milliseconds: Int = 15_000) async throws {
+  public func start(within milliseconds: Int = patience) async throws {
     try await launch()
     try await waitUntilReady(within: milliseconds)
   }
 
   /// Waits until the daemon that was launched is ready.
-  public func waitUntilReady(within milliseconds: Int = 15_000) async throws {
+  public func waitUntilReady(within milliseconds: Int = patience) async throws {
     guard let process = running.value else { throw TestError("there is no daemon") }
     let socket = socket
     let ready = try await eventually(within: milliseconds) {
@@ -136,7 +136,7 @@ public final class TestNode: Sendable {
   ///
   /// - Returns: how it ended, nil if it had to be killed.
   @discardableResult
-  public func stop(within milliseconds: Int = 15_000) async throws -> ExitStatus? {
+  public func stop(within milliseconds: Int = patience) async throws -> ExitStatus? {
     guard let process = running.value else { return nil }
     process.signal(.terminate)
     let status = try await process.ended(within: milliseconds)
