@@ -29,7 +29,7 @@
 
     /// Starts a program, posix_spawn(3).
     ///
-    /// The calling thread's network namespace is the child's.
+    /// The calling thread's root and network namespace are the child's.
     ///
     /// - Parameters:
     ///   - executable: its path; no search.
@@ -44,7 +44,9 @@
       executable: String, arguments: [String], environment: [String],
       input: Int32? = nil, output: Int32? = nil, errorOutput: Int32? = nil, directory: String = "/"
     ) throws(SystemError) {
-      let null = try Files.open("/dev/null", [.readWrite])
+      // Below another root there may be no /dev/null: it is opened only where it is used.
+      let isWhole = input != nil && output != nil && errorOutput != nil
+      let null = isWhole ? nil : try Files.open("/dev/null", [.readWrite])
       var actions = unsafe posix_spawn_file_actions_t()
       unsafe posix_spawn_file_actions_init(&actions)
       defer { _ = unsafe posix_spawn_file_actions_destroy(&actions) }
@@ -52,14 +54,19 @@
       unsafe posix_spawnattr_init(&attributes)
       defer { _ = unsafe posix_spawnattr_destroy(&attributes) }
 
-      let (number, spare) = (null.rawValue, [input, output, errorOutput].compactMap { $0 })
-      guard spare.allSatisfy({ $0 > 2 }), number > 2 else {
+      let number =
+        switch null {
+        case .some(let null): null.rawValue
+        case nil: Int32(-1)
+        }
+      let ends = [input ?? number, output ?? number, errorOutput ?? number]
+      guard ends.allSatisfy({ $0 > 2 }) else {
         // dup2 of one of 0–2 onto another would overwrite what the next one needs.
         throw SystemError("spawn", executable, .invalid)
       }
-      _ = unsafe posix_spawn_file_actions_adddup2(&actions, input ?? number, 0)
-      _ = unsafe posix_spawn_file_actions_adddup2(&actions, output ?? number, 1)
-      _ = unsafe posix_spawn_file_actions_adddup2(&actions, errorOutput ?? number, 2)
+      for (standard, end) in zip(Int32(0)..., ends) {
+        _ = unsafe posix_spawn_file_actions_adddup2(&actions, end, standard)
+      }
       _ = unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
       _ = unsafe posix_spawn_file_actions_addchdir_np(&actions, directory)
 

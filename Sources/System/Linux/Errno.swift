@@ -83,6 +83,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Hashable, Sendable {
   public static let noDeviceOrAddress = Errno(rawValue: ENXIO)
   /// There is no such process.
   public static let noProcess = Errno(rawValue: ESRCH)
+  /// The kernel does not have the system call.
+  public static let notImplemented = Errno(rawValue: ENOSYS)
   /// The operation is not supported.
   public static let notSupported = Errno(rawValue: EOPNOTSUPP)
   /// The address is not there.

@@ -111,14 +111,20 @@ public enum Files {
   /// - Returns: all of its bytes.
   /// - Throws: the error of open(2) or read(2).
   public static func read(_ path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8] {
-    let file = try open(path, [.read, .nonBlocking])
+    try readAll(try open(path, [.read, .nonBlocking]), path, limit)
+  }
+
+  /// Reads an open file to its end; its path is for the error.
+  static func readAll(
+    _ file: consuming FileDescriptor, _ path: @autoclosure () -> String, _ limit: Int
+  ) throws(SystemError) -> [UInt8] {
     var bytes: [UInt8] = []
     do throws(SystemError) {
       while try Descriptor.read(file.rawValue, into: &bytes, limit: 4096) > 0 {
-        if bytes.count > limit { throw SystemError("read", path, .tooBig) }
+        if bytes.count > limit { throw SystemError("read", "", .tooBig) }
       }
     } catch {
-      throw SystemError("read", path, error.errno)
+      throw SystemError("read", path(), error.errno)
     }
     return bytes
   }
@@ -179,7 +185,7 @@ public enum Files {
     } catch {
       switch error.errno {
       // Nothing there yet, or a file system that cannot exchange.
-      case .noEntry, .invalid, .notSupported, Errno(rawValue: ENOSYS): try rename(temporary, path)
+      case .noEntry, .invalid, .notSupported, .notImplemented: try rename(temporary, path)
       default: throw error
       }
     }

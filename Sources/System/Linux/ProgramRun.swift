@@ -27,39 +27,66 @@
     /// Whatever happens, nothing of its process group is left when this returns or throws.
     ///
     /// - Parameters:
-    ///   - executable: its path; no search.
+    ///   - executable: its path, below the root; no search.
     ///   - arguments: argv, the program's name first.
     ///   - environment: the whole environment, `KEY=value` each.
     ///   - input: its standard input; not reading it is no error.
     ///   - limits: how much it may print.
+    ///   - root: its root directory; nil for this process' own.
     ///   - deadline: when it is killed.
     /// - Returns: its status and output; a status other than 0 is no error here.
     /// - Throws: `timedOut`, `cancelled`, `tooBig`, or the error of starting it.
     public static func run(
       executable: String, arguments: [String], environment: [String], input: [UInt8] = [],
-      limits: Limits = Limits(), deadline: Deadline
+      limits: Limits = Limits(), root: RootDirectory? = nil, deadline: Deadline
     ) throws(SystemError) -> ProgramRun {
       var unseen: [UInt8] = []
       return try run(
         executable: executable, arguments: arguments, environment: environment, input: input,
-        limits: limits, deadline: deadline, lastWords: &unseen)
+        limits: limits, root: root, deadline: deadline, lastWords: &unseen)
     }
 
     /// Does the same, and also gives what a program that was killed had written to standard error.
     ///
     /// - Parameters:
-    ///   - executable: its path; no search.
+    ///   - executable: its path, below the root; no search.
     ///   - arguments: argv, the program's name first.
     ///   - environment: the whole environment, `KEY=value` each.
     ///   - input: its standard input; not reading it is no error.
     ///   - limits: how much it may print.
+    ///   - root: its root directory; nil for this process' own.
     ///   - deadline: when it is killed.
     ///   - lastWords: gets the end of its standard error if this throws.
     /// - Returns: its status and output; a status other than 0 is no error here.
     /// - Throws: `timedOut`, `cancelled`, `tooBig`, or the error of starting it.
     public static func run(
       executable: String, arguments: [String], environment: [String], input: [UInt8],
-      limits: Limits, deadline: Deadline, lastWords: inout [UInt8]
+      limits: Limits, root: RootDirectory? = nil, deadline: Deadline, lastWords: inout [UInt8]
+    ) throws(SystemError) -> ProgramRun {
+      guard let root else {
+        return try runHere(
+          executable, arguments, environment, input, limits, deadline, &lastWords)
+      }
+      // All of it, not the start alone: a program may have asked to die with the thread that
+      // started it (PR_SET_PDEATHSIG).
+      let (result, words) = try root.run { () -> (Result<ProgramRun, SystemError>, [UInt8]) in
+        var words: [UInt8] = []
+        do throws(SystemError) {
+          let run = try runHere(
+            executable, arguments, environment, input, limits, deadline, &words)
+          return (.success(run), words)
+        } catch {
+          return (.failure(error), words)
+        }
+      }
+      lastWords = words
+      return try result.get()
+    }
+
+    /// Does it with the calling thread's root.
+    private static func runHere(
+      _ executable: String, _ arguments: [String], _ environment: [String], _ input: [UInt8],
+      _ limits: Limits, _ deadline: Deadline, _ lastWords: inout [UInt8]
     ) throws(SystemError) -> ProgramRun {
       // A program that does not read its input must not end this one; write(2) knows
       // no MSG_NOSIGNAL.

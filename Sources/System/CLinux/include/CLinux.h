@@ -45,6 +45,7 @@
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -63,6 +64,8 @@ extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *
 
 // Constants that Swift sees with another type in each build mode, or not at all.
 static const int cl_CLONE_NEWNET = 0x40000000;
+static const int cl_CLONE_FS = 0x00000200;
+static const int cl_O_PATH = __O_PATH;
 static const int cl_SO_NETNS_COOKIE = 71;
 static const int cl_EVENTFD_FLAGS = EFD_CLOEXEC | EFD_NONBLOCK;
 static const int cl_SEMAPHORE_FLAGS = EFD_CLOEXEC | EFD_SEMAPHORE;
@@ -106,6 +109,14 @@ static inline int cl_open(const char *path, int flags, mode_t mode) {
 }
 static inline int cl_openat(int directory, const char *path, int flags, mode_t mode) {
   return openat(directory, path, flags, mode);
+}
+// openat2(RESOLVE_IN_ROOT): every absolute link and every .. of the path stays below root.
+static inline int cl_open_in_root(int root, const char *path, int flags) {
+  struct open_how how;
+  memset(&how, 0, sizeof how);
+  how.flags = (unsigned)flags;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 static inline int cl_fcntl(int fd, int command, int argument) {
   return fcntl(fd, command, argument);
