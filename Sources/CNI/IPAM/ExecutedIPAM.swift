@@ -14,7 +14,7 @@ package struct ExecutedIPAM: Sendable {
 
   /// Creates one for a call; nothing is looked up yet.
   package init(_ type: String, _ call: IPAMCall) {
-    self.init(type, call, PluginExecutor(searchPath: call.searchPath))
+    self.init(type, call, PluginExecutor(searchPath: call.searchPath, root: call.hostRoot))
   }
 
   init(_ type: String, _ call: IPAMCall, _ executor: PluginExecutor) {

@@ -38,7 +38,7 @@ package struct HostLocal: Sendable {
     try CNIValidation.containerID(call.containerID)
     try CNIValidation.interfaceName(call.ifName)
     let configuration = try readConfiguration()
-    let dns = try configuration.resolvConf.map(ResolverConfiguration.read) ?? CNIResult.DNS()
+    let dns = try readResolver(configuration)
     guard var store = try open(create: true) else {
       throw CNIError(.ioFailure, "cannot make the directory of leases")
     }
@@ -177,6 +177,13 @@ extension HostLocal {
       try call.check(path, "ipam.resolvConf", own: Self.resolverDirectories)
     }
     return configuration
+  }
+
+  private func readResolver(
+    _ configuration: HostLocalConfiguration
+  ) throws(CNIError) -> CNIResult.DNS {
+    guard let path = configuration.resolvConf else { return CNIResult.DNS() }
+    return try ResolverConfiguration.read(path, below: call.hostRoot)
   }
 
   private func directory() throws(CNIError) -> String {

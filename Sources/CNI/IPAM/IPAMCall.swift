@@ -24,6 +24,9 @@ package struct IPAMCall: Sendable {
   package var environment: [(String, String)]
   /// Where IPAM plugins on disk are looked for.
   package var searchPath: [String]
+  /// What paths of the node lead through: IPAM plugins on disk, `resolvConf`; nil for this
+  /// process' own root.
+  package var hostRoot: RootDirectory?
   /// Where `host-local` keeps leases unless the configuration's `dataDir` says otherwise.
   package var dataDirectory: String
   /// Where else the configuration's paths may lead; nil where an ADD was allowed to use them.
@@ -42,6 +45,7 @@ package struct IPAMCall: Sendable {
     containerID: String, ifName: String, arguments: CNIArguments = CNIArguments(),
     knownArguments: [String] = [], configuration: NetworkConfiguration,
     environment: [(String, String)] = [], searchPath: [String] = [],
+    hostRoot: RootDirectory? = nil,
     dataDirectory: String = IPAMCall.defaultDataDirectory, allowedPaths: [String]? = [],
     podCIDR: IPNetwork? = nil, deadline: Deadline, leases: LeaseCache = .shared
   ) {
@@ -52,6 +56,7 @@ package struct IPAMCall: Sendable {
     self.configuration = configuration
     self.environment = environment
     self.searchPath = searchPath
+    self.hostRoot = hostRoot
     self.dataDirectory = dataDirectory
     self.allowedPaths = allowedPaths
     self.podCIDR = podCIDR

@@ -8,9 +8,14 @@ enum ResolverConfiguration {
 
   /// The `nameserver`, `domain`, `search` and `options` lines of a file.
   ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - root: what its path begins at; nil for this process' own root.
+  /// - Returns: what the lines say.
   /// - Throws: code 5 if it cannot be read.
-  static func read(_ path: String) throws(CNIError) -> CNIResult.DNS {
+  static func read(_ path: String, below root: RootDirectory?) throws(CNIError) -> CNIResult.DNS {
     do throws(SystemError) {
+      if let root { return parse(try root.read(path, limit: limit)) }
       return parse(try Files.read(path, limit: limit))
     } catch {
       throw CNIError(error)

@@ -66,11 +66,13 @@ package struct PluginError: Error, Sendable, Equatable, CustomStringConvertible 
   /// Whether no program has run: there is none, or it could not be started.
   ///
   /// A lack of descriptors, memory or processes passes, and a file that is being written will be
-  /// whole: they say nothing about the program.
+  /// whole: they say nothing about the program. Nor does a root that cannot be entered.
   package var hasRunNothing: Bool {
     switch reason {
     case .notFound: true
-    case .notStarted(let error): !error.isTransient && ![.again, .textBusy].contains(error.errno)
+    case .notStarted(let error):
+      !error.isTransient && ![.again, .textBusy].contains(error.errno)
+        && error.operation != "chroot"
     case .refused, .failed, .unreadable, .deadline, .tooMuchOutput: false
     }
   }

@@ -12,6 +12,8 @@ package struct PluginExecutor: Sendable {
   package let limits: ProgramRun.Limits
   /// The program's `PATH`.
   package let path: String
+  /// What programs are looked for below and run with as their root; nil for this process' own.
+  package let root: RootDirectory?
   /// How long to wait before a program that is being written is tried again.
   let busyPause: Int
 
@@ -25,17 +27,24 @@ package struct PluginExecutor: Sendable {
   ///     passed over.
   ///   - limits: how much a program may print.
   ///   - path: the program's `PATH`.
+  ///   - root: what programs are looked for below and run with as their root; nil for this
+  ///     process' own.
   package init(
     searchPath: [String], limits: ProgramRun.Limits = ProgramRun.Limits(),
-    path: String = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path: String = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    root: RootDirectory? = nil
   ) {
-    self.init(searchPath: searchPath, limits: limits, path: path, busyPause: 1000)
+    self.init(searchPath: searchPath, limits: limits, path: path, root: root, busyPause: 1000)
   }
 
-  init(searchPath: [String], limits: ProgramRun.Limits, path: String, busyPause: Int) {
+  init(
+    searchPath: [String], limits: ProgramRun.Limits, path: String, root: RootDirectory? = nil,
+    busyPause: Int
+  ) {
     self.searchPath = searchPath.filter { !$0.isEmpty }
     self.limits = limits
     self.path = path
+    self.root = root
     self.busyPause = busyPause
   }
 
@@ -44,8 +53,9 @@ package struct PluginExecutor: Sendable {
   /// - Parameters:
   ///   - type: the plugin's type.
   ///   - command: the verb that it is wanted for; it goes into the error.
-  /// - Returns: its path.
-  /// - Throws: ``PluginError/Reason/notFound(_:)``.
+  /// - Returns: its path, below the root.
+  /// - Throws: ``PluginError/Reason/notFound(_:)``; ``PluginError/Reason/notStarted(_:)`` where
+  ///   it cannot be looked for now.
   package func find(_ type: String, for command: CNICommand) throws(PluginError) -> String {
     if type.isEmpty { throw missing(type, command, "no plugin name provided") }
     if type.utf8.contains(0x2F) || type.utf8.contains(0) {
@@ -54,11 +64,33 @@ package struct PluginExecutor: Sendable {
     if searchPath.isEmpty { throw missing(type, command, "no paths provided") }
     for directory in searchPath where !directory.utf8.contains(0) {
       let candidate = directory.hasSuffix("/") ? directory + type : "\(directory)/\(type)"
-      if (try? Files.status(candidate))?.kind == .regular { return candidate }
+      do throws(SystemError) {
+        if try isFile(candidate) { return candidate }
+      } catch {
+        throw PluginError(type: type, command: command, reason: .notStarted(error))
+      }
     }
+    let place = root.map { " below \($0.path)" } ?? ""
     throw missing(
       type, command,
-      "failed to find plugin \(goQuoted(type)) in path [\(searchPath.joined(separator: " "))]")
+      "failed to find plugin \(goQuoted(type)) in path "
+        + "[\(searchPath.joined(separator: " "))]\(place)")
+  }
+
+  /// Whether a path leads to a regular file.
+  ///
+  /// - Throws: what says nothing about the file. Looking below a root takes a descriptor, and none
+  ///   may be left.
+  private func isFile(_ path: String) throws(SystemError) -> Bool {
+    guard let root else { return (try? Files.status(path))?.kind == .regular }
+    do throws(SystemError) {
+      return try root.status(path).kind == .regular
+    } catch {
+      switch error.errno {
+      case .noEntry, .notDirectory, .accessDenied, .loop, .nameTooLong: return false
+      default: throw error
+      }
+    }
   }
 
   private func missing(_ type: String, _ command: CNICommand, _ text: String) -> PluginError {
@@ -116,7 +148,7 @@ package struct PluginExecutor: Sendable {
         try call.deadline.check("run", program)
         return try ProgramRun.run(
           executable: program, arguments: [program], environment: environment, input: call.input,
-          limits: limits, deadline: call.deadline, lastWords: &lastWords)
+          limits: limits, root: root, deadline: call.deadline, lastWords: &lastWords)
       } catch {
         guard error.errno == .textBusy, tries < PluginExecutor.busyRetries else {
           throw PluginError(
