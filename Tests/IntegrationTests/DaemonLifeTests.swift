@@ -204,7 +204,7 @@ import Testing
       ("sokcetDir", "/x"), ("maxConcurrent", "16"), ("maxConcurrent", 0), ("maxQueued", -1),
       ("requestTimeout", true), ("logLevel", "loud"), ("logFormat", "xml"), ("binDirs", "/opt"),
       ("healthAddress", "localhost:1"), ("overrides", []), ("plugins", 7), ("stateDir", ""),
-      ("podCIDR", "10.0.0.0/33"), ("socketDir", "relative/path"),
+      ("podCIDR", "10.0.0.0/33"), ("socketDir", "relative/path"), ("hostRoot", "/no/such"),
     ] as [(String, JSONValue)])
   func badSetting(key: String, value: JSONValue) async throws {
     let directory = try TemporaryDirectory()
@@ -222,6 +222,24 @@ import Testing
       #expect((run.text + run.errorText).split(separator: "\n").count <= 2, "\(run)")
     }
     #expect((try? Files.status(directory("run"))) == nil)
+  }
+
+  @Test("Without the right to change its root a daemon with hostRoot says what it needs")
+  func hostRootWithoutRight() async throws {
+    let directory = try TemporaryDirectory()
+    let settings: JSONValue = [
+      "socketDir": .string(directory("run")), "stateDir": .string(directory("state")),
+      "hostRoot": "/",
+    ]
+    try Files.write(directory("cnid.json"), settings.bytes, mode: [.write, .create])
+    let run = try await Program.run(
+      [
+        "setpriv", "--bounding-set", "-sys_chroot", Program.daemon, "--config",
+        directory("cnid.json"),
+      ], within: 10_000)
+    #expect(run.status == .exited(2), "\(run)")
+    #expect(run.errorText.contains("hostRoot: chroot /: Operation not permitted (EPERM)"))
+    #expect(run.errorText.contains("CAP_SYS_CHROOT"))
   }
 
   @Test("The configuration that is shipped is a good one")

@@ -50,6 +50,10 @@ extension Configuration.Key {
       .init(
         \.binDirectories, .array("absolute paths", of: .path),
         "programs of plugins, searched before CNI_PATH")
+    case .hostRoot:
+      .init(
+        fixed: \.hostRoot, .optional(.path),
+        "where the host is mounted; programs are looked for and run below it")
     case .dataDir: .init(fixed: \.dataDirectory, .path, "host-local's leases")
     case .allowedPaths:
       .init(

@@ -26,6 +26,8 @@ package struct Configuration: Equatable, Sendable {
   package var defaultPlugin: String?
   /// `binDirs`: where programs of plugins are looked for before the request's CNI_PATH.
   package var binDirectories = ["/opt/cni/bin", "/usr/lib/cni"]
+  /// `hostRoot`: where the host's file system is mounted, for a daemon in a container.
+  package var hostRoot: String?
   /// `dataDir`: where host-local keeps its leases.
   package var dataDirectory = "/var/lib/cni/networks"
   /// `allowedPaths`: directories that networks may name beside those that a key is made for.
@@ -79,9 +81,9 @@ package struct Configuration: Equatable, Sendable {
   }
 
   package enum Key: String, CaseIterable, Sendable {
-    case socketDir, sockets, stateDir, defaultPlugin, binDirs, dataDir, allowedPaths, maxConcurrent
-    case maxQueued, requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel, logFormat
-    case logFile, overrides, plugins
+    case socketDir, sockets, stateDir, defaultPlugin, binDirs, hostRoot, dataDir, allowedPaths
+    case maxConcurrent, maxQueued, requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel
+    case logFormat, logFile, overrides, plugins
   }
 
   package init() {}

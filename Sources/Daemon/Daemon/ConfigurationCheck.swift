@@ -84,6 +84,9 @@ extension Configuration {
           "\(path) has \(path.utf8.count) bytes; the path of a socket has at most "
             + "\(UnixSocket.maximumPathLength)"))
     }
+    if let hostRoot, (try? Files.status(hostRoot))?.kind != .directory {
+      faults.append(ConfigurationError("hostRoot", "there is no directory \(hostRoot)"))
+    }
     if let logFile, let slash = logFile.utf8.lastIndex(of: 0x2F), slash > logFile.startIndex {
       let directory = String(logFile[..<slash])
       if (try? Files.status(directory))?.kind != .directory {

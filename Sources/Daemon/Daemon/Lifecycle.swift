@@ -10,6 +10,7 @@ package struct Lifecycle: ~Copyable {
   private let configuration: Configuration
   private let log: Log
   private let signals: SignalDescriptor
+  private let hostRoot: RootDirectory?
   private let linkRemover: LinkRemover
   private let manager: ServiceManager
   private let activated: ActivatedSockets
@@ -51,6 +52,7 @@ package struct Lifecycle: ~Copyable {
     }
     let lifecycle = Lifecycle(
       configuration: configuration, log: log, signals: signals,
+      hostRoot: try configuration.openHostRoot(),
       linkRemover: try makeLinkRemover(log), manager: manager, activated: activated,
       version: version, readAgain: readAgain)
     log.write(.info, "cnid \(version) starts", [("socket", configuration.socketPath)])
@@ -157,7 +159,7 @@ package struct Lifecycle: ~Copyable {
     let log = log
     let host = PluginHost(
       dataDirectory: configuration.dataDirectory, binDirectories: configuration.binDirectories,
-      linkRemover: linkRemover, paths: AllowedPaths(configuration.trustedPaths),
+      hostRoot: hostRoot, linkRemover: linkRemover, paths: AllowedPaths(configuration.trustedPaths),
       log: { level, text in log.write(level, text) })
     let (registry, refusals) = PluginRegistry.assemble(plugins, host: host)
     for refusal in refusals { throw StartError(refusal) }

@@ -1,3 +1,4 @@
+public import Linux
 public import Netlink
 
 /// How important a log line is.
@@ -37,6 +38,9 @@ public struct PluginHost: Sendable {
   public let dataDirectory: String
   /// Where programs of plugins are looked for before the request's CNI_PATH.
   public let binDirectories: [String]
+  /// What paths of the node lead through where the daemon has another root: programs of plugins,
+  /// files that networks name; nil for the daemon's own root.
+  public let hostRoot: RootDirectory?
   /// Removes links without making anybody wait for the kernel's acknowledgement.
   public let linkRemover: LinkRemover
   /// Where else the paths of a network may lead.
@@ -50,21 +54,23 @@ public struct PluginHost: Sendable {
 
   /// Creates a host.
   public init(
-    dataDirectory: String, binDirectories: [String], linkRemover: LinkRemover,
-    paths: AllowedPaths = AllowedPaths(), podCIDR: PodCIDR = PodCIDR(),
+    dataDirectory: String, binDirectories: [String], hostRoot: RootDirectory? = nil,
+    linkRemover: LinkRemover, paths: AllowedPaths = AllowedPaths(), podCIDR: PodCIDR = PodCIDR(),
     log: @escaping @Sendable (LogLevel, String) -> Void
   ) {
-    self.init(dataDirectory, binDirectories, linkRemover, paths, podCIDR, log, nodeLog: log)
+    self.init(
+      dataDirectory, binDirectories, hostRoot, linkRemover, paths, podCIDR, log, nodeLog: log)
   }
 
   private init(
-    _ dataDirectory: String, _ binDirectories: [String], _ linkRemover: LinkRemover,
-    _ paths: AllowedPaths, _ podCIDR: PodCIDR,
+    _ dataDirectory: String, _ binDirectories: [String], _ hostRoot: RootDirectory?,
+    _ linkRemover: LinkRemover, _ paths: AllowedPaths, _ podCIDR: PodCIDR,
     _ log: @escaping @Sendable (LogLevel, String) -> Void,
     nodeLog: @escaping @Sendable (LogLevel, String) -> Void
   ) {
     self.dataDirectory = dataDirectory
     self.binDirectories = binDirectories
+    self.hostRoot = hostRoot
     self.linkRemover = linkRemover
     self.paths = paths
     self.podCIDR = podCIDR
@@ -74,6 +80,7 @@ public struct PluginHost: Sendable {
 
   /// The same for one call, whose lines are written by `log`.
   package func logging(_ log: @escaping @Sendable (LogLevel, String) -> Void) -> PluginHost {
-    PluginHost(dataDirectory, binDirectories, linkRemover, paths, podCIDR, log, nodeLog: nodeLog)
+    PluginHost(
+      dataDirectory, binDirectories, hostRoot, linkRemover, paths, podCIDR, log, nodeLog: nodeLog)
   }
 }

@@ -75,7 +75,8 @@ package struct Addressing<Step: AddressingStep>: Sendable {
         containerID: request.sandboxID, ifName: request.ifName, arguments: request.arguments,
         knownArguments: knownArguments, configuration: request.configuration,
         environment: request.environment.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
-        searchPath: request.searchPath, dataDirectory: host.dataDirectory,
+        searchPath: request.searchPath, hostRoot: host.hostRoot,
+        dataDirectory: host.dataDirectory,
         allowedPaths: request.isRecorded ? nil : host.paths.current,
         podCIDR: host.podCIDR.current, deadline: deadline))
     let type = driver.flatMap { _ in request.configuration.ipamType }

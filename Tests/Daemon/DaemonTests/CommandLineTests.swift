@@ -112,9 +112,9 @@ struct CommandLineTests {
     for word in [
       "--config FILE", "--socket-dir DIR", "--state-dir DIR", "--log-level LEVEL", "--check-config",
       "--network FILE", "--version", "--help", "socketDir", "sockets", "stateDir", "defaultPlugin",
-      "binDirs", "dataDir", "allowedPaths", "maxConcurrent", "maxQueued", "requestTimeout",
-      "orphanGrace", "healthAddress", "podCIDR", "logLevel", "logFormat", "logFile", "overrides",
-      "plugins",
+      "binDirs", "hostRoot", "dataDir", "allowedPaths", "maxConcurrent", "maxQueued",
+      "requestTimeout", "orphanGrace", "healthAddress", "podCIDR", "logLevel", "logFormat",
+      "logFile", "overrides", "plugins",
     ] { #expect(help.contains(word), "\(word)") }
     #expect(help.split(separator: "\n").allSatisfy { $0.count <= 100 })
   }

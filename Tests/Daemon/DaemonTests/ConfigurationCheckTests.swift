@@ -26,7 +26,8 @@ struct ConfigurationCheckTests {
     let file = try write(
       "cnid.json",
       #"{"maxQueued":"many","logLevl":"info","socketDir":"\#(long)","defaultPlugin":"macvlann","#
-        + #""plugins":{"osv":{},"macvlan":{"mastr":"eth0"}},"logFile":"/no/such/cnid.log"}"#)
+        + #""plugins":{"osv":{},"macvlan":{"mastr":"eth0"}},"logFile":"/no/such/cnid.log","#
+        + #""hostRoot":"/no/host"}"#)
     let found = ConfigurationCheck(file: file).faults(plugins)
     #expect(
       found == [
@@ -35,6 +36,7 @@ struct ConfigurationCheckTests {
         #"\#(file): defaultPlugin: no plugin "macvlann"; there are macvlan and ovs"#,
         #"\#(file): plugins.osv: no plugin "osv"; there are ovs and macvlan"#,
         "\(file): socketDir: \(long)/cnid.sock has 131 bytes; the path of a socket has at most 107",
+        "\(file): hostRoot: there is no directory /no/host",
         "\(file): logFile: there is no directory /no/such",
         #"\#(file): plugins.macvlan: unknown key "mastr" (did you mean "master"?)"#,
       ])

@@ -23,7 +23,8 @@ struct ConfigurationHolderTests {
   static let edits: [Edit] = [
     Edit(.socketDir) { $0.socketDirectory = "/x" }, Edit(.sockets) { $0.sockets = ["/x"] },
     Edit(.stateDir) { $0.stateDirectory = "/x" }, Edit(.defaultPlugin) { $0.defaultPlugin = "x" },
-    Edit(.binDirs) { $0.binDirectories = [] }, Edit(.dataDir) { $0.dataDirectory = "/x" },
+    Edit(.binDirs) { $0.binDirectories = [] }, Edit(.hostRoot) { $0.hostRoot = "/x" },
+    Edit(.dataDir) { $0.dataDirectory = "/x" },
     Edit(.allowedPaths) { $0.allowedPaths = ["/x"] },
     Edit(.maxConcurrent) { $0.maximumConcurrent = 3 }, Edit(.maxQueued) { $0.maximumQueued = 3 },
     Edit(.requestTimeout) { $0.requestTimeout = 3 }, Edit(.orphanGrace) { $0.orphanGrace = 3 },
@@ -62,7 +63,7 @@ struct ConfigurationHolderTests {
   func fixed() {
     #expect(
       Configuration.Key.allCases.filter(\.isFixedAtStart) == [
-        .socketDir, .sockets, .stateDir, .dataDir, .healthAddress, .logFormat, .logFile,
+        .socketDir, .sockets, .stateDir, .hostRoot, .dataDir, .healthAddress, .logFormat, .logFile,
       ])
   }
 
@@ -149,7 +150,7 @@ struct ShippedConfigurationTests {
     arguments: Configuration.Key.allCases)
   func null(key: Configuration.Key) throws {
     let text = Array("{\"\(key.rawValue)\":null}".utf8)
-    if [.defaultPlugin, .healthAddress, .podCIDR, .logFile].contains(key) {
+    if [.defaultPlugin, .hostRoot, .healthAddress, .podCIDR, .logFile].contains(key) {
       #expect(try Configuration(parsing: text) == Configuration())
     } else {
       #expect(throws: ConfigurationError.self) { try Configuration(parsing: text) }

@@ -31,6 +31,7 @@ struct ConfigurationTests {
     #expect(configuration.stateDirectory == "/var/lib/cnid")
     #expect(configuration.defaultPlugin == nil)
     #expect(configuration.binDirectories == ["/opt/cni/bin", "/usr/lib/cni"])
+    #expect(configuration.hostRoot == nil)
     #expect(configuration.dataDirectory == "/var/lib/cni/networks")
     #expect(configuration.maximumConcurrent == 16)
     #expect(configuration.maximumQueued == 512)
@@ -65,6 +66,7 @@ struct ConfigurationTests {
       Key(#""defaultPlugin":"macvlan""#) { $0.defaultPlugin = "macvlan" },
       Key(#""binDirs":["/x"]"#) { $0.binDirectories = ["/x"] },
       Key(#""binDirs":[]"#) { $0.binDirectories = [] },
+      Key(#""hostRoot":"/host""#) { $0.hostRoot = "/host" },
       Key(#""dataDir":"/d""#) { $0.dataDirectory = "/d" },
       Key(#""allowedPaths":["/x","/y/z"]"#) { $0.allowedPaths = ["/x", "/y/z"] },
       Key(#""maxConcurrent":1"#) { $0.maximumConcurrent = 1 },
@@ -138,6 +140,7 @@ struct ConfigurationTests {
       (#""defaultPlugin":[]"#, "defaultPlugin", "must be a string that is not empty"),
       (#""binDirs":["bin"]"#, "binDirs[0]", "must be an absolute path"),
       (#""binDirs":{}"#, "binDirs", "must be an array of absolute paths"),
+      (#""hostRoot":"host""#, "hostRoot", "must be an absolute path"),
       (#""dataDir":"d""#, "dataDir", "must be an absolute path"),
       (#""allowedPaths":["x"]"#, "allowedPaths[0]", "must be an absolute path"),
       (#""allowedPaths":"/x""#, "allowedPaths", "must be an array of absolute paths"),
