@@ -1,9 +1,9 @@
 import CLinux
 
-/// Tells when files have come into a directory, inotify(7).
+/// Tells when something has happened in directories, inotify(7).
 ///
-/// Only whole files count: what is renamed into the directory, not what is made or written there,
-/// nor what leaves. The names do not matter: whoever is woken lists the directory.
+/// One inotify instance, of which there are few, does for any number of directories. What has
+/// changed is not told: whoever is woken looks for himself.
 public struct DirectoryWatch: ~Copyable, Sendable {
   /// What has happened.
   public struct Changes: OptionSet, Sendable {
@@ -11,30 +11,52 @@ public struct DirectoryWatch: ~Copyable, Sendable {
     public let rawValue: UInt8
     /// Wraps bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// An entry came by a rename (IN_MOVED_TO).
+    /// An entry of a directory changed in a way that is of interest.
     public static let entries = Changes(rawValue: 1)
-    /// The directory itself was removed, moved or unmounted, so nothing is watched until `renew`
-    /// (IN_DELETE_SELF, IN_MOVE_SELF, IN_UNMOUNT, IN_IGNORED).
+    /// A directory itself was removed, moved or unmounted, so what is at its path now is not
+    /// watched (IN_DELETE_SELF, IN_MOVE_SELF, IN_UNMOUNT, IN_IGNORED).
     public static let gone = Changes(rawValue: 2)
     /// More happened than the kernel keeps (IN_Q_OVERFLOW): anything may have changed.
     public static let overflow = Changes(rawValue: 4)
   }
 
-  /// The directory.
-  public let path: String
+  /// What of a directory is of interest, beside its own end.
+  public enum Interest: Equatable, Sendable {
+    /// Files that are renamed into it (IN_MOVED_TO): not what is made or written there, nor what
+    /// leaves.
+    case arrivals
+    /// Every entry that comes, goes, or was written and closed.
+    case everything
+    /// The same of entries with these names; perhaps of none.
+    case names(Set<String>)
+  }
+
   private let inotify: FileDescriptor
-  private var watch: Int32
+  private var places: Places
+  /// What is watched, by the kernel's number of it.
+  private var watches: [Int32: Interest] = [:]
 
   /// The bytes of `struct inotify_event` before its name.
   private static let headSize = 16
 
-  /// Starts to watch a directory; a symbolic link in its place is an error.
+  /// Watches nothing yet; fails when there are no instances left (EMFILE).
+  public init() throws(SystemError) {
+    inotify = try Self.instance()
+    places = Places()
+  }
+
+  /// Starts to watch the arrivals in a directory; a symbolic link in its place is an error.
   public init(_ path: String) throws(SystemError) {
-    let descriptor = FileDescriptor(
-      adopting: try retrying("inotify_init", path) { inotify_init1(cl_INOTIFY_FLAGS) })
-    watch = try Self.add(path, to: descriptor.rawValue)
+    let descriptor = try Self.instance()
+    watches = [try Self.add(path, .arrivals, to: descriptor.rawValue): .arrivals]
     inotify = descriptor
-    self.path = path
+    places = Places()
+    places.add(path, .arrivals)
+  }
+
+  private static func instance() throws(SystemError) -> FileDescriptor {
+    FileDescriptor(
+      adopting: try retrying("inotify_init", "") { inotify_init1(cl_INOTIFY_FLAGS) })
   }
 
   /// Readable while something has happened that was not drained; the same number as long as
@@ -56,27 +78,67 @@ public struct DirectoryWatch: ~Copyable, Sendable {
       guard let count = try? Descriptor.read(inotify.rawValue, into: &bytes, limit: 16_384),
         count > 0
       else { break }
-      changes.formUnion(Self.changes(in: bytes, of: watch))
+      changes.formUnion(Self.changes(in: bytes, of: watches))
     }
     return changes
   }
 
-  /// Watches what is at the path now, in place of what was there before.
+  /// Watches what is at the paths now, in place of what was there before.
+  ///
+  /// - Throws: the first error; then some of them may not be watched.
   public mutating func renew() throws(SystemError) {
-    if watch >= 0 { _ = inotify_rm_watch(inotify.rawValue, watch) }
-    watch = -1
-    watch = try Self.add(path, to: inotify.rawValue)
+    for number in watches.keys { _ = inotify_rm_watch(inotify.rawValue, number) }
+    watches = [:]
+    for (path, interest) in places.list {
+      watches[try Self.add(path, interest, to: inotify.rawValue)] = interest
+    }
   }
 
-  private static func add(_ path: String, to inotify: Int32) throws(SystemError) -> Int32 {
-    let mask = cl_IN_ARRIVED | cl_IN_GONE_SELF | cl_IN_DIRECTORY
+  /// Watches these places, and no others any more.
+  ///
+  /// What is watched already stays so without a gap.
+  ///
+  /// - Returns: whether something is watched that was not before, or has gone meanwhile: what was
+  ///   seen there is not reliable.
+  /// - Throws: the first error, ENOSPC for too many; the other places are watched.
+  public mutating func watch(_ new: Places) throws(SystemError) -> Bool {
+    var next: [Int32: Interest] = [:]
+    var failure: SystemError?
+    var isNew = false
+    for (path, interest) in new.list {
+      do throws(SystemError) {
+        let number = try Self.add(path, interest, to: inotify.rawValue)
+        // One directory under two paths has one number, and the last mask.
+        let whole = next[number]?.union(interest) ?? interest
+        if whole != interest { _ = try Self.add(path, whole, to: inotify.rawValue) }
+        next[number] = whole
+      } catch {
+        switch error.errno {
+        case .noEntry, .notDirectory, .loop: isNew = true
+        default: failure = failure ?? error
+        }
+      }
+    }
+    for number in watches.keys where next[number] == nil {
+      _ = inotify_rm_watch(inotify.rawValue, number)
+    }
+    isNew = isNew || next.contains { watches[$0.key] != $0.value }
+    (places, watches) = (new, next)
+    if let failure { throw failure }
+    return isNew
+  }
+
+  private static func add(
+    _ path: String, _ interest: Interest, to inotify: Int32
+  ) throws(SystemError) -> Int32 {
+    let mask = interest.mask | cl_IN_GONE_SELF | cl_IN_DIRECTORY
     return try retrying("inotify_add_watch", path) {
       unsafe inotify_add_watch(inotify, path, mask)
     }
   }
 
-  /// What a block of events says of one watch; those of an older watch say nothing any more.
-  static func changes(in bytes: [UInt8], of watch: Int32) -> Changes {
+  /// What a block of events says of some watches; those of older watches say nothing any more.
+  static func changes(in bytes: [UInt8], of watches: [Int32: Interest]) -> Changes {
     var changes: Changes = []
     var at = 0
     while bytes.count - at >= headSize {
@@ -84,14 +146,40 @@ public struct DirectoryWatch: ~Copyable, Sendable {
         (0..<4).reduce(0) { $0 | UInt32(bytes[at + offset + $1]) << UInt32(8 * $1) }
       }
       let (own, mask) = (Int32(bitPattern: word(0)), word(4))
+      let rest = bytes.count - at - headSize
+      let length = min(rest, Int(clamping: word(12)))
       if mask & cl_IN_OVERFLOW != 0 { changes.insert(.overflow) }
-      if own == watch {
-        if mask & cl_IN_ARRIVED != 0 { changes.insert(.entries) }
+      if let interest = watches[own] {
+        let name = bytes[(at + headSize)..<(at + headSize + length)]
+        if mask & interest.mask != 0, interest.covers(name) { changes.insert(.entries) }
         if mask & cl_IN_GONE != 0 { changes.insert(.gone) }
       }
-      let rest = bytes.count - at - headSize
-      at += headSize + min(rest, Int(clamping: word(12)))
+      at += headSize + length
     }
     return changes
+  }
+}
+
+extension DirectoryWatch.Interest {
+  /// What the kernel is asked for.
+  fileprivate var mask: UInt32 {
+    switch self {
+    case .arrivals: cl_IN_ARRIVED
+    case .everything: cl_IN_CHANGED
+    case .names(let names): names.isEmpty ? 0 : cl_IN_CHANGED
+    }
+  }
+
+  /// Whether an event's name, which ends with zeros, is of interest.
+  fileprivate func covers(_ name: ArraySlice<UInt8>) -> Bool {
+    guard case .names(let names) = self else { return true }
+    return names.contains(String(decoding: name.prefix { $0 != 0 }, as: UTF8.self))
+  }
+
+  /// All that is of interest to one of two.
+  func union(_ other: Self) -> Self {
+    if self == other { return self }
+    guard case .names(let own) = self, case .names(let more) = other else { return .everything }
+    return .names(own.union(more))
   }
 }

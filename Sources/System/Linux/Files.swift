@@ -230,6 +230,19 @@ public enum Files {
     return FileStatus(result)
   }
 
+  /// What is written in a symbolic link, readlink(2).
+  public static func linkTarget(_ path: String) throws(SystemError) -> String {
+    var failure: Errno?
+    let target = unsafe [CChar](unsafeUninitializedCapacity: 4096) { all, count in
+      guard let buffer = all.baseAddress else { return }
+      let got = unsafe readlink(path, buffer, all.count)
+      if got < 0 { failure = Errno.current }
+      count = max(0, min(got, all.count))
+    }
+    if let failure { throw SystemError("readlink", path, failure) }
+    return String(decoding: target.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Removes a file, unlink(2).
   public static func remove(_ path: String) throws(SystemError) {
     _ = try retrying("unlink", path) { unsafe unlink(path) }

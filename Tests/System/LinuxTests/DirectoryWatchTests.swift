@@ -122,14 +122,163 @@ struct DirectoryWatchTests {
     func event(_ watch: UInt8, _ mask: UInt8, length: UInt8) -> [UInt8] {
       [watch, 0, 0, 0, mask, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0]
     }
+    func changes(_ bytes: [UInt8], _ watch: Int32) -> DirectoryWatch.Changes {
+      DirectoryWatch.changes(in: bytes, of: [watch: .arrivals])
+    }
     let movedTo: UInt8 = 0x80
-    let whole = event(1, movedTo, length: 4) + [1, 2, 3, 4]
-    #expect(DirectoryWatch.changes(in: whole, of: 1) == .entries)
-    #expect(DirectoryWatch.changes(in: whole, of: 2) == [])
-    #expect(DirectoryWatch.changes(in: event(2, 0, length: 255) + whole, of: 1) == [])
-    #expect(DirectoryWatch.changes(in: Array(whole.prefix(15)), of: 1) == [])
+    let whole = event(1, movedTo, length: 4) + [97, 98, 0, 0]
+    #expect(changes(whole, 1) == .entries)
+    #expect(changes(whole, 2) == [])
+    #expect(changes(event(2, 0, length: 255) + whole, 1) == [])
+    #expect(changes(Array(whole.prefix(15)), 1) == [])
     let endless = [UInt8](repeating: 0xFF, count: 4096)
-    #expect(DirectoryWatch.changes(in: endless, of: -1) == [.entries, .gone, .overflow])
-    #expect(DirectoryWatch.changes(in: [], of: 1) == [])
+    #expect(changes(endless, -1) == [.entries, .gone, .overflow])
+    #expect(changes([], 1) == [])
+    for (names, seen) in [(["ab"], .entries), (["abc", "a"], []), ([], [])]
+      as [(Set<String>, DirectoryWatch.Changes)]
+    {
+      #expect(DirectoryWatch.changes(in: whole, of: [1: .names(names)]) == seen)
+    }
+  }
+}
+
+@Suite("DirectoryWatch: many places")
+struct DirectoryPlacesTests {
+  private let directory: TemporaryDirectory
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    for name in ["a", "a/b"] { try Files.makeDirectory(directory(name)) }
+  }
+
+  private func write(_ name: String) throws {
+    try Files.write(directory(name), [1], mode: [.write, .create])
+  }
+
+  /// Something that happens in the directory `a`, and what of it is seen.
+  struct Event: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let seen: DirectoryWatch.Changes
+    let happen: @Sendable (TemporaryDirectory) throws -> Void
+    init(
+      _ text: String, _ seen: DirectoryWatch.Changes = .entries,
+      _ happen: @escaping @Sendable (TemporaryDirectory) throws -> Void
+    ) {
+      (testDescription, self.seen, self.happen) = (text, seen, happen)
+    }
+  }
+
+  @Test(
+    "everything that changes what a name stands for is seen, and reading is not",
+    arguments: [
+      Event("a file is written in place") { try Files.overwrite($0("a/old"), [2]) },
+      Event("a file is made") { try Files.overwrite($0("a/new"), [2]) },
+      Event("a file comes") { try Files.rename($0("other"), $0("a/other")) },
+      Event("a file goes elsewhere") { try Files.rename($0("a/old"), $0("old")) },
+      Event("a file is removed") { try Files.remove($0("a/old")) },
+      Event("a directory is made") { try Files.makeDirectory($0("a/c")) },
+      Event("a directory is removed") { try Files.removeDirectory($0("a/b")) },
+      Event("a link is made") { try Files.link($0("other"), $0("a/c")) },
+      Event("a symbolic link is made") { #expect(unsafe symlink("x", $0("a/c")) == 0) },
+      Event("the directory is moved", .gone) { try Files.rename($0("a"), $0("c")) },
+      Event("a file is read, and its mode set", []) {
+        _ = try Files.read($0("a/old"))
+        try Files.setPermissions($0("a/old"), 0o400)
+      },
+      Event("something happens beside it", []) { try Files.remove($0("other")) },
+    ])
+  func everything(event: Event) throws {
+    for name in ["a/old", "other"] { try write(name) }
+    var places = DirectoryWatch.Places()
+    places.add(directory("a"), .everything)
+    var watch = try DirectoryWatch()
+    let isNew = (try watch.watch(places), try watch.watch(places))
+    #expect(isNew == (true, false))
+    try event.happen(directory)
+    let seen = watch.drain()
+    #expect(seen == event.seen)
+  }
+
+  @Test("of a place only the names count that are wanted, and none of one that is not any more")
+  func names() throws {
+    var places = DirectoryWatch.Places()
+    places.add(directory.path, .names(["x"]))
+    places.add(directory("a/b"), .names([]))
+    places.add(directory.path, .names(["y"]))
+    var watch = try DirectoryWatch()
+    _ = try watch.watch(places)
+    var seen: [DirectoryWatch.Changes] = []
+    for name in ["z", "x", "y", "a/b/x"] {
+      try write(name)
+      seen.append(watch.drain())
+    }
+    #expect(seen == [[], .entries, .entries, []])
+    let isNew = try watch.watch(DirectoryWatch.Places())
+    try write("x")
+    let later = watch.drain()
+    #expect(!isNew)
+    #expect(later == [])
+  }
+
+  @Test("a directory that another has replaced is new, and one that has gone too")
+  func replaced() throws {
+    var places = DirectoryWatch.Places()
+    places.add(directory("a/b"), .everything)
+    var watch = try DirectoryWatch()
+    _ = try watch.watch(places)
+    try Files.removeDirectory(directory("a/b"))
+    let gone = try watch.watch(places)
+    try Files.makeDirectory(directory("a/b"))
+    let back = try watch.watch(places)
+    let same = try watch.watch(places)
+    #expect(gone && back && !same)
+    _ = watch.drain()
+    try write("a/b/x")
+    let seen = watch.drain()
+    #expect(seen == .entries)
+  }
+
+  @Test("one directory under two paths is one")
+  func twice() throws {
+    var places = DirectoryWatch.Places()
+    places.add(directory("a"), .everything)
+    places.add(directory("a/b/.."), .names([]))
+    var watch = try DirectoryWatch()
+    let isNew = (try watch.watch(places), try watch.watch(places))
+    #expect(isNew == (true, false))
+    try write("a/x")
+    let seen = watch.drain()
+    #expect(seen == .entries)
+  }
+
+  /// A path, what it leads to, and the names on its way that count, by their directories.
+  static let ways: [(String, String?, [String: Set<String>])] = [
+    ("a/b", "a/b", ["a": [], "a/b": []]),
+    ("a//./b/", "a/b", ["a": [], "a/b": []]),
+    ("a/b/../b", "a/b", ["a": [], "a/b": []]),
+    ("a/c/d", nil, ["a": ["c"]]),
+    ("link/b", "a/b", ["": ["link"], "a": [], "a/b": []]),
+    ("file/b", nil, ["": ["file"]]),
+    ("loop", nil, ["": ["loop"]]),
+    ("dangling", nil, ["": ["dangling"], "a": ["x"]]),
+  ]
+
+  @Test("the way of a path is every directory and every link on it", arguments: ways)
+  func way(path: String, end: String?, names: [String: Set<String>]) throws {
+    try write("file")
+    for (link, target) in [("link", directory("a")), ("loop", "loop"), ("dangling", "a/x")] {
+      #expect(unsafe symlink(target, directory(link)) == 0)
+    }
+    func absolute(_ name: String) -> String { name.isEmpty ? directory.path : directory(name) }
+    var places = DirectoryWatch.Places()
+    #expect(places.follow(directory(path)) == end.map(absolute))
+    let below = places.list.filter { $0.path.hasPrefix(directory.path) }
+    var expected = Dictionary(uniqueKeysWithValues: names.map { (absolute($0.key), $0.value) })
+    expected[directory.path, default: []].formUnion([])
+    #expect(
+      Dictionary(uniqueKeysWithValues: below.map { ($0.path, $0.interest) })
+        == expected.mapValues { .names($0) })
+    var relative = DirectoryWatch.Places()
+    #expect(relative.follow(path, from: directory.path) == end.map(absolute))
   }
 }

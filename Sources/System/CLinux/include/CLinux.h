@@ -82,6 +82,8 @@ static const int cl_SOCK_DGRAM = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 static const int cl_ACCEPT_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK;
 static const int cl_INOTIFY_FLAGS = IN_CLOEXEC | IN_NONBLOCK;
 static const unsigned cl_IN_ARRIVED = IN_MOVED_TO;
+static const unsigned cl_IN_CHANGED =
+    IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
 static const unsigned cl_IN_GONE_SELF = IN_DELETE_SELF | IN_MOVE_SELF;
 static const unsigned cl_IN_GONE = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
 static const unsigned cl_IN_OVERFLOW = IN_Q_OVERFLOW;
