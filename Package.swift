@@ -75,8 +75,8 @@ let ordinary: [Target] = [
   module(
     .daemon, "Daemon",
     [
-      "Records", "Scheduling", "PluginKit", "DaemonAPI", "IPAM", "CNI", "HTTP", "Netlink", "JSON",
-      "Linux", "Addresses",
+      "Records", "Scheduling", "PluginKit", "DaemonAPI", "IPAM", "Libcni", "CNI", "HTTP",
+      "Netlink", "JSON", "Linux", "Addresses",
     ]),
   program(
     "cnid",
@@ -153,8 +153,8 @@ let ordinary: [Target] = [
   tests(
     .daemon, "DaemonTests",
     [
-      "Daemon", "Records", "Scheduling", "PluginKit", "DaemonAPI", "CNI", "HTTP", "Netlink", "JSON",
-      "Linux", "Addresses", "CLinux",
+      "Daemon", "Records", "Scheduling", "PluginKit", "DaemonAPI", "Libcni", "CNI", "HTTP",
+      "Netlink", "JSON", "Linux", "Addresses", "CLinux",
     ]),
   tests(
     nil, "IntegrationTests",

@@ -18,6 +18,7 @@ final class BackgroundWork: Sendable {
   private let finder: PluginFinder
   private let dispatcher: Dispatcher
   private let orphans: OrphanSweep
+  private let networks: Networks
   private let metrics: Metrics
   private let log: Log
   private let cancellation: Cancellation
@@ -35,7 +36,7 @@ final class BackgroundWork: Sendable {
 
   /// Time for one try.
   private static let tryMilliseconds = 30_000
-  /// The spool is looked at so often also when nothing is announced.
+  /// The spool and networks are looked at so often also when nothing is announced.
   private static let spoolPause: UInt64 = 10_000_000_000
   /// And all namespaces.
   private static let sweepPause: UInt64 = 3_600_000_000_000
@@ -43,7 +44,7 @@ final class BackgroundWork: Sendable {
   init(
     backlog: Backlog, store: AttachmentStore, spool: Spool, recovery: Recovery,
     spooled: SpooledDeletes, finder: PluginFinder, dispatcher: Dispatcher, orphans: OrphanSweep,
-    metrics: Metrics, log: Log
+    networks: Networks, metrics: Metrics, log: Log
   ) throws(SystemError) {
     self.backlog = backlog
     self.store = store
@@ -53,6 +54,7 @@ final class BackgroundWork: Sendable {
     self.finder = finder
     self.dispatcher = dispatcher
     self.orphans = orphans
+    self.networks = networks
     self.metrics = metrics
     self.log = log
     cancellation = try Cancellation()
@@ -89,6 +91,7 @@ final class BackgroundWork: Sendable {
       if sweep { times.sweep = now }
       return (spool: spool, sweep: sweep)
     }
+    if isTime.spool { networks.lookAgain() }
     if isTime.spool || spool.descriptors.contains(where: isReadable) { readSpool() }
     if isTime.sweep { backlog.add(.sweep(namespaceID: nil)) }
     readAnnouncements()

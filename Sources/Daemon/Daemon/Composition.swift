@@ -20,8 +20,9 @@ extension Server {
     configuration: Configuration, registry: PluginRegistry, store: AttachmentStore, log: Log,
     version: String = ""
   ) throws(StartError) {
-    // What is kept: configuration, figures, spooled DELs, unfinished work.
+    // What is kept: configuration, networks, figures, spooled DELs, unfinished work.
     let settings = ConfigurationHolder(configuration)
+    let networks = try Networks(configuration.networkDirectories, log: log)
     let metrics = Metrics()
     let spool = try Spool(directories: configuration.spoolDirectories, log: log)
     let backlog = try starting { () throws(SystemError) in try Backlog() }
@@ -52,20 +53,22 @@ extension Server {
       try BackgroundWork(
         backlog: backlog, store: store, spool: spool, recovery: work.recovery,
         spooled: work.spooled, finder: work.finder, dispatcher: dispatcher, orphans: orphans,
-        metrics: metrics, log: log)
+        networks: networks, metrics: metrics, log: log)
     }
 
     // Who is told of it.
     let routes = Routes(
       calls: calls, dispatcher: dispatcher, metrics: metrics,
       sources: Metrics.Sources(
-        dispatcher: dispatcher, store: store, spool: spool, registry: registry, version: version))
+        dispatcher: dispatcher, store: store, spool: spool, registry: registry,
+        networks: networks, version: version))
     let http = try starting { () throws(SystemError) in
       try HTTPServer(options: Self.options) { exchange in routes.answer(exchange) }
     }
     try self.init(
       settings: settings, registry: registry, log: log, http: http, routes: routes, calls: calls,
-      dispatcher: dispatcher, background: background, programs: programs, metrics: metrics)
+      dispatcher: dispatcher, background: background, programs: programs, networks: networks,
+      metrics: metrics)
   }
 
   /// The other half of the descriptors is for what calls open.

@@ -59,6 +59,10 @@ extension Configuration.Key {
       .init(
         \.allowedPaths, .array("absolute paths", of: .path),
         "further directories that networks may name")
+    case .networkDirs:
+      .init(
+        \.networkDirectories, .array("absolute paths", of: .path),
+        "directories of networks that are known by name")
     case .maxConcurrent: .init(\.maximumConcurrent, .integer(1...256), "calls that run at once")
     case .maxQueued:
       .init(\.maximumQueued, .integer(0...65_536), "calls that wait; the rest gets code 11")

@@ -32,6 +32,8 @@ package struct Configuration: Equatable, Sendable {
   package var dataDirectory = "/var/lib/cni/networks"
   /// `allowedPaths`: directories that networks may name beside those that a key is made for.
   package var allowedPaths: [String] = []
+  /// `networkDirs`: where networks are read from that a request only names.
+  package var networkDirectories: [String] = []
   /// `maxConcurrent`: how many calls run at once.
   package var maximumConcurrent = 16
   /// `maxQueued`: how many calls may wait.
@@ -82,6 +84,7 @@ package struct Configuration: Equatable, Sendable {
 
   package enum Key: String, CaseIterable, Sendable {
     case socketDir, sockets, stateDir, defaultPlugin, binDirs, hostRoot, dataDir, allowedPaths
+    case networkDirs
     case maxConcurrent, maxQueued, requestTimeout, orphanGrace, healthAddress, podCIDR, logLevel
     case logFormat, logFile, overrides, plugins
   }

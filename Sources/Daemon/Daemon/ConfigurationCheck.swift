@@ -1,6 +1,7 @@
 import CNI
 import IPAM
 import JSON
+import Libcni
 import Linux
 import Netlink
 package import PluginKit
@@ -49,9 +50,23 @@ package struct ConfigurationCheck: Equatable, Sendable {
       registry.missing(for: configuration) + configuration.faultsAround()
       + registry.unknownDefaults(of: configuration)
     faults += more.map { "\(file): \($0)" }
+    faults += Self.faults(inDirectories: configuration.networkDirectories)
     let check = NetworkCheck(registry: registry, configuration: configuration)
     for path in networks { faults += check.faults(inFile: path).map { "\(path): \($0)" } }
     return faults
+  }
+
+  /// What is wrong with the files of networks; a directory that is not there may still come.
+  private static func faults(inDirectories directories: [String]) -> [String] {
+    var table = NetworkTable(directories)
+    return table.look().compactMap { remark in
+      switch remark {
+      case .damaged(let file, let fault, _), .unreadable(let file, let fault): "\(file): \(fault)"
+      case .hidden(let network, let file, let first):
+        "\(file): it names network \(goQuoted(network)), as \(first) does, which counts"
+      default: nil
+      }
+    }
   }
 
   private func daemon() -> (Configuration, [String]) {

@@ -9,6 +9,7 @@ extension Metrics {
     let store: AttachmentStore
     let spool: Spool
     let registry: PluginRegistry
+    let networks: Networks
     let version: String
 
     /// What they know now; nobody looks at a disk for it.
@@ -29,6 +30,7 @@ extension Metrics {
       gauges.spoolEntries = spool.count
       gauges.damagedSpoolEntries = spool.damagedCount
       gauges.droppedSpoolEntries = spool.droppedCount
+      (gauges.goodNetworkFiles, gauges.damagedNetworkFiles) = networks.counts
       for plugin in registry.plugins { gauges.plugins[plugin.name] = plugin.isReady }
       gauges.version = version
       return gauges

@@ -37,6 +37,10 @@ extension Metrics {
     package var damagedSpoolEntries = 0
     /// Spooled DELs of another boot that could not mean what is there.
     package var droppedSpoolEntries = 0
+    /// Files of `networkDirs` that can be read as networks.
+    package var goodNetworkFiles = 0
+    /// And those that cannot, so that the last good content counts, or none.
+    package var damagedNetworkFiles = 0
     /// Whether the backends of plugins are there, by their names; only those that know.
     package var plugins: [String: Bool] = [:]
     package var version = ""
@@ -198,6 +202,9 @@ extension MetricsText {
     single(
       "cnid_spool_dropped_total", .counter, "Spooled deletions of another boot that were not done.",
       gauges.droppedSpoolEntries)
+    family("cnid_network_files", .gauge, "Files of networks, by whether they can be read.")
+    sample("cnid_network_files", [("state", "good")], "\(gauges.goodNetworkFiles)")
+    sample("cnid_network_files", [("state", "damaged")], "\(gauges.damagedNetworkFiles)")
     family("cnid_plugin_ready", .gauge, "Whether a used plugin could serve an ADD now.")
     for (plugin, isReady) in gauges.plugins.sorted(by: { $0.key < $1.key }) {
       sample("cnid_plugin_ready", [("plugin", plugin)], isReady ? "1" : "0")

@@ -18,6 +18,8 @@ package final class Server: Sendable {
   private let dispatcher: Dispatcher
   private let background: BackgroundWork
   private let programs: OldPrograms
+  /// The networks of `networkDirs`.
+  let networks: Networks
   private let metrics: Metrics
   /// Readable once ``run()`` has returned.
   private let ended: EventDescriptor
@@ -27,7 +29,7 @@ package final class Server: Sendable {
   init(
     settings: ConfigurationHolder, registry: PluginRegistry, log: Log, http: HTTPServer,
     routes: Routes, calls: CallService, dispatcher: Dispatcher, background: BackgroundWork,
-    programs: OldPrograms, metrics: Metrics
+    programs: OldPrograms, networks: Networks, metrics: Metrics
   ) throws(StartError) {
     ended = try starting { () throws(SystemError) in try EventDescriptor() }
     self.settings = settings
@@ -39,6 +41,7 @@ package final class Server: Sendable {
     self.dispatcher = dispatcher
     self.background = background
     self.programs = programs
+    self.networks = networks
     self.metrics = metrics
   }
 
@@ -142,6 +145,7 @@ package final class Server: Sendable {
       case .logLevel: log.setLevel(current.logLevel)
       case .allowedPaths, .plugins, .overrides:
         registry.host.paths.replace(with: current.trustedPaths)
+      case .networkDirs: networks.setDirectories(current.networkDirectories)
       case .podCIDR: registry.announce(podCIDR: current.podCIDR)
       // Read anew for each request, or not changeable.
       default: break
@@ -172,6 +176,7 @@ package final class Server: Sendable {
   /// Ends `run`, after the answers that are being written, and the threads of calls.
   package func stop() {
     http.stop()
+    networks.stop()
     dispatcher.close()
   }
 }

@@ -89,4 +89,23 @@ struct ConfigurationCheckTests {
       file: directory("none.json"), mayBeMissing: true, networks: [directory("none")])
     #expect(check.faults(plugins).map { $0.hasPrefix("\(directory("none")): open ") } == [true])
   }
+
+  @Test("files in networkDirs are read too, and a directory that is not there may still come")
+  func directories() throws {
+    let daemon = try write(
+      "cnid.json", #"{"networkDirs":["\#(directory.path)/net.d","/no/such/directory"]}"#)
+    try Files.makeDirectory(directory("net.d"))
+    for (name, text) in [
+      ("1.conf", "{"), ("2.conf", #"{"name":"n","type":"bridge"}"#),
+      ("3.conf", #"{"name":"n","type":"macvlan"}"#),
+    ] {
+      _ = try write("net.d/\(name)", text)
+    }
+    let found = ConfigurationCheck(file: daemon).faults(plugins)
+    #expect(found.count == 2)
+    #expect(found.first?.hasPrefix("\(directory("net.d/1.conf")): error parsing ") == true)
+    #expect(
+      found.last == "\(directory("net.d/3.conf")): it names network \"n\", as "
+        + "\(directory("net.d/2.conf")) does, which counts")
+  }
 }

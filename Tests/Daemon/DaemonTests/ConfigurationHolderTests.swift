@@ -26,6 +26,7 @@ struct ConfigurationHolderTests {
     Edit(.binDirs) { $0.binDirectories = [] }, Edit(.hostRoot) { $0.hostRoot = "/x" },
     Edit(.dataDir) { $0.dataDirectory = "/x" },
     Edit(.allowedPaths) { $0.allowedPaths = ["/x"] },
+    Edit(.networkDirs) { $0.networkDirectories = ["/x"] },
     Edit(.maxConcurrent) { $0.maximumConcurrent = 3 }, Edit(.maxQueued) { $0.maximumQueued = 3 },
     Edit(.requestTimeout) { $0.requestTimeout = 3 }, Edit(.orphanGrace) { $0.orphanGrace = 3 },
     Edit(.healthAddress) { $0.healthAddress = Configuration.SocketAddress("127.0.0.1:1") },

@@ -33,6 +33,7 @@ struct ConfigurationTests {
     #expect(configuration.binDirectories == ["/opt/cni/bin", "/usr/lib/cni"])
     #expect(configuration.hostRoot == nil)
     #expect(configuration.dataDirectory == "/var/lib/cni/networks")
+    #expect(configuration.networkDirectories == [])
     #expect(configuration.maximumConcurrent == 16)
     #expect(configuration.maximumQueued == 512)
     #expect(configuration.requestTimeout == 90)
@@ -69,6 +70,7 @@ struct ConfigurationTests {
       Key(#""hostRoot":"/host""#) { $0.hostRoot = "/host" },
       Key(#""dataDir":"/d""#) { $0.dataDirectory = "/d" },
       Key(#""allowedPaths":["/x","/y/z"]"#) { $0.allowedPaths = ["/x", "/y/z"] },
+      Key(#""networkDirs":["/x","/y/z"]"#) { $0.networkDirectories = ["/x", "/y/z"] },
       Key(#""maxConcurrent":1"#) { $0.maximumConcurrent = 1 },
       Key(#""maxConcurrent":256"#) { $0.maximumConcurrent = 256 },
       Key(#""maxQueued":0"#) { $0.maximumQueued = 0 },
@@ -144,6 +146,8 @@ struct ConfigurationTests {
       (#""dataDir":"d""#, "dataDir", "must be an absolute path"),
       (#""allowedPaths":["x"]"#, "allowedPaths[0]", "must be an absolute path"),
       (#""allowedPaths":"/x""#, "allowedPaths", "must be an array of absolute paths"),
+      (#""networkDirs":["x"]"#, "networkDirs[0]", "must be an absolute path"),
+      (#""networkDirs":"/x""#, "networkDirs", "must be an array of absolute paths"),
       (#""maxConcurrent":0"#, "maxConcurrent", "must be a whole number from 1 to 256"),
       (#""maxConcurrent":257"#, "maxConcurrent", "must be a whole number from 1 to 256"),
       (#""maxConcurrent":1.5"#, "maxConcurrent", "must be a whole number from 1 to 256"),

@@ -33,6 +33,7 @@ struct MetricsTests {
     gauges.spoolEntries = 6
     gauges.damagedSpoolEntries = 7
     gauges.damagedRecords = 9
+    (gauges.goodNetworkFiles, gauges.damagedNetworkFiles) = (10, 11)
     gauges.plugins = ["macvlan": true, "kubernetes.io/no-op": false]
     gauges.version = "1.2.3"
     return gauges
@@ -51,7 +52,7 @@ struct MetricsTests {
         "cnid_records_damaged_total": "counter",
         "cnid_spool_damaged_total": "counter", "cnid_gc_kept_total": "counter",
         "cnid_spool_dropped_total": "counter", "cnid_leftovers": "gauge",
-        "cnid_plugin_ready": "gauge",
+        "cnid_plugin_ready": "gauge", "cnid_network_files": "gauge",
         "cnid_workers_lost_total": "counter", "cnid_config_last_reload_successful": "gauge",
         "cnid_build_info": "gauge", "process_start_time_seconds": "gauge",
         "process_cpu_seconds_total": "counter", "process_resident_memory_bytes": "gauge",
@@ -81,6 +82,8 @@ struct MetricsTests {
     #expect(page.value("cnid_spool_entries") == 6)
     #expect(page.value("cnid_spool_damaged_total") == 7)
     #expect(page.value("cnid_records_damaged_total") == 9)
+    #expect(page.value("cnid_network_files", ["state": "good"]) == 10)
+    #expect(page.value("cnid_network_files", ["state": "damaged"]) == 11)
     #expect(page.value("cnid_plugin_ready", ["plugin": "macvlan"]) == 1)
     #expect(page.value("cnid_plugin_ready", ["plugin": "kubernetes.io/no-op"]) == 0)
     #expect(page.value("cnid_build_info", ["version": "1.2.3"]) == 1)
