@@ -178,6 +178,13 @@ if !embedded {
   package.targets += ordinary
 }
 
+// Functions of libc that only the shim replaces.
+if embedded {
+  for target in package.targets where target.name == "CLinux" {
+    target.cSettings = [.define("CNI_EMBEDDED")]
+  }
+}
+
 // One place for every target's settings.
 for target in package.targets where target.name != "CLinux" {
   target.swiftSettings = [
