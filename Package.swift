@@ -45,7 +45,7 @@ let shared: [Target] = [
   module(.protocols, "HTTP", ["Linux", "Addresses"]),
   module(.cni, "CNI", ["JSON", "Linux", "Addresses"]),
   module(.cni, "DaemonAPI", ["CNI", "HTTP", "JSON", "Linux"]),
-  module(.shim, "ShimCore", ["DaemonAPI", "CNI", "JSON", "Linux"]),
+  module(.shim, "ShimCore", ["DaemonAPI", "CNI", "JSON", "Linux", "Addresses"]),
   program("cni-shim", ["ShimCore", "Linux"]),
 ]
 
@@ -113,7 +113,7 @@ let ordinary: [Target] = [
   .executableTarget(name: "cnid-bench", dependencies: ["Linux"], path: "Tests/Bench"),
 
   tests(.system, "AddressesTests", ["Addresses"]),
-  tests(.system, "LinuxTests", ["Linux", "Addresses"]),
+  tests(.system, "LinuxTests", ["Linux", "Addresses", "CLinux"]),
   tests(.protocols, "JSONTests", ["JSON"]),
   tests(.protocols, "HTTPTests", ["HTTP", "Linux", "Addresses"]),
   tests(.protocols, "NetlinkTests", ["Netlink", "JSON", "Linux", "CLinux", "Addresses"]),

@@ -136,14 +136,3 @@ public enum AttachmentNamespace {
     }
   }
 }
-
-extension SystemError {
-  /// Whether opening a namespace failed because it has gone: nothing there, or something that is no
-  /// namespace, such as the file on which it was once mounted.
-  public var isGoneNamespace: Bool {
-    switch errno {
-    case .noEntry, .notDirectory, .noProcess, .invalid, .noDeviceOrAddress: true
-    default: false
-    }
-  }
-}

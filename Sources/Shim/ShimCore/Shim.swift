@@ -23,10 +23,15 @@ package struct ShimOutcome: Equatable, Sendable {
 /// The plugin binary that the container runtime runs: checks the call, asks the daemon,
 /// prints its answer.
 package struct Shim {
-  private let environment: ShimEnvironment
+  /// The call's variables.
+  let environment: ShimEnvironment
   private let standardInput: Int32
-  private let begun = CallBeginning()
-  private var configuration = ShimConfiguration()
+  /// Whether this call is done here, by the name under which the shim was started.
+  private let isLoopback: Bool
+  /// When the call began.
+  let begun = CallBeginning()
+  /// What stdin says for the shim itself; the defaults until it has been read.
+  private(set) var configuration = ShimConfiguration()
   /// What an error is printed as: the configuration's version once that is known to be one.
   private var version = CNIVersion.newest
   private var log = ShimLog(ShimConfiguration())
@@ -40,14 +45,18 @@ package struct Shim {
   ///   - environment: the process's variables.
   ///   - standardInput: the descriptor with the network configuration; not read for VERSION and
   ///     without CNI_COMMAND.
-  package init(environment: [(name: String, value: String)], standardInput: Int32) {
+  ///   - name: the program's name; `loopback` is the plugin that needs no daemon.
+  package init(
+    environment: [(name: String, value: String)], standardInput: Int32, name: String = ""
+  ) {
     self.environment = ShimEnvironment(environment)
     self.standardInput = standardInput
+    isLoopback = sameBytes(name, Loopback.name)
   }
 
   /// Does the call.
   package mutating func run() -> ShimOutcome {
-    guard let command = environment.command else { return Self.about }
+    guard let command = environment.command else { return about }
     var outcome: ShimOutcome
     do throws(CNIError) {
       outcome = ShimOutcome(output: try run(command))
@@ -74,6 +83,7 @@ package struct Shim {
     }
     // What an ADD refuses was not attached, and its DEL must not fail for ever.
     if command != .delete { version = try CNIVersion.check(read.cniVersion, for: command) }
+    if isLoopback { return try runLoopback(command, version, bytes) }
     let request = Request(env: environment.forwarded, config: bytes)
     switch command {
     case .add: return try cmdAdd(request, version)
@@ -97,11 +107,15 @@ package struct Shim {
   }
 
   /// What is printed for a person who runs the plugin without CNI_COMMAND.
-  private static var about: ShimOutcome {
+  private var about: ShimOutcome {
     let versions = CNIVersion.allCases.map { $0.description }.joined(separator: ", ")
+    let work =
+      isLoopback
+      ? "as loopback: sets lo up in a pod, without cnid"
+      : "asks cnid to attach a container to a network"
     return ShimOutcome(
       errorOutput: Array(
-        "cni-shim \(Product.version): asks cnid to attach a container to a network (see --help)\nCNI protocol versions supported: \(versions)\n"
+        "cni-shim \(Product.version): \(work) (see --help)\nCNI protocol versions supported: \(versions)\n"
           .utf8))
   }
 }
@@ -155,7 +169,7 @@ extension Shim {
 
   /// Refuses the shim's own namespace before anything is done; a path that cannot be
   /// looked at passes.
-  private func refuseOwnNamespace() throws(CNIError) {
+  func refuseOwnNamespace() throws(CNIError) {
     let path = environment["CNI_NETNS"]
     guard !path.isEmpty, !environment.allowsOwnNamespace else { return }
     do throws(SystemError) {
@@ -166,6 +180,11 @@ extension Shim {
     }
     throw CNIError(
       .invalidNamespace, "plugin's netns and netns from CNI_NETNS should not be the same")
+  }
+
+  /// Whether a result says that it is of a version, so that it need not be converted.
+  func isOfVersion(_ result: JSONValue, _ version: CNIVersion) -> Bool {
+    result["cniVersion"]?.string.flatMap { CNIVersion($0) } == version
   }
 
   /// The result as the daemon printed it; only one of another version, as other daemons give
@@ -180,7 +199,7 @@ extension Shim {
     } catch {
       throw CNIError(.decodingFailure, "cannot read cnid's result: \(error)")
     }
-    if let printed = value["cniVersion"]?.string, CNIVersion(printed) == version { return bytes }
+    if isOfVersion(value, version) { return bytes }
     return try CNIResult(value, defaultVersion: version).printed(as: version)
   }
 }

@@ -16,7 +16,7 @@ package enum ShimProgram {
     if !isCall, let text = text(for: Process.arguments().dropFirst().first) {
       return write(text, to: 1) ? 0 : 1
     }
-    var shim = Shim(environment: environment, standardInput: 0)
+    var shim = Shim(environment: environment, standardInput: 0, name: Process.name)
     let outcome = shim.run()
     // The answer first: nobody may be reading the log.
     let isWritten = write(outcome.output, to: 1)
@@ -50,7 +50,8 @@ package enum ShimProgram {
     cni-shim - the CNI plugin binary of cnid: hands a container runtime's call to the daemon
 
     A container runtime runs it with CNI_* variables and a network configuration on stdin, as it
-    runs any CNI plugin. It may be linked under another plugin's name.
+    runs any CNI plugin. It may be linked under another plugin's name. Linked as loopback it sets
+    a pod's lo up and down by itself, and needs no daemon.
 
     usage: CNI_COMMAND=... cni-shim < configuration.json
            cni-shim --version | --help

@@ -81,6 +81,9 @@ extension IPAddress {
     family == .v4 ? bits >> 28 == 0xe : bits >> 120 == 0xff
   }
 
+  /// Whether the address is the machine's own, on no network: in `127.0.0.0/8`, or `::1`.
+  public var isLoopback: Bool { family == .v4 ? bits >> 24 == 127 : bits == 1 }
+
   /// Whether the address is `0.0.0.0` or `::`.
   public var isUnspecified: Bool { bits == 0 }
 }

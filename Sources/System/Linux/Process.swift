@@ -46,6 +46,12 @@ public enum Process {
     return result
   }
 
+  /// The name by which it was started, without directories; empty if none was given.
+  public static var name: String {
+    guard let name = unsafe cl_program_name() else { return "" }
+    return unsafe String(cString: name)
+  }
+
   /// Its arguments, the program's name first, from `/proc/self/cmdline`; none without /proc.
   public static func arguments() -> [String] {
     do throws(SystemError) {

@@ -28,6 +28,8 @@ struct ShimCall: Sendable {
     "logToStderr": false,
   ]
   var input: Input?
+  /// The program's name.
+  var name = "cni-shim"
   /// The daemon's directory, which stays as long as the call.
   private var directory: TemporaryDirectory?
 
@@ -83,7 +85,8 @@ struct ShimCall: Sendable {
   private func run(reading descriptor: Int32) -> ShimOutcome {
     let sorted = environment.sorted { $0.key < $1.key }
     var shim = Shim(
-      environment: sorted.map { (name: $0.key, value: $0.value) }, standardInput: descriptor)
+      environment: sorted.map { (name: $0.key, value: $0.value) }, standardInput: descriptor,
+      name: name)
     return shim.run()
   }
 }

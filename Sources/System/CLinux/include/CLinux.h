@@ -59,6 +59,7 @@ extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 extern int pipe2(int fds[2], int flags);
 extern const char *strerrorname_np(int code);
 extern char **environ;
+extern char *program_invocation_short_name;
 extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *, const char *);
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
 
@@ -171,6 +172,7 @@ static inline int cl_signal_of(int status) { return WTERMSIG(status); }
 static inline const char *cl_entry_name(const struct dirent *entry) { return entry->d_name; }
 
 static inline char *const *cl_environment(void) { return environ; }
+static inline const char *cl_program_name(void) { return program_invocation_short_name; }
 static inline void cl_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
 // waitid(P_PIDFD): 0 with *exited and *value filled in, -1 with errno. value is the exit
@@ -195,6 +197,7 @@ _Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct nlattr) == 4, "lin
 _Static_assert(sizeof(struct ifinfomsg) == 16 && sizeof(struct rtmsg) == 12, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct rtnexthop) == 8 && sizeof(struct rtgenmsg) == 1, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct ifaddrmsg) == 8, "linux/if_addr.h");
+_Static_assert(sizeof(struct rtattr) == 4, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct ndmsg) == 12, "linux/neighbour.h");
 _Static_assert(sizeof(struct tcmsg) == 20, "linux/rtnetlink.h");
 _Static_assert(sizeof(struct tc_ratespec) == 12, "linux/pkt_sched.h");
