@@ -22,7 +22,8 @@ extension NetworkList {
 
   /// Adds an attachment: each plugin gets the result of the one before it.
   ///
-  /// What stands already when a plugin fails is the caller's to remove, with ``delete(_:_:_:)``.
+  /// What stands already when a plugin fails is the caller's to remove, with
+  /// ``delete(_:_:where:_:)``.
   ///
   /// - Parameters:
   ///   - offered: the runtime's arguments by capability.
@@ -48,14 +49,16 @@ extension NetworkList {
   /// - Parameters:
   ///   - result: that of the ADD, if it is known; only versions from 0.4.0 on get it.
   ///   - offered: the runtime's arguments by capability.
+  ///   - isWanted: whether the plugin at a position is called.
   ///   - turn: calls a plugin.
   /// - Throws: the error of the plugin that failed, `plugin type="…" failed (delete): …`.
   package func delete(
-    _ result: CNIResult?, _ offered: JSONObject, _ turn: Turn<Void>
+    _ result: CNIResult?, _ offered: JSONObject, where isWanted: (Int) -> Bool = { _ in true },
+    _ turn: Turn<Void>
   ) throws(CNIError) {
     if plugins.isEmpty { throw empty }
     let result = isAtLeast(.v040) ? result : nil
-    for position in plugins.indices.reversed() {
+    for position in plugins.indices.reversed() where isWanted(position) {
       try named("delete", position) { () throws(CNIError) in
         try turn(try call(.delete, position, result, offered))
       }
@@ -66,10 +69,12 @@ extension NetworkList {
   ///
   /// Nothing is asked where the list disables it.
   ///
+  /// - Parameters: those of ``delete(_:_:where:_:)``.
   /// - Throws: code 1 for a version before 0.4.0; the error of the first plugin that says no,
   ///   `plugin type="…" failed (check): …`.
   package func check(
-    _ result: CNIResult?, _ offered: JSONObject, _ turn: Turn<Void>
+    _ result: CNIResult?, _ offered: JSONObject, where isWanted: (Int) -> Bool = { _ in true },
+    _ turn: Turn<Void>
   ) throws(CNIError) {
     guard isAtLeast(.v040) else {
       throw CNIError(
@@ -78,7 +83,7 @@ extension NetworkList {
     }
     if plugins.isEmpty { throw empty }
     if disablesCheck { return }
-    for position in plugins.indices {
+    for position in plugins.indices where isWanted(position) {
       try named("check", position) { () throws(CNIError) in
         try turn(try call(.check, position, result, offered))
       }
@@ -120,8 +125,7 @@ extension NetworkList {
         failures.append(error.prefixed(by: "failed to GC plugin \(plugins[position].type): "))
       }
     }
-    guard let first = failures.first else { return }
-    throw CNIError(first.code, failures.map(\.description).joined(separator: "; "))
+    if let error = CNIError(joining: failures) { throw error }
   }
 
   /// A list may name none itself, and files beside it may have gone.

@@ -30,10 +30,10 @@ package struct PluginInvocation: Sendable {
   static let traceContext = ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]
 
   /// The variables by which the programs of an attachment, and all of a daemon's, are found when
-  /// who started them was killed.
+  /// who started them was killed, and by which a program's own calls are known.
   ///
   /// Whoever sets them in ``environment`` chooses their values; they are passed on with `CNI_*`.
-  package static let ownerVariables = ["CNID_ATTACHMENT", "CNID_DAEMON"]
+  package static let ownerVariables = ["CNID_ATTACHMENT", "CNID_DAEMON", "CNID_CALL"]
 
   /// The program's whole environment, `KEY=value` each.
   ///

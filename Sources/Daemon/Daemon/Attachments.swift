@@ -15,10 +15,14 @@ struct Attachments: Sendable {
   let store: AttachmentStore
   let detacher: Detacher
   let backlog: Backlog
+  let remarks: NetworkRemarks
   let log: Log
 
   /// Time that the undo of a failed ADD has, whatever is left of the ADD's own.
   private static let undoMilliseconds = 10_000
+  /// And for each program that it runs besides, up to the most.
+  private static let undoOfProgram = 5_000
+  private static let mostUndoMilliseconds = 30_000
 
   /// Attaches, or finds the result if the same call is repeated.
   ///
@@ -26,30 +30,36 @@ struct Attachments: Sendable {
   ///   - plugin: what attaches.
   ///   - request: the ADD.
   ///   - origin: where the call came in, for the record.
+  ///   - seat: where the attachment stands in a set, if it does.
   ///   - progress: the call's.
   /// - Returns: the result, and its bytes in the configuration's version.
   /// - Throws: why it could not; what was created by then is undone, or listed to be.
   func attach<P: NetworkPlugin>(
-    _ plugin: P, _ request: PodRequest, origin: String, _ progress: CallProgress
+    _ plugin: P, _ request: PodRequest, origin: String, seat: Seat? = nil, _ progress: CallProgress
   ) throws(CNIError) -> (result: CNIResult, bytes: [UInt8]) {
     let version = try request.configuration.version()
-    let key = AttachmentKey(request, plugin: plugin.name)
+    remarks.look(at: request.configuration, of: plugin)
+    let key = AttachmentKey(request, plugin: plugin.name, place: seat?.place ?? "")
     var left = ""
     if let old = try store.readable(key) {
-      if let result = try settle(old, for: request, origin) {
+      // What is there of a part is the rest of an older set: the set itself was not attached.
+      if key.place.isEmpty, let result = try settle(old, for: request, origin) {
         return (result, try result.printed(as: version))
       }
       left = try undoOrPutAside(old, progress)
+      // The undo had a time of its own.
+      progress.expectEnd(by: request.deadline)
     }
-    try putAsideOthers(than: key)
+    try putAsideOthers(than: key, in: seat?.set)
     let request = request.marked(with: key, store.daemonMark)
     var draft = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: origin, requestID: request.requestID, stamp: request.stamp)
     draft.callerBootID = request.callerBootID
+    draft.parent = seat?.set
     let call = AddCall<P.Step>(
       host: host.logging(log, request), request: request, draft: draft, store: store,
-      progress: progress)
+      progress: progress, parts: self)
     do throws(CNIError) {
       let result = try plugin.add(call)
       // A result that the configuration's version cannot say is a failed ADD.
@@ -75,9 +85,10 @@ struct Attachments: Sendable {
 
   /// Detaches; without a record the plugin removes what it finds by its marks.
   func detach<P: NetworkPlugin>(
-    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, place: String = "",
+    _ progress: CallProgress
   ) throws(CNIError) {
-    let key = record?.key ?? AttachmentKey(request, plugin: plugin.name)
+    let key = record?.key ?? AttachmentKey(request, plugin: plugin.name, place: place)
     let request = request.marked(with: key, store.daemonMark)
     guard let record else {
       if let newer = newerAttachment(than: request, key) {
@@ -130,6 +141,7 @@ struct Attachments: Sendable {
   func update<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord?, _ progress: CallProgress
   ) throws(CNIError) -> CNIResult {
+    remarks.look(at: request.configuration, of: plugin)
     if let record { try refuseIfSuperseded(record) }
     let request = request.marked(with: nil, store.daemonMark)
     let result = try plugin.update(call(plugin, request, record, progress))
@@ -179,7 +191,7 @@ struct Attachments: Sendable {
   ) -> PluginCall<P.Step> {
     PluginCall(
       host: host.logging(log, request), plugin: plugin.name, request: request, record: record,
-      progress: progress)
+      progress: progress, parts: self)
   }
 
   // MARK: What an ADD finds, and what it leaves
@@ -259,9 +271,11 @@ struct Attachments: Sendable {
   /// Puts aside what is still to be undone of other networks' attachments of this interface.
   ///
   /// They have the same marks, so their undo would take what the new one is about to make. The new
-  /// one's DEL comes back to them.
-  private func putAsideOthers(than key: AttachmentKey) throws(CNIError) {
-    for other in store.others(than: key) {
+  /// one's DEL comes back to them. The set that the new one belongs to is no such attachment.
+  private func putAsideOthers(
+    than key: AttachmentKey, in set: AttachmentKey?
+  ) throws(CNIError) {
+    for other in store.others(than: key) where other != set {
       guard let record = try store.readable(other), store.isUnfinished(record) else { continue }
       let aside = try store.putAside(record)
       log.write(
@@ -275,7 +289,10 @@ struct Attachments: Sendable {
   private func undo(
     _ record: AttachmentRecord, _ progress: CallProgress
   ) throws(CNIError) {
-    let deadline = Deadline.after(milliseconds: Self.undoMilliseconds)
+    let programs = record.executedParts
+    let time = min(
+      Self.mostUndoMilliseconds, Self.undoMilliseconds + min(programs, 64) * Self.undoOfProgram)
+    let deadline = Deadline.after(milliseconds: time)
     progress.expectEnd(by: deadline)
     try detacher.detach(record, deadline, progress)
   }

@@ -68,7 +68,7 @@ final class Call: DispatchedWork {
       }
     return Job(
       kind: kind, claim: claim, stamp: decoded.request.stamp.nanoseconds,
-      deadline: decoded.request.deadline, work: self)
+      deadline: decoded.request.deadline, caller: decoded.caller, work: self)
   }
 
   // MARK: What the dispatcher does with it
@@ -111,6 +111,7 @@ final class Call: DispatchedWork {
     case .expired: fail("deadline passed while waiting for other calls")
     case .overtaken: fail("cancelled: a DEL of the attachment came")
     case .clientGone: fail("the client hung up before its turn")
+    case .outlived: answer(.failure(.callIsOver))
     case .overdue:
       if let failure = progress.failure {
         answer(.failure(failure))

@@ -3,6 +3,7 @@ import DaemonAPI
 import HTTP
 import Linux
 import PluginKit
+import Records
 import Scheduling
 
 /// Takes calls on: reads their requests and hands them to the dispatcher.
@@ -60,30 +61,63 @@ final class CallService: Sendable {
     _ place: UnreadCalls.Place? = nil
   ) {
     do throws(CNIError) {
-      let decoded = try decoder.decode(exchange.request, endpoint)
+      var decoded = try decoder.decode(exchange.request, endpoint)
+      try refuseLoops(&decoded)
+      if endpoint == .delegate {
+        decoded.first = tools.store.first(of: decoded.request.sandboxID)
+      }
       let call = try Call(
         decoded, exchange, tools, claim: finder.claim(of: decoded), began: began)
       let job = call.job
-      if job.kind != .delete, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
+      let own = Claim.attachment(decoded.request.sandboxID, decoded.request.ifName)
+      let isServed = job.kind == .delete || decoded.caller != nil
+      if !isServed, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
       if job.kind == .delete {
         // In this order: an ADD that is read just now asks after it was submitted.
-        unread.note(deleteOf: job.claim.attachments, stamp: job.stamp)
-        overtakeAdds(of: job)
+        unread.note(deleteOf: own, stamp: job.stamp)
+        dispatcher.overtakeAdds(of: own, before: job.stamp)
       }
       let isAdd = job.kind == .add
       if isAdd, unread.isOvertaken(job, place) { return call.refuse(.overtaken) }
       let id = try dispatcher.submit(job)
-      if isAdd, unread.isOvertaken(job, place) { overtakeAdds(of: job) }
+      if isAdd, unread.isOvertaken(job, place) {
+        dispatcher.overtakeAdds(of: own, before: job.stamp)
+      }
       exchange.onClientGone { self.dispatcher.clientLeft(id) }
     } catch {
       refuse(exchange, error, began: began, fields: exchange.request.logFields)
     }
   }
 
-  private func overtakeAdds(of job: Job) {
-    for attachment in job.claim.attachments {
-      dispatcher.overtakeAdds(of: attachment, before: job.stamp)
+  /// A call that comes from a program which another call runs is a part of that call.
+  ///
+  /// - Throws: code 7 if it would begin once more what runs the program, 11 if that is over.
+  private func refuseLoops(_ decoded: inout DecodedRequest) throws(CNIError) {
+    let request = decoded.request
+    let network = request.configuration
+    let what = "network \(goQuoted(network.name)), type \(goQuoted(network.type ?? ""))"
+    guard let caller = decoded.caller else {
+      let own = Claim.attachment(request.sandboxID, request.ifName)
+      guard dispatcher.isExecuting(own) else { return }
+      let text =
+        "\(what): a program that cnid runs is at work on \(request.ifName); if this call comes "
+        + "from there, the networks name each other"
+      if request.command == .add { throw CNIError(.invalidConfiguration, text) }
+      // What no ADD has recorded a program asks for that does not say where it calls from.
+      let keys = tools.store.keys(
+        containerID: request.sandboxID, ifName: request.ifName, network: network.name)
+      let isOfSets = decoded.plugin?.servesSets == true
+      if request.command == .delete, isOfSets, keys.isEmpty { decoded.loop = text }
+      return
     }
+    guard let inner = dispatcher.inner(caller) else { throw .callIsOver }
+    decoded.set = inner.set
+    guard decoded.plugin?.servesSets == true else { return }
+    let text =
+      "\(what): the set of \(inner.set.ifName) is begun once more for \(request.ifName) by a "
+      + "program that it runs; the networks name each other"
+    if request.command != .delete { throw CNIError(.invalidConfiguration, text) }
+    decoded.loop = text
   }
 
   private func refuse(

@@ -2,6 +2,7 @@ import CNI
 import DaemonAPI
 import Linux
 import PluginKit
+import Records
 import Scheduling
 
 /// CNI's verbs: finds the plugin and the record of each request, and hands both to ``Attachments``.
@@ -14,7 +15,6 @@ struct CommandHandler: Sendable {
   let spooled: SpooledDeletes
   let garbage: GarbageCollector
   let backlog: Backlog
-  let remarks: NetworkRemarks
 
   /// Handles a request.
   ///
@@ -57,9 +57,12 @@ struct CommandHandler: Sendable {
     let request = decoded.request
     try spooled.workOff(before: request, progress)
     let plugin = try finder.chosen(for: decoded)
-    remarks.look(at: request.configuration, of: plugin)
+    if decoded.endpoint == .delegate, let known = attachments.partOfSet(request) {
+      progress.made(known)
+      return try known.printed(as: try request.configuration.version())
+    }
     let attached = try attachments.attach(
-      plugin, request, origin: decoded.endpoint.origin, progress)
+      plugin, request, origin: decoded.endpoint.origin, seat: try seat(of: decoded), progress)
     progress.made(attached.result)
     // A client that did not get the result of this very call is here again and gets it after all.
     let key = AttachmentKey(request, plugin: plugin.name)
@@ -67,9 +70,33 @@ struct CommandHandler: Sendable {
     return attached.bytes
   }
 
+  /// What is plugged into a running pod goes with the pod's first attachment, and what a set's
+  /// program attaches with the set.
+  ///
+  /// - Throws: code 11 if the pod has got or lost it since the call was taken on: then it is not in
+  ///   the call's claim.
+  private func seat(of decoded: DecodedRequest) throws(CNIError) -> Seat? {
+    if let set = decoded.set { return Seat(set: set, place: "") }
+    guard decoded.endpoint == .delegate else { return nil }
+    let first = attachments.store.first(of: decoded.request.sandboxID)
+    if first != decoded.first {
+      throw CNIError(
+        .tryAgainLater,
+        "sandbox \(decoded.request.sandboxID) is just being attached or detached; try again")
+    }
+    guard let first, first.ifName != decoded.request.ifName else { return nil }
+    return Seat(set: first, place: "")
+  }
+
   private func delete(
     _ decoded: DecodedRequest, _ progress: CallProgress
   ) throws(CNIError) {
+    if let loop = decoded.loop { return attachments.passOver(decoded, loop) }
+    if decoded.endpoint == .delegate,
+      try attachments.detachNetworkOfSet(decoded.request, progress)
+    {
+      return
+    }
     // Its client also removes what it could not add.
     if decoded.endpoint == .delegate, finder.isOfAnotherNetwork(decoded.request) {
       return attachments.passOver(decoded, "the interface is attached to another network")
@@ -85,7 +112,6 @@ struct CommandHandler: Sendable {
   ) throws(CNIError) -> [UInt8] {
     let version = try decoded.request.configuration.version()
     let (plugin, record) = try finder.responsible(for: decoded)
-    remarks.look(at: decoded.request.configuration, of: plugin)
     let result = try attachments.update(plugin, decoded.request, record, progress)
     progress.made(result)
     return try result.printed(as: version)

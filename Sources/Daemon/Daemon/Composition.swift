@@ -95,10 +95,9 @@ struct Workshop: Sendable {
     decoder = RequestDecoder(settings: settings, registry: registry)
     finder = PluginFinder(registry: registry, store: store)
     let detacher = Detacher(
-      finder: finder, store: store, settings: settings, backlog: backlog,
-      programs: programs, log: log)
-    let attachments = Attachments(
-      host: registry.host, store: store, detacher: detacher, backlog: backlog, log: log)
+      finder: finder, store: store, settings: settings, backlog: backlog, programs: programs,
+      remarks: NetworkRemarks(dataDirectory: registry.host.dataDirectory, log: log), log: log)
+    let attachments = detacher.attachments
     recovery = Recovery(store: store, detacher: detacher, log: log)
     spooled = SpooledDeletes(
       spool: spool, store: store, decoder: decoder, finder: finder, attachments: attachments,
@@ -108,7 +107,6 @@ struct Workshop: Sendable {
       garbage: GarbageCollector(
         finder: finder, store: store, detacher: detacher, attachments: attachments,
         metrics: metrics, log: log, isAlive: OrphanSweep.kernel(log)),
-      backlog: backlog,
-      remarks: NetworkRemarks(dataDirectory: registry.host.dataDirectory, log: log))
+      backlog: backlog)
   }
 }

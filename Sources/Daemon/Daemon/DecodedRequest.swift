@@ -13,6 +13,15 @@ struct DecodedRequest: Sendable {
   /// What is wrong with the configuration of a DEL, which counts only where no record says more.
   let fault: CNIError?
 
+  /// The program that makes the call from inside another one, as ``InnerCalls/id``.
+  let caller: String?
+  /// The set for which that program runs.
+  var set: AttachmentKey?
+  /// The attachment with which goes what this call plugs in, as it was when the call was taken on.
+  var first: AttachmentKey?
+  /// Why a DEL from there has nothing to remove: no ADD of it was let in.
+  var loop: String?
+
   /// What the chosen plugin must not do twice at a time.
   var lock: String? { plugin?.lock(for: request) }
 
@@ -25,10 +34,10 @@ struct DecodedRequest: Sendable {
 
 extension AttachmentKey {
   /// The key of the attachment that a request is about, if a plugin of that name serves it.
-  init(_ request: PodRequest, plugin: String) {
+  init(_ request: PodRequest, plugin: String, place: String = "") {
     self.init(
       network: request.configuration.name, containerID: request.sandboxID, ifName: request.ifName,
-      plugin: plugin)
+      plugin: plugin, place: place)
   }
 }
 

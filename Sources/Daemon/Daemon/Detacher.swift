@@ -13,6 +13,7 @@ struct Detacher: Sendable {
   let settings: ConfigurationHolder
   let backlog: Backlog
   let programs: OldPrograms
+  let remarks: NetworkRemarks
   let log: Log
 
   /// Has the plugin remove what an attachment's record says, and then forgets the record.
@@ -21,12 +22,14 @@ struct Detacher: Sendable {
   ///   - plugin: the record's.
   ///   - request: a DEL with the ADD's configuration.
   ///   - record: the attachment's.
+  ///   - isAlone: whether what goes with it is somebody else's matter.
   ///   - progress: the call's.
   /// - Returns: what is still to be done, for which the record stays; nil if nothing is.
   /// - Throws: the plugin's error; the record then stays as that of a DEL that has begun.
   @discardableResult
   func detach<P: NetworkPlugin>(
-    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, _ progress: CallProgress
+    _ plugin: P, _ request: PodRequest, _ record: AttachmentRecord, isAlone: Bool = false,
+    _ progress: CallProgress
   ) throws(CNIError) -> String? {
     // A program of a dead daemon could still make something after it was removed here.
     if !store.isOfAnotherBoot(record) { try programs.wait(for: record, request.deadline, progress) }
@@ -35,8 +38,11 @@ struct Detacher: Sendable {
     record.phase = .deleting
     // A disk that is full or read-only must not stop it, nor make a failure of what was done.
     try? store.beginDeleting(record.key)
+    let failures =
+      isAlone ? [] : detachFollowers(of: record.key, request.deadline, progress)
     let call = call(plugin, request, record.isOfDelete ? nil : record, progress)
     try plugin.delete(call)
+    if let failure = CNIError(joining: failures) { throw failure }
     let missing =
       call.postponed
       ?? (progress.mustKeepRecord ? "an earlier call of the attachment hangs" : nil)
@@ -61,16 +67,33 @@ struct Detacher: Sendable {
     for left in store.leftovers(of: key).keys { backlog.add(.finish(left)) }
   }
 
+  /// Has the plugin remove a part of what a record says; the record itself is the caller's matter.
+  func detach<P: NetworkPlugin>(
+    _ plugin: P, _ request: PodRequest, only part: AttachmentRecord, _ progress: CallProgress
+  ) throws(CNIError) {
+    if !store.isOfAnotherBoot(part) { try programs.wait(for: part, request.deadline, progress) }
+    try progress.check()
+    try plugin.delete(call(plugin, request, part, progress))
+  }
+
   /// Has the plugin remove what it finds by its marks, where there is no record.
   ///
   /// What is still to be done then gets one.
   func detach<P: NetworkPlugin>(
     _ plugin: P, _ request: PodRequest, _ key: AttachmentKey, _ progress: CallProgress
   ) throws(CNIError) {
+    let failures = detachFollowers(of: key, request.deadline, progress)
     let call = call(plugin, request, nil, progress)
     try plugin.delete(call)
     retryLeftovers(of: key)
-    guard let missing = call.postponed else { return }
+    if let missing = call.postponed { try recordPostponed(key, request, missing, progress) }
+    if let failure = CNIError(joining: failures) { throw failure }
+  }
+
+  /// Keeps a DEL that found no record and is still to be done.
+  private func recordPostponed(
+    _ key: AttachmentKey, _ request: PodRequest, _ missing: String, _ progress: CallProgress
+  ) throws(CNIError) {
     var record = AttachmentRecord(
       key: key, configuration: request.configuration.bytes, environment: request.environment,
       origin: Endpoint.cni.origin, requestID: request.requestID, stamp: request.stamp)
@@ -94,7 +117,43 @@ struct Detacher: Sendable {
   ) -> PluginCall<P.Step> {
     PluginCall(
       host: finder.registry.host.logging(log, request), plugin: plugin.name, request: request,
-      record: record, progress: progress)
+      record: record, progress: progress, parts: attachments)
+  }
+
+  /// Serves the parts of a set, whose DELs come back here.
+  var attachments: Attachments {
+    Attachments(
+      host: finder.registry.host, store: store, detacher: self, backlog: backlog,
+      remarks: remarks, log: log)
+  }
+
+  // MARK: What goes with an attachment
+
+  /// The least time that one attachment's removal has, however many others there are.
+  private static let leastMilliseconds = 2000
+
+  /// Detaches what was plugged into the running pod later; one that fails keeps no other.
+  ///
+  /// - Returns: why some could not be detached.
+  private func detachFollowers(
+    of key: AttachmentKey, _ deadline: Deadline, _ progress: CallProgress
+  ) -> [CNIError] {
+    var failures: [CNIError] = []
+    let followers = store.family(of: key).filter { $0.place.isEmpty && $0 != key }
+    var left = followers.count + 1
+    for follower in followers.sorted(by: { $0.description < $1.description }) {
+      let share = deadline.remainingMilliseconds / left
+      left -= 1
+      do throws(CNIError) {
+        guard let record = try store.readable(follower) else { continue }
+        let own = deadline.capped(milliseconds: max(Self.leastMilliseconds, share))
+        let request = try request(for: record, own)
+        try detach(try finder.plugin(of: follower), request, record, isAlone: true, progress)
+      } catch {
+        failures.append(error)
+      }
+    }
+    return failures
   }
 
   /// The same by the record alone.

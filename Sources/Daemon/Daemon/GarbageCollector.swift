@@ -28,7 +28,7 @@ struct GarbageCollector: Sendable {
     let plugin = try finder.chosen(for: decoded)
     var errors: [CNIError] = []
     var kept: [String] = []
-    for key in store.keys(network: request.configuration.name) {
+    for key in store.roots(network: request.configuration.name) {
       guard let record = store.record(key), !list.names(record) else { continue }
       if !list.isStrict, lives(record) {
         kept.append("\(key)")
@@ -50,10 +50,7 @@ struct GarbageCollector: Sendable {
       errors.append(error)
     }
     tell(of: kept, request)
-    guard let first = errors.first else { return }
-    throw CNIError(
-      first.code, errors.map(\.message).joined(separator: "; "),
-      details: errors.map(\.details).filter { !$0.isEmpty }.joined(separator: "; "))
+    if let error = CNIError(joining: errors) { throw error }
   }
 
   /// What the plugin's own sweep keeps: what has a record too, whether the runtime knows of it or
@@ -61,9 +58,7 @@ struct GarbageCollector: Sendable {
   private func valid(
     _ list: List, _ request: PodRequest
   ) -> [NetworkConfiguration.Attachment] {
-    let recorded = store.keys(network: request.configuration.name).map {
-      NetworkConfiguration.Attachment(containerID: $0.containerID, ifName: $0.ifName)
-    }
+    let recorded = store.attached(to: request.configuration.name)
     return list.entries + Set(recorded).subtracting(list.entries)
   }
 

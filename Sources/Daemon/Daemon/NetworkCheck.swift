@@ -38,7 +38,7 @@ struct NetworkCheck {
   }
 
   private func faults(
-    ofList list: MemberReader, _ plugins: [MemberReader]
+    ofList list: MemberReader, _ plugins: [MemberReader], isPart: Bool = false
   ) throws(CNIError) -> [String] {
     var faults = NetworkCheck.keysOfLists.unknownKeys(in: list.object).map(\.description)
     if plugins.isEmpty { faults.append("plugins is empty") }
@@ -54,7 +54,9 @@ struct NetworkCheck {
       }
       isServed = true
     }
-    if !isServed, !plugins.isEmpty { faults.append("no type in it is a plugin of this cnid") }
+    if !isServed, !isPart, !plugins.isEmpty {
+      faults.append("no type in it is a plugin of this cnid")
+    }
     return faults
   }
 
@@ -74,7 +76,34 @@ struct NetworkCheck {
     network = try network.completed(with: configuration.plugins[plugin.name] ?? JSONObject())
     try network.checkVersion(for: .add)
     return NetworkRemarks.unknownKeys(of: network, plugin).map(\.description)
-      + values(of: network, plugin)
+      + values(of: network, plugin) + (plugin.servesSets ? try delegates(of: network) : [])
+  }
+
+  /// What is wrong with the networks of a set; what their programs read is not known.
+  private func delegates(of network: NetworkConfiguration) throws(CNIError) -> [String] {
+    let reader = MemberReader(network.object, CNIMembers())
+    let one = try reader.reader("delegate").map { [$0] } ?? []
+    var faults: [String] = []
+    for entry in try reader.readers("delegates") + one {
+      var object = entry.object
+      for key in ["name", "cniVersion"] where entry.member(key) == nil {
+        object.set(inAnyCase: key, to: reader.member(key)?.value)
+      }
+      do throws(CNIError) {
+        let found: [String]
+        if let plugins = entry.member("plugins") {
+          let list = MemberReader(object, CNIMembers())
+          found = try self.faults(ofList: list, plugins.readers(), isPart: true)
+        } else {
+          found = try self.faults(of: object) ?? []
+        }
+        // Those of a list's plugins say where they are.
+        faults += found.map { $0.hasPrefix(entry.path) ? $0 : "\(entry.path): \($0)" }
+      } catch {
+        faults.append("\(entry.path): \(error.message)")
+      }
+    }
+    return faults
   }
 
   /// What is wrong with values: of each key alone, so that one fault hides no other, and together.

@@ -1,4 +1,5 @@
 import CNI
+import DaemonAPI
 import Linux
 import PluginKit
 import Records
@@ -71,20 +72,33 @@ struct PluginFinder: Sendable {
     case .garbageCollect: return Claim(aloneIn: [name])
     case .status: return Claim(networks: [name])
     default:
+      var own = Claim(
+        attachments: [Claim.attachment(request.sandboxID, request.ifName)],
+        locks: Set(decoded.lock.map { [$0] } ?? []), networks: [name])
+      // What is plugged into a running pod, or out, must not meet the pod's end.
+      if let first = decoded.first {
+        own.attachments.insert(Claim.attachment(first.containerID, first.ifName))
+      }
       // A DEL may not name its pod, and a plugin may ask for another lock by now: the record's
       // counts too.
-      let locks = [decoded.lock, key(of: decoded).flatMap { store.lock(of: $0) }]
-      return Claim(
-        attachments: [Claim.attachment(request.sandboxID, request.ifName)],
-        locks: Set(locks.compactMap { $0 }), networks: [name])
+      return key(of: decoded).map { own.union(claim(of: $0)) } ?? own
     }
   }
 
-  /// The same for work on a recorded attachment.
+  /// The same for work on a recorded attachment, with all that goes with it.
   func claim(of key: AttachmentKey) -> Claim {
-    Claim(
+    store.family(of: key).reduce(Claim()) { $0.union(ownClaim(of: $1)) }
+  }
+
+  private func ownClaim(of key: AttachmentKey) -> Claim {
+    var own = Claim(
       attachments: [Claim.attachment(key.containerID, key.ifName)],
       locks: Set(store.lock(of: key).map { [$0] } ?? []), networks: [key.network])
+    for part in store.summary(of: key)?.parts ?? [] {
+      own.attachments.insert(Claim.attachment(key.containerID, part.ifName))
+      own.networks.insert(part.network)
+    }
+    return own
   }
 }
 

@@ -79,7 +79,8 @@ struct RequestDecoder: Sendable {
         environment: environment,
         requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp(bootID: bootID),
         deadline: deadline(headers, configuration)),
-      endpoint: endpoint, plugin: plugin, choiceError: choiceError, fault: fault)
+      endpoint: endpoint, plugin: plugin, choiceError: choiceError, fault: fault,
+      caller: call.env[InnerCalls.variable])
   }
 
   /// Whether a variable is for the programs that plugins run: CNI's own, and the context of a

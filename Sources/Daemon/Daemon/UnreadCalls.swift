@@ -1,4 +1,5 @@
 import Linux
+import PluginKit
 import Scheduling
 
 /// The DELs that came while long requests were being read.
@@ -31,13 +32,11 @@ final class UnreadCalls: Sendable {
   func remove(_ place: Place) { state.withLock { $0.deletes[place] = nil } }
 
   /// A DEL was taken on.
-  func note(deleteOf attachments: Set<String>, stamp: UInt64) {
+  func note(deleteOf attachment: String, stamp: UInt64) {
     state.withLock { state in
       for place in state.deletes.keys {
-        for attachment in attachments {
-          let newest = max(stamp, state.deletes[place]?[attachment] ?? 0)
-          state.deletes[place]?[attachment] = newest
-        }
+        let newest = max(stamp, state.deletes[place]?[attachment] ?? 0)
+        state.deletes[place]?[attachment] = newest
       }
     }
   }

@@ -17,7 +17,7 @@ package final class AttachmentStore: AttachmentRecording {
   private let keeper: Keeper?
   private let lock: @Sendable (AttachmentRecord) -> String?
   private let names: @Sendable (AttachmentRecord) -> Set<OutsideName>
-  private let state = Mutex(RecordIndex())
+  let state = Mutex(RecordIndex())
   private let damaged = Atomic<Int>(0)
 
   /// Opens the store: makes the directory if missing and reads every record once.
@@ -206,6 +206,7 @@ package final class AttachmentStore: AttachmentRecording {
       stamp: isOld ? stamp : Stamp(bootID: bootID, nanoseconds: stamp.notInFuture.nanoseconds),
       trace: isOld ? nil : AttachmentNamespace.Trace(record), parent: record.parent,
       names: record.names, lock: known.map { $0.lock } ?? lock(record),
+      isPlugged: record.isPlugged, parts: record.planned(PlannedPart.self),
       runsPrograms: record.runsPrograms, isRenamed: isRenamed)
     state.withLock { $0.insert(record.key, summary) }
   }
@@ -279,121 +280,5 @@ extension AttachmentStore {
       return true
     }
     return false
-  }
-}
-
-// MARK: - Questions that memory answers
-
-extension AttachmentStore {
-  /// What is known of every record.
-  package var summaries: [AttachmentKey: Summary] { state.withLock { $0.summaries } }
-
-  /// What is known of one record.
-  package func summary(of key: AttachmentKey) -> Summary? { state.withLock { $0.summaries[key] } }
-
-  /// How many records there are.
-  package var count: Int { state.withLock { $0.summaries.count } }
-
-  /// What the plugin of a recorded attachment must not do twice at a time.
-  package func lock(of key: AttachmentKey) -> String? { summary(of: key)?.lock }
-
-  /// The keys of an interface of a container in a network; those of parts of a set
-  /// are not among them.
-  package func keys(containerID: String, ifName: String, network: String) -> [AttachmentKey] {
-    state.withLock { state in
-      state.keys(containerID: containerID, ifName: ifName)
-        .filter { $0.network == network && !$0.isLeftover && state.isRoot($0) }
-        .sorted { $0.plugin < $1.plugin }
-    }
-  }
-
-  /// The other attachments of the same interface of the same container, in whatever network.
-  package func others(than key: AttachmentKey) -> [AttachmentKey] {
-    state.withLock { state in
-      state.keys(containerID: key.containerID, ifName: key.ifName)
-        .filter { $0 != key && !$0.isLeftover && state.isRoot($0) }
-    }
-  }
-
-  /// The networks to which an interface of a container is attached.
-  package func networks(containerID: String, ifName: String) -> Set<String> {
-    state.withLock { state in
-      Set(
-        state.keys(containerID: containerID, ifName: ifName).filter { !$0.isLeftover }
-          .map(\.network))
-    }
-  }
-
-  package func keys(network: String) -> [AttachmentKey] {
-    summaries.keys.filter { $0.network == network && !$0.isLeftover }
-  }
-
-  /// What failed ADDs of an attachment have left, and whether an attachment of its container and
-  /// interface is there in whose way the undo would be.
-  package func leftovers(of key: AttachmentKey) -> (keys: [AttachmentKey], isTaken: Bool) {
-    state.withLock { state in
-      let keys = state.keys(containerID: key.containerID, ifName: key.ifName)
-      return (keys.filter(\.isLeftover), keys.contains { !$0.isLeftover })
-    }
-  }
-
-  /// The recorded parts of a set; their order stands in the set's plan.
-  package func children(of parent: AttachmentKey) -> Set<AttachmentKey> {
-    state.withLock { $0.children(of: parent) }
-  }
-
-  /// The outermost set that an attachment is a part of; itself if it is in none.
-  package func root(of key: AttachmentKey) -> AttachmentKey { state.withLock { $0.root(of: key) } }
-
-  /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
-  package func holder(of name: OutsideName) -> NameHolder? {
-    state.withLock { state in
-      state.holder(of: name, bootID: bootID).flatMap { key in
-        state.summaries[key].map {
-          NameHolder(key: key, stamp: $0.stamp, isAttached: $0.phase == .attached)
-        }
-      }
-    }
-  }
-
-  /// The attachments that list a name and whose DEL has begun and still waits for somebody.
-  ///
-  /// - Throws: code 11 or 5 if one cannot be read now.
-  package func releasing(_ name: OutsideName) throws(CNIError) -> [AttachmentRecord] {
-    var records: [AttachmentRecord] = []
-    for key in users(of: name) where summary(of: key)?.phase == .deleting {
-      if let record = try readable(key) { records.append(record) }
-    }
-    return records
-  }
-
-  /// Every attachment that lists a name.
-  package func users(of name: OutsideName) -> Set<AttachmentKey> {
-    state.withLock { $0.users(of: name) }
-  }
-
-  /// The attachments about which something has to be done without being asked.
-  ///
-  /// A part of a set that is unfinished itself belongs to the set's work.
-  package func unfinished() -> [AttachmentKey] {
-    state.withLock { state in
-      func isUnfinished(_ key: AttachmentKey) -> Bool {
-        state.summaries[key].map { $0.phase != .attached || isOfAnotherBoot($0.stamp) } ?? false
-      }
-      return state.summaries.compactMap { key, summary in
-        isUnfinished(key) && !(summary.parent.map { isUnfinished($0) } ?? false) ? key : nil
-      }
-    }
-  }
-
-  /// What leads to the namespaces of attachments that belong to no set: of all, or of those in
-  /// the one with an id.
-  package func traces(namespaceID id: Int32? = nil) -> [AttachmentNamespace.Trace] {
-    state.withLock { state in
-      state.summaries.compactMap { key, summary in
-        guard state.isRoot(key), !key.isLeftover, let trace = summary.trace else { return nil }
-        return id == nil || trace.namespace.id == id ? trace : nil
-      }
-    }
   }
 }

@@ -16,6 +16,10 @@ extension AttachmentStore {
     package let names: Set<OutsideName>
     /// What its plugin must not do twice at a time.
     package let lock: String?
+    /// Whether it was plugged into a running pod.
+    package let isPlugged: Bool
+    /// The parts of the set that it is; empty for other attachments.
+    package let parts: [PlannedPart]
     /// Whether programs on disk may run for it.
     let runsPrograms: Bool
     /// Whether its file has the suffix that says `deleting`.
@@ -28,27 +32,22 @@ extension AttachmentStore {
 
 /// The records by what is asked for, in memory.
 struct RecordIndex {
-  private struct Interface: Hashable {
-    let containerID: String
-    let ifName: String
-  }
-
   private(set) var summaries: [AttachmentKey: AttachmentStore.Summary] = [:]
-  private var interfaces: [Interface: Set<AttachmentKey>] = [:]
+  private var containers: [String: Set<AttachmentKey>] = [:]
   private var children: [AttachmentKey: Set<AttachmentKey>] = [:]
   private var names: [OutsideName: Set<AttachmentKey>] = [:]
 
   mutating func insert(_ key: AttachmentKey, _ summary: AttachmentStore.Summary) {
     remove(key)
     summaries[key] = summary
-    interfaces[Self.interface(key), default: []].insert(key)
+    containers[key.containerID, default: []].insert(key)
     if let parent = summary.parent { children[parent, default: []].insert(key) }
     for name in summary.names { names[name, default: []].insert(key) }
   }
 
   mutating func remove(_ key: AttachmentKey) {
     guard let summary = summaries.removeValue(forKey: key) else { return }
-    Self.take(key, outOf: &interfaces[Self.interface(key)])
+    Self.take(key, outOf: &containers[key.containerID])
     if let parent = summary.parent { Self.take(key, outOf: &children[parent]) }
     for name in summary.names { Self.take(key, outOf: &names[name]) }
   }
@@ -61,10 +60,6 @@ struct RecordIndex {
     summaries[key] = summary
   }
 
-  private static func interface(_ key: AttachmentKey) -> Interface {
-    Interface(containerID: key.containerID, ifName: key.ifName)
-  }
-
   private static func take(_ key: AttachmentKey, outOf keys: inout Set<AttachmentKey>?) {
     keys?.remove(key)
     if keys?.isEmpty == true { keys = nil }
@@ -73,8 +68,10 @@ struct RecordIndex {
   // MARK: Questions
 
   func keys(containerID: String, ifName: String) -> Set<AttachmentKey> {
-    interfaces[Interface(containerID: containerID, ifName: ifName)] ?? []
+    keys(containerID: containerID).filter { $0.ifName == ifName }
   }
+
+  func keys(containerID: String) -> Set<AttachmentKey> { containers[containerID] ?? [] }
 
   /// Whether a record belongs to no set, or to one that is gone.
   func isRoot(_ key: AttachmentKey) -> Bool {

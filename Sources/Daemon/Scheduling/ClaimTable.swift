@@ -1,3 +1,5 @@
+package import PluginKit
+
 /// The claims of the calls that run, and what some of them ask for besides.
 ///
 /// Nobody waits for ever, by three rules. A call that has not begun holds nothing. A running one
@@ -12,6 +14,9 @@ package struct ClaimTable: Sendable {
     /// For a moment, in which the call asks for nothing else. So it goes before the other manner:
     /// whoever asks for good may have to wait for this call's end.
     case inPassing
+    /// Until the call ends, by the newest of those who want it: the older ones are ended, and a
+    /// newer one bars this one. So it waits for nobody who may wait for it, and may ask again.
+    case byAge
   }
 
   private struct Wish: Sendable {
@@ -61,8 +66,11 @@ package struct ClaimTable: Sendable {
   }
 
   /// Whether a call with this claim may begin.
-  package func mayBegin(_ claim: Claim) -> Bool {
-    isFree(claim) && !wishes.contains { $0.claim.excludes(claim) }
+  ///
+  /// One that comes from inside of a running call goes before wishes: who utters them may have to
+  /// wait for that running call.
+  package func mayBegin(_ claim: Claim, beforeWishes: Bool = false) -> Bool {
+    isFree(claim) && (beforeWishes || !wishes.contains { $0.claim.excludes(claim) })
   }
 
   /// A call begins.
@@ -94,7 +102,7 @@ package struct ClaimTable: Sendable {
     var granted: [UInt64] = []
     var ahead: [Claim] = []
     let inOrder =
-      wishes.filter { $0.manner == .inPassing } + wishes.filter { $0.manner == .forGood }
+      wishes.filter { $0.manner == .inPassing } + wishes.filter { $0.manner != .inPassing }
     for wish in inOrder {
       if isFree(wish.claim, but: wish.id), !ahead.contains(where: { $0.excludes(wish.claim) }) {
         granted.append(wish.id)

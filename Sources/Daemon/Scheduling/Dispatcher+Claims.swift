@@ -28,7 +28,19 @@ package struct RunningCall: CallPlace {
     try dispatcher.take(locks, for: id, progress, deadline, superseded: superseded)
   }
 
+  package func admit(_ inner: InnerCalls) { dispatcher.admit(inner, host: id) }
+
+  package func dismiss(_ inner: InnerCalls, _ progress: CallProgress) {
+    dispatcher.dismiss(inner, progress)
+  }
+
   package func giveBackLock(_ lock: String) { dispatcher.giveBack(id, Claim(locks: [lock])) }
+
+  package func claim(
+    _ more: Claim, _ progress: CallProgress, _ deadline: Deadline
+  ) throws(CNIError) {
+    try dispatcher.claim(more, for: id, progress, deadline)
+  }
 }
 
 extension Dispatcher {
@@ -54,7 +66,7 @@ extension Dispatcher {
     _ locks: Set<String>, for id: UInt64, _ progress: CallProgress, _ deadline: Deadline,
     superseded: (String) -> CNIError
   ) throws(CNIError) {
-    try want(id, Claim(locks: locks), .forGood, progress, deadline) { state throws(CNIError) in
+    try want(id, Claim(locks: locks), .byAge, progress, deadline) { state throws(CNIError) in
       let rivals = state.rivals(of: id, for: locks)
       if let newer = rivals.newer { throw superseded(newer.claim.attachments.min() ?? "") }
       let own = state.running[id]?.claim.attachments.min() ?? ""

@@ -15,11 +15,14 @@ package final class Dispatcher: Sendable {
     package var untilAnswer: Int
     /// From the deadline of the work until its worker is abandoned.
     package var untilGivenUp: Int
+    /// From the end of a program until its own calls are left to themselves.
+    package var untilLeft: Int
 
     /// The daemon's own patience, where nothing else is said.
-    package init(untilAnswer: Int = 1000, untilGivenUp: Int = 5000) {
+    package init(untilAnswer: Int = 1000, untilGivenUp: Int = 5000, untilLeft: Int = 3000) {
       self.untilAnswer = untilAnswer
       self.untilGivenUp = untilGivenUp
+      self.untilLeft = untilLeft
     }
   }
 
@@ -30,7 +33,7 @@ package final class Dispatcher: Sendable {
 
   let state: Mutex<DispatcherState>
   private let wake: Semaphore
-  private let patience: Patience
+  let patience: Patience
 
   /// A dispatcher without calls and threads; throws if there is no descriptor left.
   package init(
@@ -70,9 +73,11 @@ package final class Dispatcher: Sendable {
   ///
   /// - Parameter job: the call; its work is run or refused later.
   /// - Returns: the call's number, for ``clientLeft(_:)``.
-  /// - Throws: code 11 if too many wait already, or no thread can be had.
+  /// - Throws: code 11 if too many wait already, no thread can be had, or the call from inside of
+  ///   which it comes is over.
   @discardableResult
   package func submit(_ job: Job) throws(CNIError) -> UInt64 {
+    if job.caller != nil { return try submitInner(job) }
     let (id, help, limit) = state.withLock { state -> (UInt64?, DispatcherState.Help, Int) in
       let limit = state.maximumConcurrent + state.maximumQueued
       let isClients = job.kind.lane == .clients || job.kind.lane == .deletes
@@ -82,6 +87,21 @@ package final class Dispatcher: Sendable {
     guard let id else {
       throw CNIError(.tryAgainLater, "cnid is busy: \(limit) calls are running or waiting")
     }
+    try begin(id, help)
+    return id
+  }
+
+  /// Its caller has a place already, so it is not counted.
+  private func submitInner(_ job: Job) throws(CNIError) -> UInt64 {
+    let (id, help) = state.withLock { state -> (UInt64?, DispatcherState.Help) in
+      (job.caller.flatMap { state.insertInner(job, $0) }, state.help())
+    }
+    guard let id else { throw .callIsOver }
+    try begin(id, help)
+    return id
+  }
+
+  private func begin(_ id: UInt64, _ help: DispatcherState.Help) throws(CNIError) {
     do throws(SystemError) {
       try give(help)
     } catch {
@@ -91,7 +111,6 @@ package final class Dispatcher: Sendable {
         throw CNIError(.tryAgainLater, "cnid cannot start a thread", details: "\(error)")
       }
     }
-    return id
   }
 
   /// Changes the bounds for what comes from now on.
@@ -189,7 +208,7 @@ extension Dispatcher {
   ///   - stamp: the DEL's; a younger ADD stays.
   package func overtakeAdds(of attachment: String, before stamp: UInt64) {
     func isOvertaken(_ job: Job) -> Bool {
-      job.kind == .add && job.claim.attachments.contains(attachment) && job.stamp <= stamp
+      job.kind == .add && job.own.contains(attachment) && job.stamp <= stamp
     }
     for job in removeWaiting(where: isOvertaken) { job.work.refuse(.overtaken) }
     let running = state.withLock { $0.running.values.filter(isOvertaken) }

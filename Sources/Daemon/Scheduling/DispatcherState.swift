@@ -39,6 +39,8 @@ struct DispatcherState: Sendable {
   /// Threads that sleep; who wakes one takes it off this number.
   var idle = 0
   var isClosed = false
+  /// What comes from programs that running calls run.
+  var inner = InnerCallTable()
 
   init(maximumConcurrent: Int, maximumQueued: Int) {
     lanes = Lanes(maximumConcurrent: maximumConcurrent)
@@ -52,8 +54,8 @@ struct DispatcherState: Sendable {
 
   // MARK: Waiting
 
-  /// Puts a call behind those that wait, but before younger ones of its attachments.
-  mutating func insert(_ job: Job) -> UInt64 {
+  /// Puts a call behind those that wait, but before younger ones of its attachments; or before all.
+  mutating func insert(_ job: Job, first: Bool = false) -> UInt64 {
     lastID &+= 1
     var job = job
     job.id = lastID
@@ -61,7 +63,7 @@ struct DispatcherState: Sendable {
     let younger = waiting.firstIndex { other in
       other.stamp > job.stamp && !other.claim.attachments.isDisjoint(with: own)
     }
-    waiting.insert(job, at: younger ?? waiting.endIndex)
+    waiting.insert(job, at: first ? 0 : younger ?? waiting.endIndex)
     lanes[job.kind.lane].waiting += 1
     return job.id
   }
@@ -124,7 +126,8 @@ struct DispatcherState: Sendable {
       if job.kind != .delete, !claim.attachments.isDisjoint(with: hanging) { continue }
       if lanes.hasPlace(job.kind.lane), claim.attachments.isDisjoint(with: busy),
         claim.networks.isDisjoint(with: blockedNetworks),
-        claim.aloneIn.isDisjoint(with: blockedNetworks), claims.mayBegin(claim)
+        claim.aloneIn.isDisjoint(with: blockedNetworks),
+        claims.mayBegin(claim, beforeWishes: job.caller != nil)
       {
         return index
       }
@@ -158,6 +161,7 @@ struct DispatcherState: Sendable {
     bells[job.id]?.ring()
     bells[job.id] = nil
     claims.end(job.id)
+    leave(job)
     grant()
   }
 

@@ -12,6 +12,8 @@ package enum Rejection: Sendable {
   case overtaken
   /// Its client hung up while it waited.
   case clientGone
+  /// The call from inside of which it comes ended while it waited.
+  case outlived
 }
 
 /// What a worker does for a call.
@@ -90,19 +92,26 @@ package struct Job: Sendable {
   package let kind: Kind
   /// What must not run side by side with it.
   package internal(set) var claim: Claim
+  /// The attachments whose DEL ends it, if it is an ADD: what it began with.
+  let own: Set<String>
   /// The caller's clock at its start, CLOCK_BOOTTIME; orders the calls of an attachment.
   package let stamp: UInt64
   /// When it is too late to begin, and when its client wants an answer.
   package let deadline: Deadline
   /// What a worker does.
   package let work: any DispatchedWork
+  /// The program that makes the call from inside another one, as ``InnerCalls/id``.
+  let caller: String?
 
   /// A call that the dispatcher does not have yet.
   package init(
-    kind: Kind, claim: Claim, stamp: UInt64, deadline: Deadline, work: any DispatchedWork
+    kind: Kind, claim: Claim, stamp: UInt64, deadline: Deadline, caller: String? = nil,
+    work: any DispatchedWork
   ) {
+    self.caller = caller
     self.kind = kind
     self.claim = claim
+    own = claim.attachments
     self.stamp = stamp
     self.deadline = deadline
     self.work = work

@@ -100,6 +100,9 @@ public struct AttachmentRecord: Equatable, Sendable {
     set { notes["ofDelete"] = newValue ? .bool(true) : nil }
   }
 
+  /// Whether a client plugged it into a running pod.
+  package var isPlugged: Bool { origin == "delegate" }
+
   /// The boot id that the caller of its ADD gave, where that is not this daemon's.
   package var callerBootID: String? {
     get { notes["callerBoot"]?.string }

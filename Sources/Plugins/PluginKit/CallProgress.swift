@@ -17,6 +17,17 @@ package protocol CallPlace: Sendable {
   /// The other half of `takeLock`.
   func giveBackLock(_ lock: String)
 
+  /// Waits until the call has more than it began with, all of it or nothing; once in a call.
+  ///
+  /// - Throws: code 105 if the time is over, or the call was abandoned or cancelled.
+  func claim(_ more: Claim, _ progress: CallProgress, _ deadline: Deadline) throws(CNIError)
+
+  /// Lets in what comes from a program that the call runs.
+  func admit(_ inner: InnerCalls)
+
+  /// Lets no more in, and ends what is there.
+  func dismiss(_ inner: InnerCalls, _ progress: CallProgress)
+
   /// Takes locks for the rest of the call, as the newest call that asks for one of them: ADDs that
   /// are older and run with one are ended.
   ///
@@ -135,6 +146,9 @@ public final class CallProgress: Sendable {
   /// Says who keeps the call's place; without one it has no others beside it.
   package func runs(at place: any CallPlace) { state.withLock { $0.place = place } }
 
+  /// Who keeps the call's place; nil if nobody does.
+  var place: (any CallPlace)? { state.withLock { $0.place } }
+
   /// Runs a body that waits for somebody outside, such as an agent that may not answer; other calls
   /// have the place meanwhile.
   ///
@@ -159,18 +173,24 @@ public final class CallProgress: Sendable {
   func whileAlone<T: ~Copyable>(
     _ lock: String, _ deadline: Deadline, _ body: () throws(CNIError) -> T
   ) throws(CNIError) -> T {
-    guard let place = state.withLock({ $0.place }), try place.takeLock(lock, self, deadline) else {
+    guard let place, try place.takeLock(lock, self, deadline) else {
       return try body()
     }
     defer { place.giveBackLock(lock) }
     return try body()
   }
 
+  /// Takes attachments and what goes with them for good; see ``Parts/claim(_:_:)``.
+  func claim(_ more: Claim, _ deadline: Deadline) throws(CNIError) {
+    guard let place else { return }
+    try place.claim(more, self, deadline)
+  }
+
   /// Takes names for good; see ``AddCall/claim(_:)``.
   func take(
     _ locks: Set<String>, _ deadline: Deadline, superseded: (String) -> CNIError
   ) throws(CNIError) {
-    guard let place = state.withLock({ $0.place }) else { return }
+    guard let place else { return }
     try place.take(locks, self, deadline, superseded: superseded)
   }
 

@@ -83,6 +83,15 @@ public final class Journal<Step: PluginStep>: Sendable {
     recorded?.change { $0.plan.removeAll { $0.kind == kind } }
   }
 
+  /// The same for the entries of one type that the condition names.
+  package func settle<Entry: Planned>(_ type: Entry.Type, where isSettled: (Entry) -> Bool) {
+    recorded?.change { record in
+      record.plan.removeAll { entry in
+        entry.kind == Entry.kind && Entry(entry.values).map(isSettled) ?? false
+      }
+    }
+  }
+
   private func overdue(_ name: String, cause: String) -> CNIError {
     let cancelled = deadline.cancellation?.isCancelled == true
     return CNIError(

@@ -101,6 +101,9 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// Whether it reads ``PodRequest/callerName``: to find that out costs a look into /proc.
   var readsCallerName: Bool { get }
 
+  /// Whether it attaches sets, and its calls have parts.
+  var servesSets: Bool { get }
+
   /// What must not be worked on by two calls at a time, beyond their attachment: a pod's name, for
   /// a plugin whose attachments of one pod share something; nil for nothing.
   ///
@@ -171,6 +174,8 @@ extension NetworkPlugin {
   public func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { false }
   /// No.
   public var readsCallerName: Bool { false }
+  /// No.
+  public var servesSets: Bool { false }
   /// Nothing.
   public func lock(for request: PodRequest) -> String? { nil }
   /// None.

@@ -7,6 +7,8 @@ public final class AddCall<Step: PluginStep>: Sendable {
   public let host: PluginHost
   /// What is asked for.
   public let request: PodRequest
+  /// The parts of the set that is attached, for the plugin that serves sets.
+  package let parts: Parts?
   private let draft: AttachmentRecord
   private let store: any AttachmentRecording
   private let progress: CallProgress
@@ -16,10 +18,11 @@ public final class AddCall<Step: PluginStep>: Sendable {
   /// Creates the call; the daemon does.
   package init(
     host: PluginHost, request: PodRequest, draft: AttachmentRecord,
-    store: any AttachmentRecording, progress: CallProgress
+    store: any AttachmentRecording, progress: CallProgress, parts: (any PartService)? = nil
   ) {
     self.host = host
     self.request = request
+    self.parts = parts.map { Parts($0, of: draft.key, origin: draft.origin, progress) }
     self.draft = draft
     self.store = store
     self.progress = progress
@@ -39,11 +42,9 @@ public final class AddCall<Step: PluginStep>: Sendable {
   public func claim(_ names: Set<OutsideName>) throws(CNIError) -> [AttachmentRecord] {
     if names.isEmpty { return [] }
     try refuseIfSuperseded(names)
-    try progress.take(Set(names.map(\.lock)), request.deadline) { [draft] rival in
-      // It is named as in a claim.
-      let suffix = "/\(draft.key.ifName)"
-      return .superseded(
-        by: rival.hasSuffix(suffix) ? String(rival.dropLast(suffix.count)) : rival, names)
+    try progress.take(Set(names.map(\.lock)), request.deadline) { rival in
+      // It is named as in a claim, by one of its attachments.
+      .superseded(by: String(rival.prefix { $0 != "/" }), names)
     }
     try refuseIfSuperseded(names)
     for name in names.sorted(by: OutsideName.isBefore) {
@@ -108,6 +109,12 @@ public final class AddCall<Step: PluginStep>: Sendable {
 
   /// The record that was written, nil before.
   public var recorded: AttachmentRecord? { written.get() }
+
+  /// Keeps the networks' results in the record of a set, which is written once more when the ADD
+  /// has ended well.
+  package func remember(_ results: [CNIResult]) {
+    written.change { $0.networkResults = results }
+  }
 }
 
 /// A call of any other verb.
@@ -120,15 +127,32 @@ public final class PluginCall<Step: PluginStep>: Sendable {
   public let record: AttachmentRecord?
   /// Runs the effects: what these verbs remove or change is in the record, or found by its marks.
   public let journal: Journal<Step>
+  /// The parts of the set that the call is about, for the plugin that serves sets.
+  package let parts: Parts?
   private let progress: CallProgress
   private let reason = Mutex<String?>(nil)
   private let spared = Mutex<[String]>([])
 
   /// Creates the call; the daemon does.
-  public init(
+  public convenience init(
     host: PluginHost, plugin: String, request: PodRequest, record: AttachmentRecord?,
     progress: CallProgress
   ) {
+    self.init(
+      host: host, plugin: plugin, request: request, record: record, progress: progress, parts: nil)
+  }
+
+  /// The same with what serves the parts of a set.
+  package init(
+    host: PluginHost, plugin: String, request: PodRequest, record: AttachmentRecord?,
+    progress: CallProgress, parts: (any PartService)?
+  ) {
+    let key =
+      record?.key
+      ?? AttachmentKey(
+        network: request.configuration.name, containerID: request.sandboxID,
+        ifName: request.ifName, plugin: plugin)
+    self.parts = parts.map { Parts($0, of: key, origin: record?.origin ?? "", progress) }
     self.host = host
     self.request = request
     self.record = record

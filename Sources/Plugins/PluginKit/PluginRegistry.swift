@@ -71,7 +71,8 @@ public struct PluginRegistry: Sendable {
     }
     if let type = configuration.type, let plugin = plugin(forType: type) { return plugin }
     let isList = configuration.type == nil && given("plugins")?.array != nil
-    if isList, plugin(named: "delegate") == nil {
+    if isList {
+      if let plugin = plugin(named: "delegate") { return plugin }
       throw CNIError(
         .invalidConfiguration,
         "this is a configuration list; a plugin gets one entry of \"plugins\"")

@@ -111,7 +111,7 @@ struct ListVerbsTests {
     var turns = Turns(failing: "b")
     let valid = [NetworkConfiguration.Attachment(containerID: "c1", ifName: "eth0")]
     var lists: [Int] = []
-    #expect(throws: CNIError(.tryAgainLater, "failed to GC plugin b: no; why")) {
+    #expect(throws: CNIError(.tryAgainLater, "failed to GC plugin b: no", details: "why")) {
       try list().collectGarbage(valid: valid) { call throws(CNIError) in
         for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
           lists.append(call.configuration.object[key]?.array?.count ?? -1)

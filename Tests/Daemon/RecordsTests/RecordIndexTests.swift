@@ -44,19 +44,57 @@ struct RecordIndexTests {
     #expect(store.children(of: set.key) == [second.key])
   }
 
-  @Test("an interface's keys are those of roots; a part whose set is gone is one")
+  @Test("an interface's keys are those that calls made; a part whose set is gone is a root")
   func roots() throws {
     let part = part("n.0", of: set)
     try store.write(part)
     func keys(_ store: AttachmentStore) -> [AttachmentKey] {
       store.keys(containerID: "pod", ifName: "eth0", network: "net")
     }
-    for store in try both() { #expect(keys(store) == [set.key]) }
-    #expect(Set(store.keys(network: "net")) == [set.key, part.key])
+    for store in try both() {
+      #expect(keys(store) == [set.key])
+      #expect(store.roots(network: "net") == [set.key])
+    }
     try store.remove(set.key)
     for store in try both() {
-      #expect(keys(store) == [part.key])
+      #expect(keys(store) == [])
+      #expect(store.roots(network: "net") == [part.key])
       #expect(store.root(of: part.key) == part.key)
+    }
+  }
+
+  @Test("what was plugged in later has keys of its own, and goes with the pod's first attachment")
+  func later() throws {
+    var (set, plugged) = (set, AttachmentRecord(container: "pod", plugin: "macvlan"))
+    set.phase = .attached
+    plugged.parent = set.key
+    plugged.phase = .attached
+    for record in [set, plugged] { try store.write(record) }
+    for store in try both() {
+      #expect(
+        store.keys(containerID: "pod", ifName: "eth0", network: "net")
+          == [set.key, plugged.key])
+      #expect(store.first(of: "pod") == set.key)
+      #expect(store.first(of: "another") == nil)
+      #expect(store.family(of: set.key) == [set.key, plugged.key])
+      #expect(store.roots(network: "net") == [set.key])
+    }
+  }
+
+  @Test("the parts of a set that programs attach are found by its plan")
+  func executed() throws {
+    var set = set
+    let part = PlannedPart(
+      place: "1.0", type: "bridge", network: "second", ifName: "net1", isExecuted: true)
+    set.plan = [part.planned]
+    try store.write(set)
+    for store in try both() {
+      #expect(store.set(of: "pod", ifName: "net1", network: "second") == set.key)
+      #expect(store.set(of: "pod", ifName: "net2", network: "second") == nil)
+      #expect(
+        store.attached(to: "second")
+          == [NetworkConfiguration.Attachment(containerID: "pod", ifName: "net1")])
+      #expect(store.mayHavePrograms)
     }
   }
 
@@ -67,6 +105,7 @@ struct RecordIndexTests {
     b.parent = a.key
     for record in [a, b] { try store.write(record) }
     #expect(store.root(of: a.key) == b.key)
+    #expect(store.family(of: a.key) == [a.key, b.key])
     #expect(Set(store.unfinished()) == [set.key])
   }
 

@@ -1,4 +1,5 @@
 @testable import Scheduling
+import PluginKit
 import Testing
 
 @Suite("Claims")

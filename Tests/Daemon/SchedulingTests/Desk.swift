@@ -30,6 +30,7 @@ final class DeskWork: DispatchedWork {
     case .stopping: tell("turned away")
     case .overtaken: tell("is overtaken")
     case .clientGone: tell("has no client")
+    case .outlived: tell("is outlived")
     }
   }
 
@@ -74,7 +75,7 @@ final class Desk: Sendable {
   func submit(
     _ name: String, _ kind: Job.Kind = .other, attachment: String? = nil, lock: String? = nil,
     network: String = "net", exclusive: Bool = false, stamp: UInt64 = 0,
-    deadline: Deadline = .never
+    deadline: Deadline = .never, caller: String? = nil
   ) throws(CNIError) -> UInt64 {
     let door = Door()
     let work = DeskWork(name, door, events)
@@ -86,7 +87,7 @@ final class Desk: Sendable {
         claim: Claim(
           attachments: attachment.map { [$0] } ?? [], locks: lock.map { [$0] } ?? [],
           networks: [network], aloneIn: exclusive ? [network] : []),
-        stamp: stamp, deadline: deadline, work: work))
+        stamp: stamp, deadline: deadline, caller: caller, work: work))
   }
 
   /// What a call says of its progress.

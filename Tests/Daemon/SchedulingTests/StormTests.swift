@@ -1,4 +1,5 @@
 import Linux
+import PluginKit
 @testable import Scheduling
 import Testing
 import TestSupport
