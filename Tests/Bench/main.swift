@@ -1,112 +1,11 @@
 import Glibc
 import Linux
 
-// Measures ADD/DEL pairs of two CNI plugins against each other; scripts/bench prepares the
-// node and calls it.
+// Measures ADD/DEL pairs of CNI plugins against each other; scripts/bench prepares the node and
+// calls it.
 
-/// One way to run a CNI call, and what it has cost so far.
-struct Contender {
-  let label: String
-  let program: String
-  let configuration: [UInt8]
-  let netns: String
-  let pluginPath: String
-  /// A process that works on its behalf, 0 for none.
-  let helper: Int32
-
-  var adds: [UInt64] = []
-  var deletes: [UInt64] = []
-  var pairs: [UInt64] = []
-  var called: UInt64 = 0
-  var helped: UInt64 = 0
-  var nanosecondsOfCPU: UInt64 { called + helped }
-
-  private func call(_ command: String, _ number: Int) throws -> UInt64 {
-    let start = KernelClock.monotonic
-    let run = try ProgramRun.run(
-      executable: program, arguments: [program],
-      environment: [
-        "CNI_COMMAND=\(command)", "CNI_CONTAINERID=bench-\(number)", "CNI_NETNS=\(netns)",
-        "CNI_IFNAME=eth0", "CNI_PATH=\(pluginPath)", "CNI_ARGS=IgnoreUnknown=1",
-      ], input: configuration, deadline: .after(seconds: 30))
-    let time = KernelClock.monotonic - start
-    guard run.status == .exited(0) else {
-      let said = String(decoding: run.output + run.errorOutput, as: UTF8.self)
-      throw Failure(text: "\(label) \(command): \(run.status): \(said)")
-    }
-    return time
-  }
-
-  /// Time of the processor that the called programs and the helper have used up to now.
-  private var processorTime: (called: UInt64, helper: UInt64) {
-    var usage = rusage()
-    _ = unsafe getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
-    let children =
-      (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000_000
-      + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000
-    var (clock, time) = (clockid_t(), timespec())
-    if helper != 0, unsafe clock_getcpuclockid(helper, &clock) == 0 {
-      _ = unsafe clock_gettime(clock, &time)
-    }
-    return (UInt64(children), UInt64(time.tv_sec * 1_000_000_000 + time.tv_nsec))
-  }
-
-  mutating func pair(_ number: Int, settle: Int) throws {
-    let before = processorTime
-    let add = try call("ADD", number)
-    let delete = try call("DEL", number)
-    adds.append(add)
-    deletes.append(delete)
-    pairs.append(add + delete)
-    // What it does after its answer is its own cost too, and must not disturb the other's turn.
-    Clock.pause(milliseconds: settle)
-    let after = processorTime
-    called += after.called - before.called
-    helped += after.helper - before.helper
-  }
-}
-
-struct Failure: Error, CustomStringConvertible {
-  let text: String
-  var description: String { text }
-}
-
-func percentile(_ values: [UInt64], _ percent: Int) -> UInt64 {
-  let sorted = values.sorted()
-  return sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, sorted.count * percent / 100)]
-}
-
-func milliseconds(_ nanoseconds: UInt64) -> String {
-  let hundredths = (nanoseconds + 5_000) / 10_000
-  let rest = hundredths % 100
-  let text = "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
-  return String(repeating: " ", count: max(0, 8 - text.utf8.count)) + text
-}
-
-func ratio(_ ours: UInt64, _ theirs: UInt64) -> Double {
-  theirs == 0 ? 0 : (Double(ours) / Double(theirs) * 1000).rounded() / 1000
-}
-
-func report(_ title: String, _ contenders: [Contender]) {
-  print("\n\(title), milliseconds")
-  print(
-    "                            ADD p50      p99 DEL p50      p99pair p50      p99 CPU/pair"
-      + " (called + daemon)")
-  for contender in contenders {
-    let label = contender.label
-    var line = label + String(repeating: " ", count: max(0, 27 - label.utf8.count))
-    for values in [contender.adds, contender.deletes, contender.pairs] {
-      line += milliseconds(percentile(values, 50)) + " " + milliseconds(percentile(values, 99))
-    }
-    let count = UInt64(max(1, contender.pairs.count))
-    line += " " + milliseconds(contender.nanosecondsOfCPU / count)
-    line +=
-      " (\(milliseconds(contender.called / count)) + \(milliseconds(contender.helped / count)))"
-    print(line)
-  }
-}
-
-func run() throws -> Bool {
+/// Our macvlan against the reference's.
+func compareWithReference() throws -> Bool {
   let arguments = CommandLine.arguments
   guard arguments.count == 10, let pairs = Int(arguments[1]), let daemon = Int32(arguments[2])
   else {
@@ -152,8 +51,47 @@ func run() throws -> Bool {
   return good
 }
 
+/// A set of three networks that cnid attaches by itself against one network, and against a set of
+/// three whose programs it executes.
+func compareSets() throws -> Bool {
+  let arguments = CommandLine.arguments
+  guard arguments.count == 9, let pairs = Int(arguments[2]), let daemon = Int32(arguments[3]) else {
+    throw Failure(
+      text: "cnid-bench sets PAIRS DAEMON-PID SHIM DIRECTORY-OF-CONFIGS NETNS LIMIT PROGRAMS")
+  }
+  func contender(_ label: String, _ file: String) throws -> Contender {
+    Contender(
+      label: label, program: arguments[4],
+      configuration: try Files.read("\(arguments[5])/\(file)"), netns: arguments[6],
+      pluginPath: arguments[8], helper: daemon)
+  }
+  let all = [
+    try contender("one network", "one.conf"), try contender("three, in process", "three.conf"),
+    try contender("three, executed", "executed.conf"),
+  ]
+  var measured = all
+  for number in -5..<pairs {
+    // The first ones only warm up.
+    if number == 0 { measured = all }
+    for index in measured.indices { try measured[index].pair(number + 5, settle: 40) }
+  }
+  report("\(pairs) pairs of sets each, in turn", measured)
+  let times = measured.map { percentile($0.pairs, 50) }
+  let processor = measured.map(\.nanosecondsOfCPU)
+  let limit = Double(arguments[7]) ?? 2.2
+  let toOne = ratio(times[1], times[0])
+  print(
+    "\nthree to one: time \(toOne), CPU \(ratio(processor[1], processor[0])); "
+      + "to three executed: time \(ratio(times[1], times[2])), "
+      + "CPU \(ratio(processor[1], processor[2]))")
+  print(toOne <= limit ? "within the limit of \(limit)" : "ABOVE the limit of \(limit)")
+  return toOne <= limit
+}
+
 do {
-  exit(try run() ? 0 : 1)
+  let isOfSets = CommandLine.arguments.dropFirst().first == "sets"
+  let isGood = isOfSets ? try compareSets() : try compareWithReference()
+  exit(isGood ? 0 : 1)
 } catch {
   print("bench: \(error)")
   exit(2)
