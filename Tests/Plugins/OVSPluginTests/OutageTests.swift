@@ -127,6 +127,10 @@ import Testing
   func databaseRestarts() async throws {
     try await withOVSNode { here in
       let before = try await here.state()
+      // A database that was never there is another matter.
+      let first = try await TestPod("first")
+      try await here.node.add(first, here.network())
+      try await here.node.delete(first, here.network())
       let stop = Locked(false)
       async let pairs = withThrowingTaskGroup(of: Int.self) { group in
         for index in 0..<3 {
