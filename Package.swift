@@ -70,6 +70,8 @@ let ordinary: [Target] = [
       "Workbench", "PluginKit", "VRouterAgent", "CNI", "HTTP", "Netlink", "JSON", "Linux",
       "Addresses",
     ]),
+  module(
+    .plugins, "DelegatePlugin", ["Workbench", "PluginKit", "Libcni", "CNI", "JSON", "Linux"]),
   module(.daemon, "Records", ["PluginKit", "DaemonAPI", "CNI", "Linux"]),
   module(.daemon, "Scheduling", ["PluginKit", "CNI", "Linux"]),
   module(
@@ -81,8 +83,8 @@ let ordinary: [Target] = [
   program(
     "cnid",
     [
-      "Daemon", "Records", "DaemonAPI", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "PluginKit",
-      "Linux",
+      "Daemon", "Records", "DaemonAPI", "DelegatePlugin", "MacvlanPlugin", "OVSPlugin",
+      "VRouterPlugin", "PluginKit", "Linux",
     ]),
 
   .target(
@@ -140,6 +142,7 @@ let ordinary: [Target] = [
     [
       "MacvlanPlugin", "PluginKit", "DaemonAPI", "CNI", "Netlink", "JSON", "Linux", "Addresses",
     ]),
+  tests(.plugins, "DelegatePluginTests", ["DelegatePlugin", "PluginKit", "Libcni", "CNI", "JSON"]),
   tests(.plugins, "OVSPluginTests", ["OVSPlugin", "OVSDB", "CNI", "JSON", "Linux", "Addresses"]),
   tests(
     .plugins, "VRouterPluginTests",
@@ -159,7 +162,8 @@ let ordinary: [Target] = [
   tests(
     nil, "IntegrationTests",
     [
-      "PluginBench", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "Records", "PluginKit",
+      "PluginBench", "DelegatePlugin", "MacvlanPlugin", "OVSPlugin", "VRouterPlugin", "Records",
+      "PluginKit",
       "DaemonAPI", "CNI", "HTTP", "JSON", "Linux", "Netlink", "Addresses", "FakeVRouter",
     ]),
 ]

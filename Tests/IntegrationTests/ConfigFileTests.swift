@@ -27,6 +27,7 @@ import Testing
         "net.d/10-macvlan.conflist",  // here and in scripts/demo
         "net.d/20-ovs.conflist",  // here and in scripts/demo ovs
         "net.d/30-vrouter.conflist",  // here and in scripts/demo vrouter
+        "net.d/40-delegate.conflist",  // here
         "systemd/cnid.service", "systemd/cnid.socket",  // here
       ])
   }
@@ -160,6 +161,65 @@ import Testing
       #expect(here.node.log.contains("egress limit of 10000000 bit/s"))
       try await here.node.delete(pod, network)
     }
+  }
+
+  @Test("the set of networks is found good, and works as it is, but for the places of a node")
+  func delegate() async throws {
+    let file = "\(Self.config)/net.d/40-delegate.conflist"
+    let check = try await Program.run([
+      Program.daemon, "--config", "\(Self.config)/cnid.json", "--check-config", "--network", file,
+    ])
+    #expect(check.succeeded, "\(check)")
+    try await withSetNode { here in
+      var network = try network("40-delegate.conflist", here.node)
+        .setting("cacheDir", .string(here.node.directory("cache")))
+      // The programs of the node and their files are the test's.
+      let (bridge, storage) = (
+        try #require(network.at("delegates", 0)), try #require(network.at("delegates", 1))
+      )
+      let leases = (bridge["ipam"] ?? [:]).setting("dataDir", .string(here.node.dataDirectory))
+      let macvlan = (storage.at("plugins", 0) ?? [:]).setting("master", "uplink")
+      network = network.setting(
+        "delegates",
+        [
+          bridge.setting("ipam", leases),
+          storage.setting("plugins", [macvlan, storage.at("plugins", 1) ?? [:]]),
+        ])
+      let pod = try await TestPod()
+      let result = try await here.add(pod, network)
+      #expect(result.at("ips", 0, "address") == "10.88.0.2/24")
+      #expect(try await pod.network.addresses("net1") == ["10.89.0.2/24"])
+      #expect(try await pod.network.link("net1")?["mtu"] == 1400)
+      try await here.delete(pod, network)
+      #expect(here.node.records == [] && here.node.leases == [] && here.cached == [])
+    }
+  }
+
+  @Test("A fault in a network of a set is found before a pod needs it")
+  func faultyDelegate() async throws {
+    let directory = try TemporaryDirectory()
+    let set: JSONValue = [
+      "cniVersion": "1.0.0", "name": "pods", "type": "cni-shim", "plugin": "delegate",
+      "delegates": [
+        ["type": "bridge", "whatever": 1],
+        ["name": "a", "plugins": [["type": "macvlan", "mastre": "eth0"]]],
+        ["name": "b", "type": "macvlan", "mode": "none"],
+      ],
+    ]
+    try Files.write(directory("set.conf"), set.bytes, mode: [.write, .create])
+    let check = try await Program.run([
+      Program.daemon, "--config", "\(Self.config)/cnid.json", "--check-config", "--network",
+      directory("set.conf"),
+    ])
+    #expect(check.status == .exited(1), "\(check)")
+    let text = check.text + check.errorText
+    for words in [
+      "delegates[1].plugins[0]: unknown key \"mastre\" (did you mean \"master\"?)",
+      "delegates[2]: ",
+    ] {
+      #expect(text.contains(words), "\(text)")
+    }
+    #expect(!text.contains("whatever"), "\(text)")
   }
 
   @Test("the vrouter network works as it is, but for the places of a node")

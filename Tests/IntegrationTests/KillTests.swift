@@ -14,9 +14,15 @@ import Testing
   @Test("Every step of vrouter is reached by a scenario")
   func allOfVRouter() { expectAll(VRouterScene.self, VRouterScene.scenarios + VRouterScene.nested) }
 
+  @Test("Every step of delegate is reached by a scenario")
+  func allOfDelegate() { expectAll(DelegateScene.self, DelegateScene.scenarios) }
+
   private func expectAll<Scene: PluginScene>(_: Scene.Type, _ scenarios: [KillScenario]) {
+    // Those of parts are their own plugins', and the second time is the same step.
+    let own = scenarios.map(\.step).filter { !$0.contains(".") }
+      .map { $0.split(separator: "#").first.map(String.init) ?? $0 }
     // After each writing of the record is a place of its own.
-    #expect(Set(scenarios.map(\.step)) == Set(PluginBench<Scene>.steps + ["record", "attached"]))
+    #expect(Set(own) == Set(PluginBench<Scene>.steps + ["record", "attached"]))
   }
 
   @Test("The daemon has no plugin that is not in these tests, but the one without steps")
@@ -28,7 +34,7 @@ import Testing
       let listed = run.message?.components(after: "this cnid has: ") ?? []
       let tested = [
         PluginBench<MacvlanScene>.name, PluginBench<OVSScene>.name, PluginBench<VRouterScene>.name,
-        "kubernetes.io/no-op",
+        PluginBench<DelegateScene>.name, "kubernetes.io/no-op",
       ]
       #expect(Set(listed) == Set(tested), "\(run)")
     }
@@ -45,6 +51,11 @@ import Testing
     "The same with ovs", .openVSwitch, arguments: OVSScene.scenarios, RuntimeConduct.allCases)
   func killedInOVS(scenario: KillScenario, conduct: RuntimeConduct) async throws {
     try await PluginBench<OVSScene>.kill(scenario, conduct)
+  }
+
+  @Test("The same with sets", arguments: DelegateScene.scenarios, RuntimeConduct.allCases)
+  func killedInDelegate(scenario: KillScenario, conduct: RuntimeConduct) async throws {
+    try await PluginBench<DelegateScene>.kill(scenario, conduct)
   }
 
   @Test("The same with vrouter", arguments: VRouterScene.scenarios, RuntimeConduct.allCases)

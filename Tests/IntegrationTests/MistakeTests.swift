@@ -148,19 +148,20 @@ import Testing
 
     static let ofKinds = [
       Mistake(
-        #"{BASE,"type":null,"plugins":[{"type":"macvlan"}]}"#, 7,
-        "this is a configuration list; a plugin gets one entry of \"plugins\""),
+        #"{BASE,"type":null,"plugins":[{"type":"macvlan"}],"delegates":[{"type":"macvlan"}]}"#, 7,
+        "plugins and delegates exclude each other"),
       Mistake(
         #"{BASE,"type":"cni-shim"}"#, 7,
         #"no plugin for type "cni-shim"; the network must name one as "plugin": "#
-          + "macvlan, ovs, vrouter, kubernetes.io/no-op"),
+          + "macvlan, ovs, vrouter, delegate, kubernetes.io/no-op"),
       Mistake(
         #"{BASE,"plugin":"macvlann"}"#, 7,
-        #"no plugin "macvlann"; this cnid has: macvlan, ovs, vrouter, kubernetes.io/no-op"#),
+        #"no plugin "macvlann"; this cnid has: macvlan, ovs, vrouter, delegate, "#
+          + "kubernetes.io/no-op"),
       Mistake(
         #"{BASE,"type":"multus-shim"}"#, 7,
-        "this is a configuration of Multus, which this cnid does not replace: keep Multus, and "
-          + "install cni-shim under the type of each of its networks"),
+        "delegates is empty: it names the pod's networks; for those of pods' annotations keep "
+          + "Multus, and install cni-shim under the type of each network"),
       Mistake(
         #"{BASE,"cniVersion":"1.0.0"}"#, 1,
         "STATUS needs cniVersion 1.1.0, the network says 1.0.0", command: "STATUS"),

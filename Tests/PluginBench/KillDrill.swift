@@ -34,7 +34,7 @@ struct KillDrill<Scene: PluginScene> {
 
   /// Starts a daemon that dies after a step, without waiting for anything.
   func launch(doomedAt step: String) async throws {
-    let point = "\(Scene.plugin.name).\(step)"
+    let point = step.contains(".") ? step : "\(Scene.plugin.name).\(step)"
     try await node.launch(through: "export CNID_KILL_AFTER=\(point)")
   }
 

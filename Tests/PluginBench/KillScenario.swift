@@ -3,8 +3,10 @@ import Testing
 /// A step of a plugin after which the daemon dies, and the call and the situation in which it is
 /// reached.
 package struct KillScenario: Sendable, CustomTestStringConvertible {
-  /// The step's name without the plugin's; `record` is the place between the record and the first
-  /// step.
+  /// The step's name without the plugin's.
+  ///
+  /// `record` is the place between the record and the first step. A step of a part of a set has its
+  /// plugin's name, and the second time its number: `macvlan.createLink#2`.
   package let step: String
   /// The call during which the daemon dies.
   package let verb: BenchVerb

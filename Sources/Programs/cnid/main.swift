@@ -1,5 +1,6 @@
 import DaemonAPI
 import Daemon
+import DelegatePlugin
 import Linux
 import MacvlanPlugin
 import OVSPlugin
@@ -9,7 +10,7 @@ import VRouterPlugin
 
 // The daemon: the plugins that it has are the list below.
 let plugins: [any NetworkPlugin] = [
-  MacvlanPlugin(), OVSPlugin(), VRouterPlugin(), NoopPlugin(),
+  MacvlanPlugin(), OVSPlugin(), VRouterPlugin(), DelegatePlugin(), NoopPlugin(),
 ]
 
 func write(_ text: String, to descriptor: Int32) {

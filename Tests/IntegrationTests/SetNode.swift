@@ -1,0 +1,71 @@
+import JSON
+import Linux
+import TestSupport
+
+/// A node whose networks are sets, with Debian's reference plugins as the programs.
+struct SetNode: Sendable {
+  let node: TestNode
+
+  static let programs: [String: String?] = ["CNI_PATH": Program.referencePlugins]
+
+  /// A configuration that the plugin `delegate` serves.
+  func network(_ members: [String: JSONValue?]) -> JSONValue {
+    let shim: JSONValue = [
+      "cniVersion": "1.0.0", "name": "pods", "type": "cni-shim", "plugin": "delegate",
+      "daemonSocketDir": .string(node.socketDirectory), "daemonTimeout": 60,
+      "cacheDir": .string(node.directory("cache")),
+    ]
+    return shim.setting(members)
+  }
+
+  func macvlan(_ subnet: String, named name: String? = nil) -> JSONValue {
+    let plugin: JSONValue = [
+      "type": "macvlan", "master": "uplink",
+      "ipam": ["type": "host-local", "subnet": .string(subnet)],
+    ]
+    return name.map { plugin.setting("name", .string($0)) } ?? plugin
+  }
+
+  /// The reference bridge, whose name and network are given.
+  func bridge(_ link: String, _ subnet: String, named name: String? = nil) -> JSONValue {
+    let plugin: JSONValue = [
+      "type": "bridge", "bridge": .string(link),
+      "ipam": [
+        "type": "host-local", "subnet": .string(subnet), "dataDir": .string(node.dataDirectory),
+      ],
+    ]
+    return name.map { plugin.setting("name", .string($0)) } ?? plugin
+  }
+
+  /// What libcni would keep.
+  var cached: [String] { TemporaryDirectory.files(below: node.directory("cache")) }
+
+  func add(_ pod: TestPod, _ network: JSONValue) async throws -> JSONValue {
+    try await node.add(pod, network, Self.programs)
+  }
+
+  func call(_ command: String, _ pod: TestPod, _ network: JSONValue) async throws -> ProgramResult {
+    try await node.shim(command, pod, network, Self.programs)
+  }
+
+  func delete(_ pod: TestPod, _ network: JSONValue) async throws {
+    try await node.delete(pod, network, Self.programs)
+  }
+
+  /// A call on `/delegate`, as a controller makes it for a running pod.
+  func plug(
+    _ command: String, _ pod: TestPod, _ network: JSONValue, _ ifname: String,
+    _ attributes: JSONValue? = nil
+  ) async throws -> RawHTTP.Response {
+    let body = try await DaemonInterfaceTests.body(
+      pod.environment(command, ifname: ifname, Self.programs), network, attributes)
+    return try await node.http("POST", "/delegate", body, within: 60_000)
+  }
+}
+
+/// Makes such a node, and takes it down after the body.
+func withSetNode(
+  _ options: TestNode.Options = TestNode.Options(), _ body: (SetNode) async throws -> Void
+) async throws {
+  try await withTestNode(options) { node in try await body(SetNode(node: node)) }
+}
