@@ -49,6 +49,27 @@ struct LoopTests {
     }
   }
 
+  @Test("A program may clean up by a DEL before its ADD: that ends no ADD around it")
+  func cleansUp() async throws {
+    try await withSetNode { here in
+      let pod = try await TestPod()
+      let before = try await here.node.snapshot([pod])
+      let inner = here.node.macvlan([
+        "name": "inner", "ipam": ["type": "host-local", "subnet": "10.1.7.0/24"],
+      ])
+      let file = here.node.directory("inner-meta.json")
+      let paths = try install(
+        here, "meta", inner,
+        before: "[ $CNI_COMMAND = ADD ] && CNI_COMMAND=DEL \(Program.shim) < \(file) >/dev/null")
+      // As the first network its interface is that of the ADD around it.
+      let network = here.network(["delegates": [["type": "meta"]]])
+      try await here.node.add(pod, network, paths)
+      #expect(try await pod.network.addresses("eth0") == ["10.1.7.2/24"])
+      try await here.node.delete(pod, network, paths)
+      #expect(try await here.node.leftovers(since: before, [pod]) == [])
+    }
+  }
+
   private func expectRefused(_ run: ProgramResult) {
     #expect(run.code == 7, "\(run)")
     #expect(run.message?.contains("network \"pods\", type \"cni-shim\"") == true, "\(run)")

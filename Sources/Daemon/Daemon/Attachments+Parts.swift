@@ -85,8 +85,8 @@ extension Attachments: PartService {
 
   /// The result of a network that a container's set has attached, for a client that asks for it
   /// once more; nil if it has not.
-  func partOfSet(_ request: PodRequest) -> CNIResult? {
-    guard let (record, parts) = network(of: request), record.phase == .attached,
+  func partOfSet(_ request: PodRequest) throws(CNIError) -> CNIResult? {
+    guard let (record, parts) = try network(of: request), record.phase == .attached,
       !store.isOfAnotherBoot(record), let index = parts.first?.index
     else { return nil }
     return record.networkResult(index)
@@ -98,7 +98,7 @@ extension Attachments: PartService {
   func detachNetworkOfSet(
     _ request: PodRequest, _ progress: CallProgress
   ) throws(CNIError) -> Bool {
-    guard let (record, parts) = network(of: request) else { return false }
+    guard let (record, parts) = try network(of: request) else { return false }
     if request.stamp.isOlder(than: record.stamp) == true { return true }
     func isMeant(_ part: PlannedPart) -> Bool { parts.contains(part) }
     let plugin = try detacher.finder.plugin(of: record.key)
@@ -119,11 +119,15 @@ extension Attachments: PartService {
 
   /// The record of the set that has attached a request's interface to its network, and the parts
   /// that do it.
-  private func network(of request: PodRequest) -> (AttachmentRecord, [PlannedPart])? {
+  ///
+  /// - Throws: code 11 or 5 if the record cannot be read now.
+  private func network(
+    of request: PodRequest
+  ) throws(CNIError) -> (AttachmentRecord, [PlannedPart])? {
     let name = request.configuration.name
     guard
       let key = store.set(of: request.sandboxID, ifName: request.ifName, network: name),
-      let record = store.record(key)
+      let record = try store.readable(key)
     else { return nil }
     return (record, record.parts(of: name, ifName: request.ifName))
   }

@@ -72,7 +72,8 @@ final class CallService: Sendable {
       let own = Claim.attachment(decoded.request.sandboxID, decoded.request.ifName)
       let isServed = job.kind == .delete || decoded.caller != nil
       if !isServed, isStopping.withLock({ $0 }) { return call.refuse(.stopping) }
-      if job.kind == .delete {
+      // One from inside of an ADD must not end that ADD.
+      if job.kind == .delete, decoded.caller == nil {
         // In this order: an ADD that is read just now asks after it was submitted.
         unread.note(deleteOf: own, stamp: job.stamp)
         dispatcher.overtakeAdds(of: own, before: job.stamp)

@@ -57,7 +57,7 @@ struct CommandHandler: Sendable {
     let request = decoded.request
     try spooled.workOff(before: request, progress)
     let plugin = try finder.chosen(for: decoded)
-    if decoded.endpoint == .delegate, let known = attachments.partOfSet(request) {
+    if decoded.endpoint == .delegate, let known = try attachments.partOfSet(request) {
       progress.made(known)
       return try known.printed(as: try request.configuration.version())
     }
