@@ -37,6 +37,18 @@ struct SetNode: Sendable {
     return name.map { plugin.setting("name", .string($0)) } ?? plugin
   }
 
+  /// Stops the daemon, damages the record whose member has this value, and starts the next one.
+  func restart(damaging key: String, _ value: JSONValue) async throws {
+    try await node.stop()
+    let directory = node.directory("state/attachments")
+    for name in try Files.list(directory) {
+      let path = "\(directory)/\(name)"
+      guard try JSONValue.parse(Files.read(path))[key] == value else { continue }
+      try Files.write(path, Array("{".utf8), mode: [.write, .truncate])
+    }
+    try await node.start()
+  }
+
   /// What libcni would keep.
   var cached: [String] { TemporaryDirectory.files(below: node.directory("cache")) }
 

@@ -177,30 +177,24 @@ import Testing
     }
   }
 
-  @Test("A set whose own record was damaged is deleted by its parts' records")
-  func damaged() async throws {
+  @Test(
+    "A set whose own record was damaged is deleted by its parts' records, a part by its marks",
+    arguments: [("plugin", "delegate"), ("network", "second")])
+  func damaged(key: String, value: String) async throws {
     try await withSetNode { here in
       let pod = try await TestPod()
-      let node = here.node
       let network = here.network([
         "delegates": [
           here.macvlan("10.1.2.0/24"), here.macvlan("10.1.3.0/24", named: "second"),
         ]
       ])
       _ = try await here.add(pod, network)
-      try await node.stop()
-      let directory = node.directory("state/attachments")
-      for name in try Files.list(directory) {
-        let path = "\(directory)/\(name)"
-        let record = try JSONValue.parse(Files.read(path))
-        guard record["plugin"] == "delegate" else { continue }
-        try Files.write(path, Array("{".utf8), mode: [.write, .truncate])
-      }
-      try await node.start()
+      try await here.restart(damaging: key, .string(value))
+      #expect(here.node.records.filter { $0.hasSuffix(".damaged") }.count == 1)
       try await here.delete(pod, network)
       #expect(try await pod.network.links() == [])
-      #expect(node.leases == [])
-      #expect(node.records.filter { !$0.hasSuffix(".damaged") } == [])
+      #expect(here.node.leases == [])
+      #expect(here.node.records.filter { !$0.hasSuffix(".damaged") } == [])
     }
   }
 
@@ -208,18 +202,16 @@ import Testing
   func failingProgram() async throws {
     try await withSetNode { here in
       let pod = try await TestPod()
-      let plugins = here.node.directory("plugins")
-      try Files.makeDirectories(plugins)
+      let plugins = try TemporaryDirectory()
       let cure = here.node.directory("cured")
-      let script = """
-        #!/bin/sh
+      try plugins.install(
+        "broken",
+        """
         [ -e \(cure) ] && [ $CNI_COMMAND = DEL ] && exit 0
         echo '{"cniVersion":"1.0.0","code":99,"msg":"broken"}'
         exit 1
-        """
-      try Files.write(
-        "\(plugins)/broken", Array(script.utf8), mode: [.write, .create], permissions: 0o755)
-      let paths: [String: String?] = ["CNI_PATH": plugins]
+        """)
+      let paths: [String: String?] = ["CNI_PATH": plugins.path]
       let network = here.network([
         "delegates": [here.macvlan("10.1.2.0/24", named: "first"), ["type": "broken"]]
       ])
@@ -232,32 +224,6 @@ import Testing
       try Files.write(cure, [], mode: [.write, .create])
       let left = try await settled(within: 60_000) { here.node.records }
       #expect(left == [])
-    }
-  }
-
-  @Test("A part whose record was damaged is deleted by its marks")
-  func damagedPart() async throws {
-    try await withSetNode { here in
-      let pod = try await TestPod()
-      let node = here.node
-      let network = here.network([
-        "delegates": [
-          here.macvlan("10.1.2.0/24"), here.macvlan("10.1.3.0/24", named: "second"),
-        ]
-      ])
-      _ = try await here.add(pod, network)
-      try await node.stop()
-      let directory = node.directory("state/attachments")
-      for name in try Files.list(directory) {
-        let path = "\(directory)/\(name)"
-        guard try JSONValue.parse(Files.read(path))["network"] == "second" else { continue }
-        try Files.write(path, Array("{".utf8), mode: [.write, .truncate])
-      }
-      try await node.start()
-      try await here.delete(pod, network)
-      #expect(try await pod.network.links() == [])
-      #expect(node.leases == [])
-      #expect(node.records.filter { !$0.hasSuffix(".damaged") } == [])
     }
   }
 

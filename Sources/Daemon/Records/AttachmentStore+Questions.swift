@@ -101,11 +101,19 @@ extension AttachmentStore {
     }
   }
 
-  /// What failed ADDs of an attachment have left, and whether an attachment of its container and
-  /// interface is there in whose way the undo would be.
+  /// What failed ADDs of an attachment's interfaces have left, and whether an attachment is there
+  /// in whose way the undo would be.
+  ///
+  /// A set has the interfaces of all of its parts.
   package func leftovers(of key: AttachmentKey) -> (keys: [AttachmentKey], isTaken: Bool) {
     state.withLock { state in
-      let keys = state.keys(containerID: key.containerID, ifName: key.ifName)
+      func interfaces(_ key: AttachmentKey) -> Set<String> {
+        Set([key.ifName] + (state.summaries[key]?.parts.map(\.ifName) ?? []))
+      }
+      let own = interfaces(key)
+      let keys = state.keys(containerID: key.containerID).filter {
+        !interfaces($0).isDisjoint(with: own)
+      }
       return (keys.filter(\.isLeftover), keys.contains { !$0.isLeftover })
     }
   }
