@@ -116,15 +116,23 @@ struct Attachments: Sendable {
     }
   }
 
-  /// A DEL that no plugin serves, of an attachment that is not recorded: nothing of ours is there.
-  func passOver(_ decoded: DecodedRequest, _ reason: String) {
+  /// A DEL of what no ADD can have made: nothing of ours is there.
+  ///
+  /// - Parameters:
+  ///   - decoded: the DEL.
+  ///   - reason: why; nil for what ``PluginFinder/responsibleForDelete(_:)`` has found.
+  func passOver(_ decoded: DecodedRequest, _ reason: String? = nil) {
     let request = decoded.request
+    let unserved =
+      decoded.fault == nil
+      ? "no plugin serves the network" : "the network's configuration cannot be read"
+    let reason = reason ?? "there is no record, and \(unserved)"
     log.write(
       .warning, "DEL has nothing to remove: \(reason)",
       [
         ("container", request.sandboxID), ("ifname", request.ifName),
         ("network", request.configuration.name),
-        ("error", decoded.choiceError.map { "\($0)" } ?? ""),
+        ("error", (decoded.fault ?? decoded.choiceError).map { "\($0)" } ?? ""),
       ])
   }
 

@@ -102,7 +102,7 @@ struct CommandHandler: Sendable {
       return attachments.passOver(decoded, "the interface is attached to another network")
     }
     guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
-      return attachments.passOver(decoded, "there is no record, and no plugin serves the network")
+      return attachments.passOver(decoded)
     }
     try attachments.detach(plugin, decoded.request, record, progress)
   }

@@ -29,14 +29,12 @@ struct PluginFinder: Sendable {
     return (try plugin(of: key), try store.readable(key))
   }
 
-  /// The same for DEL; nil where there is neither record nor plugin, so that nothing can be there.
+  /// The same for DEL; nil where there is no record, and no ADD can have made anything: no plugin
+  /// serves the network, or nobody can read its configuration.
   func responsibleForDelete(
     _ decoded: DecodedRequest
   ) throws(CNIError) -> (plugin: any NetworkPlugin, record: AttachmentRecord?)? {
-    if key(of: decoded) == nil {
-      if let fault = decoded.fault { throw fault }
-      if decoded.plugin == nil { return nil }
-    }
+    if key(of: decoded) == nil, decoded.plugin == nil || decoded.fault != nil { return nil }
     return try responsible(for: decoded)
   }
 

@@ -105,7 +105,7 @@ struct SpooledDeletes: Sendable {
       }
     }
     guard let (plugin, record) = try finder.responsibleForDelete(decoded) else {
-      attachments.passOver(decoded, "there is no record, and no plugin serves the network")
+      attachments.passOver(decoded)
       return false
     }
     try attachments.detach(plugin, decoded.request, record, progress)

@@ -98,11 +98,14 @@ struct DeleteTests {
     #expect(daemon.files.isEmpty)
   }
 
-  @Test("without a record a configuration that cannot be read is told")
+  @Test("without a record a configuration that cannot be read is told, and keeps no pod")
   func malformedUnrecorded() async throws {
     let daemon = try TestDaemon([plugin])
     let config = #"{"cniVersion":"1.1.0","name":"net","type":"recorder","ipam":5}"#
-    #expect(try await daemon.send(CNICall("DEL", config)).code == 6)
+    #expect(try await daemon.send(CNICall("ADD", config)).code == 6)
+    #expect(try await daemon.send(CNICall("DEL", config)).status == 200)
+    #expect(daemon.log.contains("DEL has nothing to remove: there is no record, and the network's"))
+    #expect(plugin.calls.value.isEmpty)
   }
 
   @Test("what cnid.json spoils for ADDs does not spoil DELs", arguments: [true, false])
