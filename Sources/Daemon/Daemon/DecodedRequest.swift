@@ -10,8 +10,11 @@ struct DecodedRequest: Sendable {
   let plugin: (any NetworkPlugin)?
   /// Why no plugin was chosen.
   let choiceError: CNIError?
-  /// What is wrong with the configuration of a DEL, which counts only where no record says more.
+  /// What is wrong with the configuration of a DEL, of which a record may say more.
   let fault: CNIError?
+
+  /// The networks that a GC sweeps besides the configuration's own.
+  let otherNetworks: Set<String>
 
   /// The program that makes the call from inside another one, as ``InnerCalls/id``.
   let caller: String?

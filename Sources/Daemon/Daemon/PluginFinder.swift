@@ -67,7 +67,7 @@ struct PluginFinder: Sendable {
     let request = decoded.request
     let name = request.configuration.name
     switch request.command {
-    case .garbageCollect: return Claim(aloneIn: [name])
+    case .garbageCollect: return Claim(aloneIn: decoded.otherNetworks.union([name]))
     case .status: return Claim(networks: [name])
     default:
       var own = Claim(

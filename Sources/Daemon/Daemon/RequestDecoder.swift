@@ -69,6 +69,7 @@ struct RequestDecoder: Sendable {
     // A DEL without it is told what to remove by the record.
     let isNeeded = variables.command != .delete && plugin?.needsPodIdentity(network) == true
     let isRequired = endpoint != .cni || isNeeded
+    let isCollecting = variables.command == .garbageCollect
     let pod = try PodIdentity(variables, endpoint, isRequired: isRequired)
     return DecodedRequest(
       request: PodRequest(
@@ -80,6 +81,7 @@ struct RequestDecoder: Sendable {
         requestID: headers.requestID ?? "", stamp: headers.stamp ?? Stamp(bootID: bootID),
         deadline: deadline(headers, configuration)),
       endpoint: endpoint, plugin: plugin, choiceError: choiceError, fault: fault,
+      otherNetworks: isCollecting ? plugin?.otherNetworks(of: network) ?? [] : [],
       caller: call.env[InnerCalls.variable])
   }
 

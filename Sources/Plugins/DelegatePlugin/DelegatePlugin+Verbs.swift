@@ -43,9 +43,6 @@ extension DelegatePlugin {
     _ call: PluginCall<Step>, valid: [NetworkConfiguration.Attachment]
   ) throws(CNIError) {
     let work = try SetCall(call.request, call.host, try call.partsOfSet())
-    // A record that comes meanwhile would not be among those that are kept.
-    let networks = Set(work.set.members.map(\.list.name))
-    try work.parts.claim(Claim(aloneIn: networks), call.request.deadline)
     let containers = Set(valid.map(\.containerID))
     var failures: [CNIError] = []
     for member in work.set.members {

@@ -32,6 +32,10 @@ package final class DelegatePlugin: NetworkPlugin {
 
   package var keys: KeyTable? { DelegateSet.keys }
 
+  package func otherNetworks(of configuration: NetworkConfiguration) -> Set<String> {
+    (try? DelegateSet(configuration, ifName: "eth0"))?.networks ?? []
+  }
+
   package func inspect(_ configuration: NetworkConfiguration) throws(CNIError) {
     try DelegateSet.inspect(configuration)
   }

@@ -34,6 +34,9 @@ struct DelegateSet: Sendable {
   /// Where a network may have it without being asked.
   private static let cacheDirectories = ["/var/lib/cni", "/run/cni"]
 
+  /// The names of all of them.
+  var networks: Set<String> { Set(members.map(\.list.name)) }
+
   /// - Throws: code 7 if the network's author has no say there.
   func checkCacheDirectory(_ paths: AllowedPaths) throws(CNIError) {
     try paths.check(cacheDirectory, "cacheDir", own: Self.cacheDirectories)

@@ -125,6 +125,9 @@ struct SetCall: Sendable {
     own.command = call.command
     own.ifName = member.ifName
     own.configuration = call.configuration
+    if call.command == .garbageCollect, try request.configuration.collectsLiving() {
+      own.configuration = try own.configuration.replacing([("gcLiving", .bool(true))])
+    }
     own.callerName = "multus"
     own.environment["CNI_IFNAME"] = member.ifName
     own.environment["CNI_COMMAND"] = call.command.rawValue

@@ -111,6 +111,12 @@ public protocol NetworkPlugin: AnyObject, Sendable {
   /// attachment is recorded, with the DEL that its record would give.
   func lock(for request: PodRequest) -> String?
 
+  /// The networks in which a GC with this configuration must be alone, besides its own: a record
+  /// that comes while it sweeps would not be among those that it keeps.
+  ///
+  /// Asked when such a call is read.
+  func otherNetworks(of configuration: NetworkConfiguration) -> Set<String>
+
   /// The outside names of an attachment whose record lists none, because a program wrote it that
   /// did not know of names.
   ///
@@ -178,6 +184,8 @@ extension NetworkPlugin {
   public var servesSets: Bool { false }
   /// Nothing.
   public func lock(for request: PodRequest) -> String? { nil }
+  /// None.
+  public func otherNetworks(of configuration: NetworkConfiguration) -> Set<String> { [] }
   /// None.
   public func outsideNames(of record: AttachmentRecord) -> Set<OutsideName> { [] }
   /// Nothing to prepare.

@@ -41,12 +41,13 @@ struct CNICall: Sendable {
 
   /// A GC of the network, with the list of valid attachments under a key.
   static func garbageCollection(
-    _ valid: [(String, String)], key: String = "cni.dev/valid-attachments", isStrict: Bool = false
+    _ valid: [(String, String)], of network: String = "net",
+    key: String = "cni.dev/valid-attachments", isStrict: Bool = false
   ) -> CNICall {
     let list = valid.map { #"{"containerID":"\#($0.0)","ifname":"\#($0.1)"}"# }
     return CNICall(
       "GC",
-      #"{"cniVersion":"1.1.0","name":"net","type":"recorder","gcLiving":\#(isStrict),"\#(key)":[\#(list.joined(separator: ","))]}"#,
+      #"{"cniVersion":"1.1.0","name":"\#(network)","type":"recorder","gcLiving":\#(isStrict),"\#(key)":[\#(list.joined(separator: ","))]}"#,
       container: nil, ifName: nil, netns: nil, args: nil)
   }
 

@@ -1,6 +1,7 @@
 import CNI
 import Daemon
 import JSON
+import Linux
 import PluginKit
 import Records
 import Testing
@@ -50,6 +51,26 @@ struct GarbageCollectionTests {
     #expect(try await daemon.send(call).status == 200)
     #expect((daemon.record("a") == nil) == isStrict)
     #expect(daemon.record("b") != nil)
+  }
+
+  @Test("GCs that sweep each other's network go one after the other, and none waits for long")
+  func mutual() async throws {
+    let inside = Watched((now: 0, most: 0))
+    let plugin = RecordingPlugin(
+      otherNetworks: ["net", "other"],
+      others: [
+        .garbageCollect: { _ throws(CNIError) in
+          inside.change { ($0.now, $0.most) = ($0.now + 1, max($0.most, $0.now + 1)) }
+          Clock.pause(milliseconds: 100)
+          inside.change { $0.now -= 1 }
+        }
+      ])
+    let daemon = try TestDaemon([plugin])
+    async let one = daemon.send(.garbageCollection([], of: "net"))
+    async let other = daemon.send(.garbageCollection([], of: "other"))
+    let answers = try await [one, other]
+    #expect(answers.map(\.status) == [200, 200])
+    #expect(inside.value.most == 1)
   }
 
   @Test(

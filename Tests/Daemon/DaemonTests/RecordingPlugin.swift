@@ -35,6 +35,7 @@ final class RecordingPlugin: NetworkPlugin {
   let readsCallerName = true
   let keys: KeyTable?
   private let needsPod: Bool
+  private let swept: Set<String>
   private let onLock: @Sendable (PodRequest) -> String?
   private let onAdd: Add
   private let onUpdate: Update
@@ -45,7 +46,7 @@ final class RecordingPlugin: NetworkPlugin {
 
   init(
     _ name: String = "recorder", aliases: [String] = [], keys: KeyTable? = nil,
-    needsPod: Bool = false,
+    needsPod: Bool = false, otherNetworks: Set<String> = [],
     lock: @escaping @Sendable (PodRequest) -> String? = { _ in nil },
     add: @escaping Add = RecordingPlugin.make,
     update: @escaping Update = { _ throws(CNIError) in RecordingPlugin.result },
@@ -55,6 +56,7 @@ final class RecordingPlugin: NetworkPlugin {
     self.aliases = aliases
     self.keys = keys
     self.needsPod = needsPod
+    swept = otherNetworks
     onLock = lock
     onAdd = add
     onUpdate = update
@@ -84,6 +86,7 @@ final class RecordingPlugin: NetworkPlugin {
 
   func needsPodIdentity(_ configuration: NetworkConfiguration) -> Bool { needsPod }
   func lock(for request: PodRequest) -> String? { onLock(request) }
+  func otherNetworks(of configuration: NetworkConfiguration) -> Set<String> { swept }
 
   func add(_ call: AddCall<Step>) throws(CNIError) -> CNIResult {
     calls.change { $0.append(Call(command: .add, request: call.request)) }
