@@ -9,21 +9,24 @@ struct DelegateScene: PluginScene {
   static let plugin = DelegatePlugin()
 
   let node: TestNode
+  /// Whether no part is executed.
+  let isBuiltIn: Bool
 
   static func stage(
     _ options: TestNode.Options, _ setting: BenchSetting,
     _ body: (DelegateScene) async throws -> Void
   ) async throws {
-    try await withTestNode(options) { node in try await body(DelegateScene(node: node)) }
+    let isBuiltIn = setting.situation == "built in"
+    try await withTestNode(options) { node in
+      try await body(DelegateScene(node: node, isBuiltIn: isBuiltIn))
+    }
   }
 
   func configuration(_ verb: BenchVerb) -> JSONValue {
+    var second: [JSONValue] = [macvlan("second", "10.1.3.0/24")]
+    if !isBuiltIn { second.append(["type": "tuning", "mtu": 1400]) }
     var delegates: [JSONValue] = [
-      macvlan("first", "10.1.2.0/24"),
-      [
-        "name": "second",
-        "plugins": [macvlan("second", "10.1.3.0/24"), ["type": "tuning", "mtu": 1400]],
-      ],
+      macvlan("first", "10.1.2.0/24"), ["name": "second", "plugins": .array(second)],
     ]
     if verb == .failingAdd {
       delegates.append(["type": "tuning", "name": "third", "sysctl": ["net.nothing": "1"]])

@@ -22,6 +22,12 @@ struct FaultTests {
     try await PluginBench<VRouterScene>.fail(seam, situation: "quick")
   }
 
+  @Test(
+    "The same where a set has parts", arguments: Seam.all)
+  func systemCallOfSets(seam: Seam) async throws {
+    try await PluginBench<DelegateScene>.fail(seam, situation: "built in")
+  }
+
   /// The calls that a connection to the database, links of another kind and their settings need.
   private static let ofOpenVSwitch = [
     "read", "ioctl", "socket", "setsockopt", "sendto", "recvfrom", "poll", "clone3", "eventfd2",

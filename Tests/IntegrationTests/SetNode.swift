@@ -1,6 +1,7 @@
 import JSON
 import Linux
 import TestSupport
+import Testing
 
 /// A node whose networks are sets, with Debian's reference plugins as the programs.
 struct SetNode: Sendable {
@@ -58,6 +59,25 @@ struct SetNode: Sendable {
 
   func call(_ command: String, _ pod: TestPod, _ network: JSONValue) async throws -> ProgramResult {
     try await node.shim(command, pod, network, Self.programs)
+  }
+
+  /// Has a pod looked at by CHECK, and then passed over by a GC that lists it: nothing changes.
+  func expectKept(_ pod: TestPod, _ network: JSONValue, _ result: JSONValue) async throws {
+    let check = try await call("CHECK", pod, network.setting("prevResult", result))
+    #expect(check.succeeded, "CHECK: \(check)")
+    try await expectSpared(pod, network)
+  }
+
+  /// Has a pod passed over by a GC that lists it: nothing changes.
+  func expectSpared(_ pod: TestPod, _ network: JSONValue) async throws {
+    let list: JSONValue = [["containerID": .string(pod.containerID), "ifname": "eth0"]]
+    let before = [try await pod.network.links(), node.records, node.leases, cached]
+    // Only this version has GC; no plugin of Debian's knows it.
+    let collected = try await call(
+      "GC", pod, network.setting(["cniVersion": "1.1.0", "cni.dev/valid-attachments": list]))
+    #expect(collected.succeeded, "GC: \(collected)")
+    let after = [try await pod.network.links(), node.records, node.leases, cached]
+    #expect(after == before)
   }
 
   func delete(_ pod: TestPod, _ network: JSONValue) async throws {

@@ -37,10 +37,11 @@ private struct FaultDrill<Scene: PluginScene> {
   /// long.
   private var calls: [(command: String, input: JSONValue)] {
     let input = scene.configuration(.add).setting("daemonTimeout", 5)
+    let collection = scene.configuration(.collect).setting("daemonTimeout", 5)
     let none: JSONValue = []
     return [
       ("ADD", input), ("UPDATE", scene.configuration(.update).setting("daemonTimeout", 5)),
-      ("GC", input.setting("cni.dev/valid-attachments", none).setting("gcLiving", true)),
+      ("GC", collection.setting("cni.dev/valid-attachments", none).setting("gcLiving", true)),
       ("ADD", input), ("DEL", input),
     ]
   }
