@@ -117,9 +117,10 @@ struct AttackTests {
       let sets: [JSONValue] = (0..<45_000).map {
         [["subnet": .string("10.\($0 >> 8).\($0 & 255).0/24")]]
       }
-      let network = node.macvlan(["ipam": ["type": "host-local", "ranges": .array(sets)]])
+      let network = node.macvlan(["ipam": ["type": "host-local", "ranges": .array(sets)]]).bytes
       let begun = KernelClock.monotonic
-      let answer = try await node.shim("STATUS", pod, network)
+      let answer = try await node.network.run(
+        [Program.shim], environment: pod.environment("STATUS"), input: network)
       let milliseconds = (KernelClock.monotonic - begun) / 1_000_000
       print("figure: STATUS of 45000 range sets: \(milliseconds) ms")
       #expect(answer.message?.contains("at most 256") == true, "\(answer)")
