@@ -72,7 +72,8 @@ private struct Load {
 
   /// One client: ADD and DEL in turn, each of which must succeed.
   private func client(_ same: TestPod?) async {
-    let configuration = node.macvlan(["daemonTimeout": 90])
+    // How long a daemon is away is the test's doing, and on a busy machine its threads may be late.
+    let configuration = node.macvlan(["daemonTimeout": 90, "unreachableTimeout": 90])
     while !isOver {
       do {
         let pod: TestPod
