@@ -202,6 +202,11 @@ import Testing
         let message = mistake.message.replacing("COLUMN", with: column)
         let text = run.message ?? ""
         #expect(run.code == mistake.code && text.hasSuffix(message), "\(mistake.text): \(run)")
+        // What cannot be read, or was not read yet, has no name.
+        let isNamed = !message.contains("no JSON: ") && mistake.ifName == "eth0"
+        #expect(
+          !isNamed || "\(text) \(run.details ?? "")".contains(#""pods""#),
+          "\(mistake.text): \(run)")
       }
       #expect(try await pod.network.links() == [] && node.records == records)
     }

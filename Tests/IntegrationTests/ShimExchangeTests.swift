@@ -19,7 +19,7 @@ import Testing
     #expect(result.status == .exited(1))
     #expect(result.code == 1234)
     #expect(result.message == #"no "way""#)
-    #expect(result.details == "d")
+    #expect(result.details == #"d; network "skel-test""#)
     #expect(result.json?["cniVersion"] == "1.1.0")
     #expect(fake.requests.count == 1)
   }

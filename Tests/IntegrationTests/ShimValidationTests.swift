@@ -89,7 +89,8 @@ import Testing
     #expect(result.code == 1)
     #expect(result.message == "incompatible CNI versions")
     let known = #"["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]"#
-    #expect(result.details == #"config is "9.8.7", plugin supports "# + known)
+    let network = #"; network "skel-test""#
+    #expect(result.details == #"config is "9.8.7", plugin supports "# + known + network)
   }
 
   @Test(

@@ -61,6 +61,7 @@ package struct Shim {
     do throws(CNIError) {
       outcome = ShimOutcome(output: try run(command))
     } catch {
+      let error = error.naming(network: configuration.name)
       log.write(.error, "\(command.rawValue): \(error)")
       outcome = ShimOutcome(
         output: error.json(cniVersion: version.description).encoded(.indented()) + [0x0A], status: 1

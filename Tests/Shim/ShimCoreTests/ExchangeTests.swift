@@ -102,7 +102,7 @@ struct ExchangeTests {
   // MARK: Errors
 
   @Test(
-    "The daemon's code, message and details are printed",
+    "The daemon's code, message and details are printed, and the network's name",
     arguments: [
       "ADD", "DEL", "CHECK", "GC", "STATUS", "UPDATE",
     ])
@@ -112,7 +112,22 @@ struct ExchangeTests {
     #expect(outcome.status == 1)
     #expect(
       outcome.json
-        == ["cniVersion": "1.1.0", "code": 1234, "msg": "potato", "details": "batata"])
+        == [
+          "cniVersion": "1.1.0", "code": 1234, "msg": "potato",
+          "details": #"batata; network "skel-test""#,
+        ])
+  }
+
+  @Test(
+    "A network is named once",
+    arguments: [
+      ("no", "", #"network "skel-test""#), ("no", "d", #"d; network "skel-test""#),
+      (#"network "skel-test": no"#, "", nil), ("no", #"of "skel-test""#, #"of "skel-test""#),
+    ] as [(String, String, String?)])
+  func named(message: String, details: String, printed: String?) async throws {
+    let (outcome, _) = try await FakeNode.run(ShimCall("ADD"), [failed(7, message, details)])
+    #expect(outcome.json?["msg"]?.string == message)
+    #expect(outcome.json?["details"]?.string == printed)
   }
 
   @Test("Plain text is code 999 and keeps the text")

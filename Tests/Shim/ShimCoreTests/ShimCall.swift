@@ -134,8 +134,12 @@ extension ShimOutcome {
   var errorText: String { String(decoding: errorOutput, as: UTF8.self) }
   /// Standard output as JSON.
   var json: JSONValue? { try? JSONValue.parse(output) }
-  /// The error that was printed.
-  var error: CNIError? { status == 0 ? nil : json.flatMap { CNIError(json: $0) } }
+  /// The error that was printed, without the network's name behind it.
+  var error: CNIError? {
+    guard status != 0, let printed = json.flatMap({ CNIError(json: $0) }) else { return nil }
+    let parts = printed.details.without(end: #"network "skel-test""#)
+    return CNIError(printed.code, printed.message, details: parts)
+  }
 }
 
 /// An answer to ADD as this daemon gives it.
@@ -147,4 +151,13 @@ func added(_ result: String) -> FakeDaemon.Answer {
 func failed(_ code: Int, _ message: String, _ details: String = "") -> FakeDaemon.Answer {
   .response(
     400, CNIError(CNIErrorCode(rawValue: code), message, details: details).json().encoded())
+}
+
+extension String {
+  /// What stands before an end and the semicolon that leads to it; all of it without that end.
+  fileprivate func without(end: String) -> String {
+    guard hasSuffix(end) else { return self }
+    let rest = dropLast(end.count)
+    return String(rest.hasSuffix("; ") ? rest.dropLast(2) : rest)
+  }
 }
