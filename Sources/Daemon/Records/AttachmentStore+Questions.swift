@@ -87,11 +87,6 @@ extension AttachmentStore {
     }
   }
 
-  /// All attachments to a network, parts of sets included.
-  package func keys(network: String) -> [AttachmentKey] {
-    summaries.keys.filter { $0.network == network && !$0.isLeftover }
-  }
-
   /// The attachments to a network that belong to no set.
   package func roots(network: String) -> [AttachmentKey] {
     state.withLock { state in
@@ -118,11 +113,6 @@ extension AttachmentStore {
     }
   }
 
-  /// The recorded parts of a set; their order stands in the set's plan.
-  package func children(of parent: AttachmentKey) -> Set<AttachmentKey> {
-    state.withLock { $0.children(of: parent) }
-  }
-
   /// An attachment with its parts, what was plugged in later, and theirs.
   package func family(of key: AttachmentKey) -> Set<AttachmentKey> {
     state.withLock { state in
@@ -136,9 +126,6 @@ extension AttachmentStore {
       return all
     }
   }
-
-  /// The outermost set that an attachment is a part of; itself if it is in none.
-  package func root(of key: AttachmentKey) -> AttachmentKey { state.withLock { $0.root(of: key) } }
 
   /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.
   package func holder(of name: OutsideName) -> NameHolder? {

@@ -80,18 +80,6 @@ struct RecordIndex {
 
   func children(of parent: AttachmentKey) -> Set<AttachmentKey> { children[parent] ?? [] }
 
-  /// The outermost set that an attachment is a part of; itself if it is in none.
-  func root(of key: AttachmentKey) -> AttachmentKey {
-    var (root, seen) = (key, Set([key]))
-    // Records that are each other's parents are nobody's work, and must not hold anybody up.
-    while let parent = summaries[root]?.parent, summaries[parent] != nil,
-      seen.insert(parent).inserted
-    {
-      root = parent
-    }
-    return root
-  }
-
   func users(of name: OutsideName) -> Set<AttachmentKey> { names[name] ?? [] }
 
   /// The attachment to which a name belongs: the newest one that lists it and is not being deleted.

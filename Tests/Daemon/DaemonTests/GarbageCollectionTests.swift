@@ -112,7 +112,7 @@ struct GarbageCollectionTests {
     ])
     #expect(try await daemon.send(.garbageCollection([])).status == 200)
     #expect(Set(plugin.calls(.delete).map(\.request.sandboxID)) == ["a", "b"])
-    #expect(daemon.store.keys(network: "other").count == 1)
+    #expect(daemon.store.roots(network: "other").count == 1)
     #expect(daemon.store.count == 1)
   }
 

@@ -67,8 +67,8 @@ struct AttachmentStoreTests {
     #expect(
       Set(again.keys(containerID: "a", ifName: "eth0", network: "net").map(\.plugin))
         == ["recorder", "example.org/p"])
-    #expect(again.keys(network: "net").count == 4)
-    #expect(again.keys(network: "nothing").isEmpty)
+    #expect(again.roots(network: "net").count == 4)
+    #expect(again.roots(network: "nothing").isEmpty)
     #expect(again.keys(containerID: "b", ifName: "eth0", network: "net").isEmpty)
   }
 
@@ -86,7 +86,7 @@ struct AttachmentStoreTests {
     try store.remove(record.key)
     try store.remove(record.key)
     #expect(store.record(record.key) == nil)
-    #expect(store.keys(network: "net").isEmpty)
+    #expect(store.roots(network: "net").isEmpty)
     #expect(store.count == 0)
     #expect(state.files.isEmpty)
   }
